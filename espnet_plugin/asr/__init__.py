@@ -1,0 +1,1 @@
+"""What joins encoder, transducer and supernet to ESPnet."""

@@ -1,0 +1,90 @@
+"""Cut one subnet out of a supernet as a stand-alone ESPnet model."""
+
+import argparse
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import torch
+import yaml
+
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.space import SearchSpace, Subnet
+
+TRAINING_ONLY = ("criterion.",)  # projections of the simple loss: no use after training
+
+
+def space_of(model: TODMModel) -> SearchSpace:
+    """Search space of a supernet.
+
+    Raises:
+        UserError: the model has one fixed size.
+    """
+    if model.search_space is None:
+        raise UserError("this model has one fixed size, so there is no subnet to choose in it")
+    return model.search_space
+
+
+def num_parameters(model: TODMModel, subnet: Subnet) -> int:
+    """Parameters of the stand-alone model of a subnet, without building it."""
+    rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(("encoder.", *TRAINING_ONLY)))
+    return rest + model.encoder.num_parameters(subnet)
+
+
+def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple[TODMModel, argparse.Namespace]:
+    """Stand-alone model of a subnet, made of ordinary layers, and its configuration.
+
+    The loss is set to ``full``, which needs no weights of its own, so what is left are the weights that decode.
+
+    Raises:
+        UserError: the subnet is not in the search space.
+    """
+    space_of(model).check(subnet)
+    args = copy.deepcopy(args)
+    args.encoder, args.encoder_conf = model.encoder.extracted_conf(subnet)
+    args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
+    args.init_param, args.specaug, args.specaug_conf = [], None, {}
+    state = {
+        name: value.clone()
+        for name, value in model.state_dict().items()
+        if not name.startswith(("encoder.", *TRAINING_ONLY))
+    }
+    state |= {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
+    alone = TODMTask.build_model(args)
+    alone.load_state_dict(state)
+    return alone.eval(), args
+
+
+def write_model_dir(model: TODMModel, args: argparse.Namespace, subnet: Subnet, out: Path) -> dict:
+    """Write the model directory of a subnet: config.yaml, model.pth, subnet.json, statistics and sentencepiece model.
+
+    Paths in config.yaml are absolute, for ESPnet's own programs; ours find the files beside it wherever it is moved.
+
+    Returns:
+        the content of subnet.json: subnet (text form), params, share of the max net's parameters.
+    """
+    alone, args = extract(model, args, subnet)
+    out = Path(out).absolute()
+    params = sum(p.numel() for p in alone.parameters())
+    largest = num_parameters(model, space_of(model).max)
+    facts = {"subnet": str(subnet), "params": params, "share": round(params / largest, 4)}
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        for conf, key, name in (
+            (args.normalize_conf, "stats_file", "feats_stats.npz"),
+            (vars(args), "bpemodel", "bpe.model"),
+        ):
+            if conf and conf.get(key):
+                shutil.copy(conf[key], folder / name)
+                conf[key] = str(out / name)
+        torch.save(alone.state_dict(), folder / "model.pth")
+        (folder / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
+        (folder / "subnet.json").write_text(json.dumps(facts) + "\n")
+
+    write_whole(out, write)
+    return facts

@@ -1,0 +1,237 @@
+"""ESPnet model ``todm``: a transducer whose encoder is a supernet, trained at several sizes in every step."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.asr_transducer.joint_network import JointNetwork
+from espnet2.torch_utils.device_funcs import force_gatherable
+from kaldialign import edit_distance
+
+from espnet_plugin.asr.conf import build_conf
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.sandwich import SubnetSampling
+from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.transducer.distill import DistillConf, distillation_cost
+from espnet_plugin.transducer.greedy import greedy_search
+from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion
+
+
+@dataclass(frozen=True)
+class NetLoss:
+    """Loss of one net of a step, averaged over the batch (nats an utterance).
+
+    Args:
+        name: ``max``, ``min`` or ``random``.
+        loss: what is added to the step's loss.
+        transducer: transducer loss alone, detached.
+        distillation: divergence from the teacher, detached; None for the teacher itself or without distillation.
+    """
+
+    name: str
+    loss: torch.Tensor
+    transducer: torch.Tensor
+    distillation: torch.Tensor | None
+
+
+class TODMModel(ESPnetASRModel):
+    """Supernet transducer (TODM, arXiv 2309.01947).
+
+    In training, every batch goes once through frontend, normalisation, SpecAugment and time reduction, then through the layers of each
+    subnet of the step. The max net learns from the transcripts; the others learn from the transcripts and from the max net's lattice.
+
+    Args:
+        joint_space_size: width of the joiner; with ESPnet's own ``decoder: transducer`` the joiner is given by ``joint_net_conf``.
+        transducer_conf: see `TransducerConf`.
+        sampling_conf: see `SubnetSampling`.
+        distill_conf: see `DistillConf`.
+        sym_space, sym_blank, ignore_id, report_wer, extract_feats_in_collect_stats: as in ESPnet's model.
+        others: built by ESPnet's ASR task.
+
+    Raises:
+        UserError: a part that this model has no use for was configured.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        token_list,
+        frontend,
+        specaug,
+        normalize,
+        preencoder,
+        encoder,
+        postencoder,
+        decoder,
+        ctc,
+        joint_network,
+        joint_space_size: int = 256,
+        transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
+        sampling_conf: dict = {},  # noqa: B006
+        distill_conf: dict = {},  # noqa: B006
+        ignore_id: int = -1,
+        sym_space: str = "<space>",
+        sym_blank: str = "<blank>",
+        report_wer: bool = True,
+        extract_feats_in_collect_stats: bool = True,
+    ):
+        if decoder is None or not hasattr(decoder, "dunits"):
+            raise UserError("decoder: model 'todm' needs a prediction network, 'stateless' or 'transducer'")
+        if not hasattr(encoder, "stem"):
+            raise UserError("encoder: model 'todm' needs 'mhssm_supernet' or 'mhssm'")
+        if postencoder is not None:
+            raise UserError("postencoder: model 'todm' has none, remove the key")
+        # ESPnet's constructor would import warprnnt_pytorch on seeing a joiner, so it is told of none.
+        super().__init__(
+            vocab_size=vocab_size,
+            token_list=token_list,
+            frontend=frontend,
+            specaug=specaug,
+            normalize=normalize,
+            preencoder=preencoder,
+            encoder=encoder,
+            postencoder=None,
+            decoder=decoder,
+            ctc=ctc,
+            joint_network=None,
+            ctc_weight=0.0,
+            ignore_id=ignore_id,
+            report_cer=False,
+            report_wer=False,
+            sym_space=sym_space,
+            sym_blank=sym_blank,
+            extract_feats_in_collect_stats=extract_feats_in_collect_stats,
+        )
+        del self.criterion_att
+        self.use_transducer_decoder = True
+        self.joint_network = joint_network or JointNetwork(
+            vocab_size, encoder.output_size(), decoder.dunits, joint_space_size
+        )
+        conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
+        self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
+        self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        self.sym_space = sym_space
+        self.report_wer = report_wer
+        # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
+        self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+
+    @property
+    def search_space(self) -> SearchSpace | None:
+        """The encoder's search space, None for an encoder of one fixed size."""
+        return getattr(self.encoder, "search_space", None)
+
+    def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frontend, normalisation, SpecAugment (training only), pre-encoder.
+
+        Normalisation comes first, so that what SpecAugment masks with zeros is the mean.
+
+        Args:
+            speech: (B, samples).
+            speech_lengths: (B,) samples.
+
+        Returns:
+            (B, S, F) and (B,) frames.
+        """
+        feats, lengths = self._extract_feats(speech, speech_lengths)
+        if self.normalize is not None:
+            feats, lengths = self.normalize(feats, lengths)
+        if self.specaug is not None and self.training:
+            feats, lengths = self.specaug(feats, lengths)
+        if self.preencoder is not None:
+            feats, lengths = self.preencoder(feats, lengths)
+        return feats, lengths
+
+    def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor, subnet: Subnet | None = None):
+        """Speech to encoder output at a subnet (None: the max net); ESPnet's Speech2Text calls this.
+
+        Returns:
+            (B, T, D) and (B,) frames.
+        """
+        feats, lengths = self.features(speech, speech_lengths)
+        chosen = {} if self.search_space is None else {"subnet": subnet}
+        encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
+        return encoder_out, lengths
+
+    def step_subnets(self) -> tuple[Subnet | None, ...]:
+        """Subnets of the coming step: from the sampling rule in training, max and min in validation."""
+        space = self.search_space
+        if space is None:
+            return (None,)
+        if not self.training:
+            return tuple(dict.fromkeys((space.max, space.min)))
+        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+        return self.sampling.subnets(space, int(self.num_updates), rank)
+
+    def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
+        """One step on a batch.
+
+        Args:
+            speech: (B, samples).
+            speech_lengths: (B,).
+            text: (B, U) token ids.
+            text_lengths: (B,).
+
+        Returns:
+            loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
+        """
+        feats, lengths = self.features(speech, speech_lengths)
+        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, self.decoder, self.joint_network)
+        stem = self.encoder.stem(feats, lengths)
+        stats, losses, teacher = {}, [], None
+        for subnet in self.step_subnets():
+            encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
+            lattice = self.criterion(
+                encoder_out, stem.lengths, targets, self.joint_network, None if teacher is None else teacher.ranges
+            )
+            net = self.net_loss(self.net_name(subnet), lattice, teacher)
+            losses.append(net.loss)
+            stats[f"loss_{net.name}"] = net.transducer
+            stats[f"distill_{net.name}"] = net.distillation
+            if not self.training and self.report_wer:
+                stats[f"wer_{net.name}"] = self.word_error_rate(encoder_out, stem.lengths, text, text_lengths)
+            if net.name == "max":
+                teacher = lattice
+        if self.training:
+            self.num_updates += 1
+        loss = sum(losses)
+        stats["loss"] = loss.detach() / len(losses)
+        return force_gatherable((loss, stats, speech.shape[0]), loss.device)
+
+    def net_name(self, subnet: Subnet | None) -> str:
+        space = self.search_space
+        if subnet is None or subnet == space.max:
+            return "max"
+        return "min" if subnet == space.min else "random"
+
+    def net_loss(self, name: str, lattice: Lattice, teacher: Lattice | None) -> NetLoss:
+        """Weigh simple, lattice and distillation costs of one net; the teacher is the max net's lattice."""
+        step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
+        simple_weight, weight = self.criterion.conf.weights(step)
+        transducer = lattice.cost.mean()
+        loss = weight * transducer
+        if lattice.simple_cost is not None:
+            loss = loss + simple_weight * lattice.simple_cost.mean()
+        distillation = None
+        if teacher is not None and self.distill.weight > 0:
+            distillation = distillation_cost(teacher, lattice, self.distill).mean()
+            loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
+            distillation = distillation.detach()
+        return NetLoss(name, loss, transducer.detach(), distillation)
+
+    @torch.no_grad()
+    def word_error_rate(self, encoder_out, lengths, text, text_lengths) -> torch.Tensor:
+        """Word error rate of greedy search on a batch (0 to 1, or above with many insertions)."""
+        hypotheses = greedy_search(encoder_out, lengths, self.decoder, self.joint_network, self.blank_id)
+        errors = words = 0
+        for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
+            reference = self.words(ids[:count])
+            errors += edit_distance(reference, self.words(hypothesis))["total"]
+            words += len(reference)
+        return torch.tensor(errors / max(words, 1), device=encoder_out.device)
+
+    def words(self, ids: list[int]) -> list[str]:
+        """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""
+        pieces = "".join(self.token_list[i] for i in ids)
+        return pieces.replace("\u2581", " ").replace(self.sym_space, " ").split()

@@ -1,0 +1,80 @@
+"""ESPnet's ASR task with the plugin's classes and checks that come before any training."""
+
+import argparse
+import inspect
+from pathlib import Path
+
+import espnet2.tasks.asr as espnet_asr
+from espnet2.tasks.abs_task import optim_classes, scheduler_classes
+from espnet2.tasks.asr import ASRTask
+
+from espnet_plugin.errors import UserError
+
+PARTS = ("frontend", "specaug", "normalize", "preencoder", "encoder", "decoder", "model")
+# What ESPnet itself passes, so what a configuration file cannot.
+PASSED = {"self", "input_size", "vocab_size", "token_list", "joint_network", "ctc", "encoder_output_size", *PARTS}
+
+
+def check_keys(part: str, cls: type, conf: dict | None) -> None:
+    """Refuse a key of ``<part>_conf`` that the chosen class does not take.
+
+    Raises:
+        UserError: naming the key and what is allowed.
+    """
+    parameters = inspect.signature(cls).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    allowed = [name for name in parameters if name not in PASSED and name != "params" and name != "optimizer"]
+    for key in conf or {}:
+        if key not in allowed:
+            raise UserError(f"{part}_conf.{key}: unknown key of {cls.__name__}, allowed are {', '.join(allowed)}")
+
+
+class TODMTask(ASRTask):
+    """Takes every option of ``espnet2.bin.asr_train``."""
+
+    @classmethod
+    def get_parser(cls):
+        parser = super().get_parser()
+
+        def error(message: str):
+            raise UserError(f"{message}; see espnet-todm train --help")
+
+        parser.error = error
+        return parser
+
+    @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace):
+        """ESPnet's checks, after those of files and keys that would fail later and less clearly."""
+        cls.check_files(args)
+        super().check_required_command_args(args)
+
+    @classmethod
+    def check_files(cls, args: argparse.Namespace) -> None:
+        for key in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+            for path, _, _ in getattr(args, key):
+                if not Path(path).exists():
+                    raise UserError(f"--{key}: '{path}' does not exist")
+        for key in ("token_list", "bpemodel"):
+            value = getattr(args, key)
+            if isinstance(value, str) and not Path(value).exists():
+                raise UserError(f"--{key}: '{value}' does not exist")
+        for part, table in (("optim", optim_classes), ("scheduler", scheduler_classes)):
+            chosen = getattr(args, part)
+            if chosen is not None:
+                check_keys(part, table[chosen], getattr(args, f"{part}_conf"))
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace):
+        """Check the keys of every part, then build as ESPnet does.
+
+        Raises:
+            UserError: an unknown key or a value that is not allowed.
+        """
+        for part in PARTS:
+            chosen = getattr(args, part, None)
+            if chosen is not None:
+                check_keys(
+                    part, getattr(espnet_asr, f"{part}_choices").get_class(chosen), getattr(args, f"{part}_conf")
+                )
+        return super().build_model(args)

@@ -1,0 +1,49 @@
+"""Verb ``average``: mean of the weights of the last epochs."""
+
+import argparse
+import re
+from pathlib import Path
+
+import torch
+from espnet2.torch_utils.safe_load import safe_torch_load
+
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.errors import UserError
+
+
+def average_states(paths: list[Path]) -> dict[str, torch.Tensor]:
+    """Mean of the floating-point tensors of checkpoints; integers (counters) are those of the last one.
+
+    Args:
+        paths: model checkpoints, oldest first.
+    """
+    total = {name: value.double() for name, value in safe_torch_load(paths[0], map_location="cpu").items()}
+    last = None
+    for path in paths[1:]:
+        last = safe_torch_load(path, map_location="cpu")
+        for name, value in last.items():
+            total[name] += value.double()
+    last = last or safe_torch_load(paths[0], map_location="cpu")
+    return {
+        name: (total[name] / len(paths)).to(value.dtype) if value.is_floating_point() else value
+        for name, value in last.items()
+    }
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="espnet-todm average", description="Average the last checkpoints of a run.")
+    parser.add_argument("--dir", type=Path, required=True, help="training directory with NNepoch.pth files")
+    parser.add_argument("--last", type=int, default=5, help="how many of the last epochs (default: 5)")
+    parser.add_argument("--out", type=Path, required=True, help="averaged checkpoint to write")
+    args = parser.parse_args(argv)
+    if args.last < 1:
+        raise UserError(f"--last: {args.last} must be at least 1")
+    epochs = sorted(
+        (int(m[1]), p) for p in args.dir.glob("*epoch.pth") if (m := re.fullmatch(r"(\d+)epoch\.pth", p.name))
+    )
+    if not epochs:
+        raise UserError(f"--dir: '{args.dir}' has no checkpoint named like 12epoch.pth")
+    chosen = epochs[-args.last :]
+    state = average_states([path for _, path in chosen])
+    write_whole(args.out, lambda path: torch.save(state, path))
+    print(f"{args.out}: mean of epochs {', '.join(str(epoch) for epoch, _ in chosen)}")

@@ -1,0 +1,91 @@
+"""Verb ``decode``: a Kaldi data directory to hypotheses, in several processes."""
+
+import argparse
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from tqdm import tqdm
+
+from espnet_plugin.asr.conf import build_conf
+from espnet_plugin.asr.data import batches, read_table
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.loading import load_model, model_dir_files
+from espnet_plugin.asr.recognise import BeamSearch, greedy, sampling_rate
+from espnet_plugin.errors import UserError
+
+
+@dataclass(frozen=True)
+class DecodeConf:
+    """Search options.
+
+    Args:
+        beam_size: 1 is greedy search as the device does it; more is ESPnet's beam search.
+        transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
+        batch_seconds: audio in a batch of the greedy search, s.
+    """
+
+    beam_size: int = 1
+    transducer_conf: dict | None = None
+    batch_seconds: float = 60.0
+
+
+def read_conf(path: Path | None) -> DecodeConf:
+    if path is None:
+        return DecodeConf()
+    if not path.is_file():
+        raise UserError(f"--config: '{path}' does not exist")
+    return build_conf(str(path), DecodeConf, yaml.safe_load(path.read_text()) or {})
+
+
+def decode(model_dir: Path, paths: dict[str, str], conf: DecodeConf) -> Iterator[dict[str, str]]:
+    """Words of audio files, a batch at a time. Args: paths: utterance id -> file."""
+    config, checkpoint = model_dir_files(model_dir)
+    model, args = load_model(config, checkpoint)
+    fs = sampling_rate(args)
+    if conf.beam_size == 1:
+        search = lambda batch: greedy(model, batch, fs)  # noqa: E731
+    else:
+        beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
+        search = lambda batch: beam(batch, fs)  # noqa: E731
+    for batch in batches(paths, fs, conf.batch_seconds):
+        yield search(batch)
+
+
+def decode_share(job: tuple) -> dict[str, str]:
+    """One process's share."""
+    torch.set_num_threads(1)
+    found = {}
+    for part in decode(*job):
+        found |= part
+    return found
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="espnet-todm decode", description="Decode a Kaldi data directory.")
+    parser.add_argument("--model_dir", type=Path, required=True, help="extracted size or training directory")
+    parser.add_argument("--data", type=Path, required=True, help="directory with wav.scp")
+    parser.add_argument("--out", type=Path, required=True, help="directory to write 'text' into")
+    parser.add_argument("--config", type=Path, help="YAML with beam_size, transducer_conf, batch_seconds")
+    parser.add_argument("--nj", type=int, default=1, help="processes (default: 1)")
+    args = parser.parse_args(argv)
+    conf = read_conf(args.config)
+    model_dir_files(args.model_dir)
+    paths = read_table(args.data / "wav.scp")
+    found = {}
+    if args.nj <= 1:
+        with tqdm(total=len(paths), unit="utt", disable=None) as bar:
+            for part in decode(args.model_dir, paths, conf):
+                found |= part
+                bar.update(len(part))
+    else:
+        keys = list(paths)
+        shares = [{key: paths[key] for key in keys[i :: args.nj]} for i in range(args.nj)]
+        with multiprocessing.get_context("spawn").Pool(args.nj) as pool:
+            for part in pool.imap_unordered(decode_share, [(args.model_dir, share, conf) for share in shares if share]):
+                found |= part
+    lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
+    write_whole(args.out / "text", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))

@@ -1,0 +1,36 @@
+"""``espnet-todm VERB ...``: finds the verb's main. Imports no torch, so that --help answers at once."""
+
+import sys
+from importlib import import_module
+
+from espnet_plugin.errors import UserError, run_main
+
+VERBS = {
+    "train": "train a supernet or a single size; takes every option of espnet2.bin.asr_train",
+    "average": "average the last checkpoints of a training run",
+    "choose": "choose sizes between min and max on a development set",
+    "extract": "cut one size out as a stand-alone ESPnet model directory",
+    "decode": "decode a Kaldi data directory with a model directory",
+    "transcribe": "print the words of audio files",
+}
+
+
+def usage() -> str:
+    verbs = "\n".join(f"  {verb:<11} {what}" for verb, what in VERBS.items())
+    return (
+        f"usage: espnet-todm VERB [options]\n\nverbs:\n{verbs}\n\nespnet-todm VERB --help lists the options of a verb."
+    )
+
+
+def dispatch(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return
+    verb, *rest = argv
+    if verb not in VERBS:
+        raise UserError(f"verb '{verb}' is not one of {', '.join(VERBS)}")
+    import_module(f"espnet_plugin.bin.{verb}").main(rest)
+
+
+def main() -> None:
+    run_main(lambda: dispatch(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Encoders: the multi-head state space model, plain and elastic."""

@@ -1,0 +1,58 @@
+"""The one place that adds names to ESPnet's own tables.
+
+A name is added when ESPnet builds the table, that is on import of the module that holds it, so that ``import espnet_plugin`` stays light.
+"""
+
+from importlib import import_module
+
+import wrapt
+
+from espnet_plugin.errors import UserError
+
+# module of ESPnet -> (its table, name, our class)
+ADDITIONS = {
+    "espnet2.tasks.abs_task": [
+        ("optim_classes", "scaledadam", "espnet_plugin.optim.scaled_adam.ScaledAdam"),
+        ("scheduler_classes", "eden", "espnet_plugin.optim.eden.Eden"),
+    ],
+    "espnet2.tasks.asr": [
+        ("frontend_choices", "kaldi_fbank", "espnet_plugin.frontend.kaldi_fbank.KaldiFbank"),
+        ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm_supernet.MHSSMSupernetEncoder"),
+        ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.MHSSMEncoder"),
+        ("decoder_choices", "stateless", "espnet_plugin.transducer.prediction.StatelessDecoder"),
+        ("model_choices", "todm", "espnet_plugin.asr.model.TODMModel"),
+    ],
+}
+
+
+def add(table: dict, name: str, value: type) -> None:
+    """Add a class under a name.
+
+    Raises:
+        UserError: another class has the name already.
+    """
+    taken = table.setdefault(name, value)
+    if taken is not value:
+        raise UserError(
+            f"ESPnet's name '{name}' is taken by {taken.__module__}.{taken.__qualname__}, so espnet_plugin cannot add its own"
+        )
+
+
+def register(module) -> None:
+    """Add our classes to the tables of an imported module of ESPnet."""
+    for table_name, name, path in ADDITIONS[module.__name__]:
+        module_name, class_name = path.rsplit(".", 1)
+        table = getattr(module, table_name, None)
+        if table is None:
+            raise UserError(f"{module.__name__} has no {table_name}: espnet_plugin needs ESPnet 202611")
+        value = getattr(import_module(module_name), class_name)
+        add(getattr(table, "classes", table), name, value)
+        if table_name == "scheduler_classes":
+            # ESPnet's trainer asks each scheduler for its kind; optim/ itself knows nothing of ESPnet.
+            import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
+
+
+def register_on_import() -> None:
+    """Register now where ESPnet is already imported, otherwise when it will be."""
+    for module_name in ADDITIONS:
+        wrapt.register_post_import_hook(register, module_name)

@@ -1,0 +1,41 @@
+"""Which subnets a training step uses: a function of (seed, step, rank), never of global random state."""
+
+import random
+from dataclasses import dataclass
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.space import SearchSpace, Subnet
+
+RULES = ("sandwich", "single")
+
+
+@dataclass(frozen=True)
+class SubnetSampling:
+    """How the subnets of a step are chosen.
+
+    Args:
+        rule: ``sandwich`` trains the max net, the min net and ``num_random`` others on every batch (Yu & Huang 2019, arXiv 1903.05134);
+            ``single`` trains one random subnet a step, the baseline without the sandwich rule.
+        num_random: random subnets a step under the sandwich rule.
+        seed: first part of the random key.
+        same_on_all_ranks: all data-parallel workers use the same subnets in a step; False mixes the rank into the key.
+    """
+
+    rule: str = "sandwich"
+    num_random: int = 1
+    seed: int = 0
+    same_on_all_ranks: bool = True
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise UserError(f"sampling_conf.rule: '{self.rule}' is not one of {list(RULES)}")
+        if not isinstance(self.num_random, int) or self.num_random < 0:
+            raise UserError(f"sampling_conf.num_random: {self.num_random} must be an integer of at least 0")
+
+    def subnets(self, space: SearchSpace, step: int, rank: int = 0) -> tuple[Subnet, ...]:
+        """Subnets of a step, the max net first under the sandwich rule; no subnet twice, so a space of one point gives one net."""
+        rng = random.Random(f"{self.seed}:{step}:{0 if self.same_on_all_ranks else rank}")
+        if self.rule == "single":
+            return (space.sample(rng),)
+        drawn = [space.sample(rng) for _ in range(self.num_random)]
+        return tuple(dict.fromkeys([space.max, space.min, *drawn]))

@@ -1,0 +1,153 @@
+"""The transducer loss of one net on its lattice, full or pruned, behind one interface.
+
+Shapes: B batch, T encoder frames, U symbols, R prune range, V vocabulary, J joint space.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.transducer.lattice import rnnt_loss
+from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
+
+LOSSES = ("pruned", "full")
+
+
+@dataclass(frozen=True)
+class TransducerConf:
+    """How the transducer loss is computed (defaults: icefall's practice).
+
+    Args:
+        loss: ``pruned`` evaluates the joiner on `prune_range` symbols a frame (Kuang et al. 2022, arXiv 2206.13236), ``full`` everywhere.
+        prune_range: R, symbols a frame.
+        simple_weight: weight of the simple loss after warm-up.
+        lm_scale, am_scale: smoothing of the simple loss.
+        warmup_steps: updates over which the simple weight falls from 1 and the pruned weight rises from 0.1 to 1.
+    """
+
+    loss: str = "pruned"
+    prune_range: int = 5
+    simple_weight: float = 0.5
+    lm_scale: float = 0.25
+    am_scale: float = 0.0
+    warmup_steps: int = 2000
+
+    def __post_init__(self):
+        if self.loss not in LOSSES:
+            raise UserError(f"transducer_conf.loss: '{self.loss}' is not one of {list(LOSSES)}")
+        if self.prune_range < 2:
+            raise UserError(f"transducer_conf.prune_range: {self.prune_range} must be at least 2 symbols")
+
+    def weights(self, step: int) -> tuple[float, float]:
+        """Weights of the simple and of the pruned loss after `step` updates."""
+        if self.loss == "full":
+            return 0.0, 1.0
+        ramp = min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
+        return 1.0 - ramp * (1.0 - self.simple_weight), 0.1 + 0.9 * ramp
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step.
+
+    Args:
+        labels: (B, U) symbols, any padding.
+        lengths: (B,) symbols of each utterance.
+        prediction: (B, U + 1, J) output of the prediction network, projected to the joint space.
+        simple_lm: (B, U + 1, V) prediction part of the simple loss, None with the full loss.
+    """
+
+    labels: torch.Tensor
+    lengths: torch.Tensor
+    prediction: torch.Tensor
+    simple_lm: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """One net's lattice.
+
+    Args:
+        cost: (B,) negative log-likelihood of each utterance, summed over the lattice (nats).
+        simple_cost: (B,) the same of the simple lattice, None where it was not needed.
+        logits: (B, T, R, V) pruned or (B, T, U + 1, V) full.
+        mask: (B, T, R) or (B, T, U + 1), True at cells inside the utterance.
+        ranges: (B, T, R) symbol index of each cell, None with the full loss.
+    """
+
+    cost: torch.Tensor
+    simple_cost: torch.Tensor | None
+    logits: torch.Tensor
+    mask: torch.Tensor
+    ranges: torch.Tensor | None
+
+
+class TransducerCriterion(torch.nn.Module):
+    """Computes lattices and their losses.
+
+    Args:
+        conf: see `TransducerConf`.
+        encoder_size, decoder_size: widths of what encoder and prediction network put out.
+        vocab_size: V.
+        blank_id: index of blank.
+    """
+
+    def __init__(self, conf: TransducerConf, encoder_size: int, decoder_size: int, vocab_size: int, blank_id: int):
+        super().__init__()
+        self.conf = conf
+        self.blank_id = blank_id
+        if conf.loss == "pruned":
+            self.simple_am = torch.nn.Linear(encoder_size, vocab_size)
+            self.simple_lm = torch.nn.Linear(decoder_size, vocab_size)
+
+    def targets(self, labels: torch.Tensor, lengths: torch.Tensor, decoder, joint_network) -> Targets:
+        """Run the prediction network on blank followed by the labels.
+
+        Args:
+            labels: (B, U), padded with anything beyond `lengths`.
+            lengths: (B,).
+        """
+        valid = torch.arange(labels.shape[1], device=labels.device) < lengths.unsqueeze(1)
+        labels = torch.where(valid, labels, self.blank_id)
+        prediction = decoder(torch.nn.functional.pad(labels, (1, 0), value=self.blank_id))
+        simple_lm = self.simple_lm(prediction) if self.conf.loss == "pruned" else None
+        return Targets(labels, lengths, joint_network.lin_dec(prediction), simple_lm)
+
+    def forward(
+        self,
+        encoder_out: torch.Tensor,
+        lengths: torch.Tensor,
+        targets: Targets,
+        joint_network,
+        ranges: torch.Tensor | None = None,
+    ) -> Lattice:
+        """Lattice and loss of one net.
+
+        Args:
+            encoder_out: (B, T, D).
+            lengths: (B,) frames.
+            targets: from `targets`.
+            joint_network: ESPnet's JointNetwork.
+            ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
+        """
+        problem = (targets.labels, lengths, targets.lengths)
+        acoustic = joint_network.lin_enc(encoder_out).unsqueeze(2)  # (B, T, 1, J)
+        if self.conf.loss == "full":
+            logits = joint_network(acoustic, targets.prediction.unsqueeze(1), no_projection=True)
+            frames = torch.arange(logits.shape[1], device=logits.device) < lengths.unsqueeze(1)
+            symbols = torch.arange(logits.shape[2], device=logits.device) <= targets.lengths.unsqueeze(1)
+            mask = frames.unsqueeze(2) & symbols.unsqueeze(1)
+            return Lattice(rnnt_loss(logits, *problem, blank=self.blank_id), None, logits, mask, None)
+        simple_cost = None
+        if ranges is None:
+            smoothing = dict(lm_scale=self.conf.lm_scale, am_scale=self.conf.am_scale)
+            simple = simple_loss(
+                self.simple_am(encoder_out), targets.simple_lm, *problem, blank=self.blank_id, **smoothing
+            )
+            simple_cost = simple.cost
+            occupation = (simple.occupation_blank, simple.occupation_emit)
+            ranges = prune_ranges(*occupation, lengths, targets.lengths, self.conf.prune_range)
+        logits = joint_network(acoustic, gather_pruned(targets.prediction, ranges), no_projection=True)
+        cost = pruned_loss(logits, ranges, *problem, blank=self.blank_id)
+        return Lattice(cost, simple_cost, logits, cell_mask(ranges, lengths, targets.lengths), ranges)

@@ -1,0 +1,54 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.sandwich import SubnetSampling
+from espnet_plugin.supernet.space import SearchSpace
+
+SPACE = SearchSpace.build(6, [2, 4, 6], [32, 64, 128])
+
+
+@given(st.integers(0, 10**9), st.integers(0, 4), st.integers(0, 63))
+def test_sandwich_has_max_first_then_min_then_others(step, num_random, rank):
+    subnets = SubnetSampling(num_random=num_random).subnets(SPACE, step, rank)
+    assert subnets[:2] == (SPACE.max, SPACE.min)
+    assert len(set(subnets)) == len(subnets) <= 2 + num_random
+
+
+@given(st.integers(), st.integers(0, 10**9))
+def test_choice_is_a_function_of_seed_and_step(seed, step):
+    sampling = SubnetSampling(seed=seed)
+    random.seed(0)
+    first = sampling.subnets(SPACE, step, rank=0)
+    random.seed(1)
+    assert sampling.subnets(SPACE, step, rank=7) == first
+
+
+def test_steps_and_seeds_differ():
+    drawn = {SubnetSampling(seed=seed).subnets(SPACE, step) for seed in range(3) for step in range(10)}
+    assert len(drawn) > 20
+
+
+def test_ranks_differ_when_asked_to():
+    sampling = SubnetSampling(same_on_all_ranks=False)
+    assert len({sampling.subnets(SPACE, 5, rank) for rank in range(8)}) > 4
+
+
+def test_a_space_of_one_point_gives_one_net():
+    space = SearchSpace.build(3, None, [64])
+    assert SubnetSampling(num_random=2).subnets(space, 0) == (space.max,)
+
+
+def test_single_rule_gives_one_subnet_that_varies():
+    drawn = [SubnetSampling(rule="single").subnets(SPACE, step) for step in range(50)]
+    assert {len(subnets) for subnets in drawn} == {1}
+    assert len(set(drawn)) > 20
+
+
+@pytest.mark.parametrize("conf", [dict(rule="burger"), dict(num_random=-1), dict(num_random=1.5)])
+def test_wrong_values_are_refused(conf):
+    with pytest.raises(UserError, match="sampling_conf"):
+        SubnetSampling(**conf)
