@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import yaml
-from espnet2.torch_utils.safe_load import safe_torch_load
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask

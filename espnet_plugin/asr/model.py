@@ -13,9 +13,9 @@ from espnet_plugin.asr.conf import build_conf
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.space import SearchSpace, Subnet
-from espnet_plugin.transducer.distill import DistillConf, distillation_cost
+from espnet_plugin.transducer.distill import DistillConf
 from espnet_plugin.transducer.greedy import greedy_search
-from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion
+from espnet_plugin.transducer.loss import Lattice, Targets, TransducerConf, TransducerCriterion, distillation_cost
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class TODMModel(ESPnetASRModel):
             lattice = self.criterion(
                 encoder_out, stem.lengths, targets, self.joint_network, None if teacher is None else teacher.ranges
             )
-            net = self.net_loss(self.net_name(subnet), lattice, teacher)
+            net = self.net_loss(self.net_name(subnet), lattice, teacher, targets)
             losses.append(net.loss)
             stats[f"loss_{net.name}"] = net.transducer
             stats[f"distill_{net.name}"] = net.distillation
@@ -205,7 +205,7 @@ class TODMModel(ESPnetASRModel):
             return "max"
         return "min" if subnet == space.min else "random"
 
-    def net_loss(self, name: str, lattice: Lattice, teacher: Lattice | None) -> NetLoss:
+    def net_loss(self, name: str, lattice: Lattice, teacher: Lattice | None, targets: Targets) -> NetLoss:
         """Weigh simple, lattice and distillation costs of one net; the teacher is the max net's lattice."""
         step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
         simple_weight, weight = self.criterion.conf.weights(step)
@@ -215,7 +215,7 @@ class TODMModel(ESPnetASRModel):
             loss = loss + simple_weight * lattice.simple_cost.mean()
         distillation = None
         if teacher is not None and self.distill.weight > 0:
-            distillation = distillation_cost(teacher, lattice, self.distill).mean()
+            distillation = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id).mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
         return NetLoss(name, loss, transducer.detach(), distillation)

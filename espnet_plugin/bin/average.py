@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import torch
-from espnet2.torch_utils.safe_load import safe_torch_load
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.errors import UserError

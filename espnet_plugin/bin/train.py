@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from espnet2.torch_utils.safe_load import safe_torch_load
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.task import TODMTask

@@ -17,8 +17,8 @@ from espnet_plugin.errors import UserError
 class TimeReduction(torch.nn.Module):
     """Two convolutions of 3 frames, stride 2, no padding: time reduction by 4.
 
-    Without padding an output frame needs its own 7 input frames and no other, so batching leaks nothing, and 32 k + 3 input frames give exactly
-    8 k output frames, which lets a stream run in chunks.
+    Without padding an output frame needs its own 7 input frames and no other, so batching leaks nothing, and 32 k + 3 input
+    frames give exactly 8 k output frames, which lets a stream run in chunks.
     """
 
     kernel = 3

@@ -17,8 +17,8 @@ from espnet_plugin.errors import UserError
 class Subnet:
     """One network inside the supernet.
 
-    The text form joins ``LAYERSxWIDTH`` by ``_``: ``0-3x512_5x256`` keeps layers 0 to 3 with 512 feed-forward channels and layer 5 with 256.
-    It round-trips through `parse` and is safe in file names.
+    The text form joins ``LAYERSxWIDTH`` by ``_``: ``0-3x512_5x256`` keeps layers 0 to 3 with 512 feed-forward channels and
+    layer 5 with 256. It round-trips through `parse` and is safe in file names.
 
     Args:
         layers: indices of the kept layers, ascending.

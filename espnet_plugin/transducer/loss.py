@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
 from espnet_plugin.transducer.lattice import rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
 
@@ -151,3 +152,30 @@ class TransducerCriterion(torch.nn.Module):
         logits = joint_network(acoustic, gather_pruned(targets.prediction, ranges), no_projection=True)
         cost = pruned_loss(logits, ranges, *problem, blank=self.blank_id)
         return Lattice(cost, simple_cost, logits, cell_mask(ranges, lengths, targets.lengths), ranges)
+
+
+def distillation_cost(
+    teacher: Lattice, student: Lattice, labels: torch.Tensor, conf: DistillConf, blank_id: int
+) -> torch.Tensor:
+    """Divergence of a student's lattice from its teacher's, on the same cells.
+
+    Args:
+        teacher, student: lattices of one batch with the same ranges.
+        labels: (B, U).
+        conf: see `DistillConf`.
+        blank_id: index of blank.
+
+    Returns:
+        (B,): the mean over the symbols of a frame's range, summed over the frames of an utterance (nats), so that it is on the scale of
+        the transducer loss whatever the range is.
+    """
+    logits = (teacher.logits.detach(), student.logits)
+    if conf.form == "three_way":
+        following = torch.nn.functional.pad(labels, (0, 1), value=blank_id)  # symbol after u, (B, U + 1)
+        frames = student.logits.shape[1]
+        following = following.unsqueeze(1).expand(-1, frames, -1)
+        if student.ranges is not None:
+            following = following.gather(2, student.ranges)
+        logits = tuple(three_way(x, following, blank_id) for x in logits)
+    cells = alpha_divergence(*logits, alpha=conf.alpha, clip=conf.clip)
+    return torch.where(student.mask, cells, 0).sum((1, 2)) / student.mask.shape[2]

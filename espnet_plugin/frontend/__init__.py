@@ -1,0 +1,1 @@
+"""Features that match the device."""

@@ -1,0 +1,68 @@
+"""ESPnet frontend ``kaldi_fbank``: log-mel filter banks as kaldi-native-fbank, and so sherpa-onnx, computes them."""
+
+import torch
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from lhotse.features.kaldi.layers import Wav2LogFilterBank
+
+from espnet_plugin.errors import UserError
+
+FRAME_LENGTH, FRAME_SHIFT = 0.025, 0.010  # s
+
+
+class KaldiFbank(AbsFrontend):
+    """Kaldi's fbank: Povey window, DC removal, pre-emphasis 0.97, no dither, 20 Hz to Nyquist - 400 Hz, ``snip_edges=False``.
+
+    Audio in [-1, 1]. Kaldi reflects an utterance at both ends; here each utterance is reflected at its own end, so that its features do
+    not depend on what it is batched with.
+
+    Args:
+        fs: sampling rate, Hz, or a string such as ``16k``.
+        n_mels: filters.
+
+    Raises:
+        UserError: a rate below 2 kHz, where no filter is left between 20 Hz and Nyquist - 400 Hz.
+    """
+
+    def __init__(self, fs: int | str = 16000, n_mels: int = 80):
+        super().__init__()
+        self.fs = int(fs[:-1]) * 1000 if isinstance(fs, str) and fs.endswith("k") else int(fs)
+        if self.fs < 2000:
+            raise UserError(f"frontend_conf.fs: {fs} Hz must be at least 2000 Hz")
+        self.n_mels = n_mels
+        self.window = int(FRAME_LENGTH * self.fs)
+        self.shift = int(FRAME_SHIFT * self.fs)
+        self.fbank = Wav2LogFilterBank(
+            sampling_rate=self.fs,
+            frame_length=FRAME_LENGTH,
+            frame_shift=FRAME_SHIFT,
+            num_filters=n_mels,
+            snip_edges=True,  # the edges are reflected here, an utterance at a time
+        )
+
+    def output_size(self) -> int:
+        return self.n_mels
+
+    @torch.no_grad()
+    def forward(self, input: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute features, in float32 also inside autocast.
+
+        Args:
+            input: (B, samples) in [-1, 1].
+            input_lengths: (B,) samples.
+
+        Returns:
+            (B, S, n_mels), zero beyond an utterance's end, and (B,) frames, one each 10 ms, rounded.
+        """
+        frames = (input_lengths + self.shift // 2) // self.shift
+        longest = max(int(frames.max()), 1)
+        left = self.window // 2 - self.shift // 2
+        size = (longest - 1) * self.shift + self.window
+        position = torch.arange(size, device=input.device) - left  # of a sample in the utterance, before reflection
+        position = torch.where(position < 0, -1 - position, position)
+        ends = input_lengths.unsqueeze(1)
+        position = torch.where(position < ends, position, 2 * ends - 1 - position)
+        reflected = input.gather(1, position.clamp(min=0, max=input.shape[1] - 1))
+        with torch.autocast(input.device.type, enabled=False):
+            feats = self.fbank(reflected.float())
+        valid = torch.arange(longest, device=input.device) < frames.unsqueeze(1)
+        return feats * valid.unsqueeze(-1), frames

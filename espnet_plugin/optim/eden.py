@@ -1,0 +1,59 @@
+"""Eden, the learning-rate schedule of icefall's zipformer."""
+
+import torch
+
+
+class Eden:
+    """lr = base ((b^2 + B^2) / B^2)^(-1/4) ((e^2 + E^2) / E^2)^(-1/4) w after b batches and e epochs (Yao et al. 2023, arXiv 2310.11230).
+
+    w rises linearly from `warmup_start` to 1 over `warmup_batches`. Call `step` after every batch; epochs are fractions, b /
+    batches_per_epoch.
+
+    Args:
+        optimizer: whose groups' ``lr`` is the base rate.
+        lr_batches: B.
+        lr_epochs: E, epochs.
+        batches_per_epoch: batches of an epoch; None leaves the epoch factor out.
+        warmup_batches, warmup_start: warm-up.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        lr_batches: float = 7500,
+        lr_epochs: float = 3.5,
+        batches_per_epoch: int | None = None,
+        warmup_batches: float = 500.0,
+        warmup_start: float = 0.1,
+    ):
+        self.optimizer = optimizer
+        self.lr_batches, self.lr_epochs, self.batches_per_epoch = lr_batches, lr_epochs, batches_per_epoch
+        self.warmup_batches, self.warmup_start = warmup_batches, warmup_start
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.batch = 0
+        self._apply()
+
+    def factor(self) -> float:
+        """Present rate relative to the base rate."""
+        decay = (1 + (self.batch / self.lr_batches) ** 2) ** -0.25
+        if self.batches_per_epoch:
+            epoch = self.batch / self.batches_per_epoch
+            decay *= (1 + (epoch / self.lr_epochs) ** 2) ** -0.25
+        done = min(1.0, self.batch / self.warmup_batches) if self.warmup_batches else 1.0
+        return decay * (self.warmup_start + (1 - self.warmup_start) * done)
+
+    def _apply(self) -> None:
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs):
+            group["lr"] = base * self.factor()
+
+    def step(self, epoch: int | None = None) -> None:
+        """Count one batch. Args: epoch is not used; ESPnet's interface has it."""
+        self.batch += 1
+        self._apply()
+
+    def state_dict(self) -> dict:
+        return {"batch": self.batch, "base_lrs": list(self.base_lrs)}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.batch, self.base_lrs = state["batch"], list(state["base_lrs"])
+        self._apply()

@@ -1,0 +1,67 @@
+"""Greedy transducer search of a batch, at most one symbol a frame, as sherpa-onnx and ESPnet's greedy search do it."""
+
+import torch
+
+from espnet_plugin.transducer.prediction import StatelessDecoder
+
+
+class Predictor:
+    """The prediction network as a batch of states: stateless, or ESPnet's recurrent ``transducer`` decoder.
+
+    Args:
+        decoder: prediction network.
+        batch_size: B.
+        blank_id: the symbol that every hypothesis starts with.
+    """
+
+    def __init__(self, decoder, batch_size: int, blank_id: int):
+        self.decoder = decoder
+        self.state = decoder.init_state(batch_size)
+        start = torch.full((batch_size,), blank_id, device=decoder.device)
+        self.output = None
+        self.advance(start, torch.ones_like(start, dtype=torch.bool))
+
+    def advance(self, labels: torch.Tensor, rows: torch.Tensor) -> None:
+        """Feed `labels` (B,) to the rows (B,) that emitted; the others keep state and output."""
+        if isinstance(self.decoder, StatelessDecoder):
+            state = torch.where(rows.unsqueeze(1), self.decoder.advance(self.state, labels), self.state)
+            self.state, self.output = state, self.decoder.predict(state)[:, 0]
+            return
+        output, state = self.decoder.rnn_forward(self.decoder.embed(labels.unsqueeze(1)), self.state)
+        if self.output is None:
+            self.output, self.state = output[:, 0], state
+            return
+        self.output = torch.where(rows.unsqueeze(1), output[:, 0], self.output)
+        keep = rows.view(1, -1, 1)
+        self.state = tuple(old if new is None else torch.where(keep, new, old) for new, old in zip(state, self.state))
+
+
+@torch.no_grad()
+def greedy_search(
+    encoder_out: torch.Tensor, lengths: torch.Tensor, decoder, joint_network, blank_id: int = 0
+) -> list[list[int]]:
+    """Most probable symbol of each frame, given the symbols before.
+
+    Args:
+        encoder_out: (B, T, D).
+        lengths: (B,) frames.
+        decoder: `StatelessDecoder` or ESPnet's TransducerDecoder.
+        joint_network: ESPnet's JointNetwork.
+        blank_id: index of blank.
+
+    Returns:
+        symbols of each utterance, without blanks.
+    """
+    acoustic = joint_network.lin_enc(encoder_out)  # (B, T, J)
+    predictor = Predictor(decoder, len(encoder_out), blank_id)
+    predicted = joint_network.lin_dec(predictor.output)  # (B, J)
+    best = []
+    for t in range(acoustic.shape[1]):
+        symbols = joint_network(acoustic[:, t], predicted, no_projection=True).argmax(-1)
+        symbols = torch.where(t < lengths, symbols, blank_id)
+        best.append(symbols)
+        emitted = symbols != blank_id
+        if emitted.any():
+            predictor.advance(symbols, emitted)
+            predicted = joint_network.lin_dec(predictor.output)
+    return [[s for s in row if s != blank_id] for row in torch.stack(best, 1).tolist()]

@@ -1,0 +1,158 @@
+"""The pruned transducer loss (Kuang et al. 2022, arXiv 2206.13236).
+
+Shapes: B batch, T frames, U symbols, V vocabulary, R prune range, J joint space.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from espnet_plugin.transducer.lattice import FORBIDDEN, lattice
+
+
+@dataclass(frozen=True)
+class SimpleLoss:
+    """Result of the simple lattice. Args: cost (B,); occupation_blank (B, T, U + 1); occupation_emit (B, T, U), without gradient."""
+
+    cost: torch.Tensor
+    occupation_blank: torch.Tensor
+    occupation_emit: torch.Tensor
+
+
+def arcs(scores: torch.Tensor, targets: torch.Tensor, blank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores (B, ..., V) of blank (B, ...) and of each target (B, ..., U); the dimensions between are broadcast."""
+    index = targets.view(len(targets), *[1] * (scores.ndim - 2), -1).expand(*scores.shape[:-1], -1)
+    return scores[..., blank], scores.gather(-1, index)
+
+
+def simple_loss(
+    am: torch.Tensor,
+    lm: torch.Tensor,
+    targets: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    blank: int = 0,
+    lm_scale: float = 0.0,
+    am_scale: float = 0.0,
+) -> SimpleLoss:
+    """Loss of a joiner that only adds: logits[t, u] = am[t] + lm[u], normalised without making the (B, T, U, V) lattice.
+
+    With scales, log-probabilities of arcs are mixed: lm_scale of the predictor alone, am_scale of the acoustics with the batch's average
+    predictor, the rest of both.
+
+    Args:
+        am: (B, T, V).
+        lm: (B, U + 1, V).
+        targets: (B, U), any padding.
+        T_lens, U_lens: (B,).
+        blank: its index.
+
+    Returns:
+        costs per utterance, summed over the lattice (nats), and occupations.
+    """
+    with torch.autocast(am.device.type, enabled=False):
+        am, lm = am.float(), lm.float()
+        U = lm.shape[1] - 1
+        targets = targets[:, :U].clamp(min=0)
+        am_max = am.detach().amax(-1, keepdim=True)
+        lm_max = lm.detach().amax(-1, keepdim=True)
+        product = (am - am_max).exp() @ (lm - lm_max).exp().transpose(1, 2)
+        norm = (product + torch.finfo(torch.float32).tiny).log() + am_max + lm_max.transpose(1, 2)  # (B, T, U + 1)
+        am_blank, am_emit = am[..., blank], am.gather(2, targets.unsqueeze(1).expand(-1, am.shape[1], -1))
+        lm_blank, lm_emit = lm[..., blank], lm[:, :U].gather(2, targets.unsqueeze(2)).squeeze(2)
+        blank_arcs = am_blank.unsqueeze(2) + lm_blank.unsqueeze(1) - norm
+        emit_arcs = am_emit + lm_emit.unsqueeze(1) - norm[..., :U]
+        both = 1.0 - lm_scale - am_scale
+        if lm_scale:
+            lm_norm = lm.logsumexp(-1)
+            blank_arcs = both * blank_arcs + lm_scale * (lm_blank - lm_norm).unsqueeze(1)
+            emit_arcs = both * emit_arcs + lm_scale * (lm_emit - lm_norm[:, :U]).unsqueeze(1)
+        if am_scale:
+            if not lm_scale:
+                blank_arcs, emit_arcs = both * blank_arcs, both * emit_arcs
+            average = lm.log_softmax(-1).exp().mean((0, 1)).clamp(min=torch.finfo(torch.float32).tiny).log()
+            am_norm = (am + average).logsumexp(-1)  # (B, T)
+            emit_average = average[targets].unsqueeze(1)
+            blank_arcs = blank_arcs + am_scale * (am_blank + average[blank] - am_norm).unsqueeze(2)
+            emit_arcs = emit_arcs + am_scale * (am_emit + emit_average - am_norm.unsqueeze(2))
+        return SimpleLoss(*lattice(blank_arcs, emit_arcs, T_lens, U_lens))
+
+
+def prune_ranges(
+    occupation_blank: torch.Tensor,
+    occupation_emit: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    s_range: int,
+) -> torch.Tensor:
+    """Symbols that each frame keeps: the window with the largest posterior, made reachable from frame to frame.
+
+    Args:
+        occupation_blank, occupation_emit: from `simple_loss`.
+        T_lens, U_lens: (B,).
+        s_range: R wanted; it is raised where T frames could not reach U symbols, and never more than U + 1.
+
+    Returns:
+        (B, T, R) symbol indices u, consecutive in the last dimension; they start at 0, never fall, and rise by at most R - 1 a frame.
+    """
+    T, W = occupation_blank.shape[1:]
+    needed = int(((U_lens - 1).clamp(min=0) // T_lens).max()) + 2
+    R = min(max(s_range, needed), W)
+    total = torch.nn.functional.pad(occupation_blank.cumsum(2), (1, 0))
+    window = total[..., R:] - total[..., : W + 1 - R]  # (B, T, W - R + 1)
+    window[..., 1:] -= occupation_emit[..., : W - R]
+    start = window.argmax(2)
+    t = torch.arange(T, device=start.device)
+    end = (U_lens - R + 1).clamp(min=0).unsqueeze(1)
+    start = torch.where(t < T_lens.unsqueeze(1) - 1, torch.minimum(start, end), end)
+    start = start.flip(1).cummin(1).values.flip(1)
+    slope = (R - 1) * t
+    start = (start - slope).flip(1).cummax(1).values.flip(1) + slope
+    start = torch.minimum(start, slope)
+    return start.unsqueeze(2) + torch.arange(R, device=start.device)
+
+
+def gather_pruned(lm_proj: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
+    """Predictor output on the kept cells. Args: lm_proj (B, U + 1, J), ranges (B, T, R). Returns: (B, T, R, J)."""
+    B, T, R = ranges.shape
+    index = ranges.reshape(B, T * R, 1).expand(-1, -1, lm_proj.shape[2])
+    return lm_proj.gather(1, index).view(B, T, R, -1)
+
+
+def cell_mask(ranges: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor) -> torch.Tensor:
+    """(B, T, R), True at cells inside the utterance: t < T_b, u <= U_b."""
+    t = torch.arange(ranges.shape[1], device=ranges.device).view(1, -1, 1) < T_lens.view(-1, 1, 1)
+    return t & (ranges <= U_lens.view(-1, 1, 1))
+
+
+def pruned_loss(
+    logits: torch.Tensor,
+    ranges: torch.Tensor,
+    targets: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    blank: int = 0,
+) -> torch.Tensor:
+    """Transducer loss over paths that stay on the kept cells, in float32.
+
+    Args:
+        logits: (B, T, R, V) before softmax.
+        ranges: (B, T, R).
+        targets: (B, U), any padding.
+        T_lens, U_lens: (B,).
+        blank: its index.
+
+    Returns:
+        (B,) cost, summed over an utterance (nats), no reduction.
+    """
+    U = targets.shape[1]
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.float()
+        norm = logits.logsumexp(-1)
+        following = torch.nn.functional.pad(targets.clamp(min=0), (0, 1))  # symbol after u, (B, U + 1)
+        index = following.unsqueeze(1).expand(-1, ranges.shape[1], -1).gather(2, ranges)
+        emit = logits.gather(3, index.unsqueeze(3)).squeeze(3) - norm
+        grid = logits.new_full((*ranges.shape[:2], U + 1), FORBIDDEN)
+        blank_grid = grid.scatter(2, ranges, logits[..., blank] - norm)
+        emit_grid = grid.scatter(2, ranges, emit)
+        return lattice(blank_grid, emit_grid[..., :U], T_lens, U_lens)[0]
