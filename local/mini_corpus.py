@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make the mini corpus: synthetic speech in LibriSpeech's directory layout.
 
-espeak-ng (from the package espeakng-loader) speaks sentences of `mini_grammar`. Voices of dev and test are not in training; the "other" sets
-have accents that training lacks, and noise. Same seed, same samples.
+espeak-ng (from the package espeakng-loader) speaks sentences of `mini_grammar`. Voices of dev and test are not in training; the
+"other" sets have accents that training lacks, and noise. Same seed, same samples.
 """
 
 import argparse

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Word and character error rates of one test set, by kaldialign; sclite's report too where sclite is installed."""
+
+import argparse
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kaldi_data import read_table, write_folder
+from kaldialign import align, edit_distance
+
+from espnet_plugin.errors import UserError, run_main
+
+GAP = "*"
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Edit counts against `total` reference tokens; rate in percent."""
+
+    total: int
+    ins: int
+    deletions: int
+    sub: int
+
+    @property
+    def rate(self) -> float:
+        return 100 * (self.ins + self.deletions + self.sub) / max(self.total, 1)
+
+
+def count(pairs: Iterable[tuple[list[str], list[str]]]) -> Errors:
+    """Add up the edits of (reference, hypothesis) token lists."""
+    total = ins = deletions = sub = 0
+    for reference, hypothesis in pairs:
+        edits = edit_distance(reference, hypothesis)
+        total += len(reference)
+        ins, deletions, sub = ins + edits["ins"], deletions + edits["del"], sub + edits["sub"]
+    return Errors(total, ins, deletions, sub)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What score.json holds; wer and cer in percent, the rest counts; ins, del and sub of words."""
+
+    utterances: int
+    missing: int
+    words: int
+    wer: float
+    ins: int
+    deletions: int
+    sub: int
+    chars: int
+    cer: float
+
+    def to_json(self) -> str:
+        values = asdict(self)
+        values["del"] = values.pop("deletions")
+        return json.dumps(values, indent=2) + "\n"
+
+
+def score(references: dict[str, str], hypotheses: dict[str, str]) -> Score:
+    """Score all references; one without a hypothesis counts as deleted.
+
+    Raises:
+        UserError: a hypothesis without a reference.
+    """
+    extra = sorted(hypotheses.keys() - references.keys())
+    if extra:
+        raise UserError(f"--hyp: utterance '{extra[0]}' is not in the reference ({len(extra)} such utterances)")
+    pairs = [(references[key], hypotheses.get(key, "")) for key in sorted(references)]
+    words = count((reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
+    chars = count((list(reference), list(" ".join(hypothesis.split()))) for reference, hypothesis in pairs)
+    return Score(
+        utterances=len(references),
+        missing=len(references.keys() - hypotheses.keys()),
+        words=words.total,
+        wer=round(words.rate, 3),
+        ins=words.ins,
+        deletions=words.deletions,
+        sub=words.sub,
+        chars=chars.total,
+        cer=round(chars.rate, 3),
+    )
+
+
+def alignments(references: dict[str, str], hypotheses: dict[str, str]) -> str:
+    """One block an utterance: reference and hypothesis in columns, differences marked below."""
+    blocks = []
+    for key in sorted(references):
+        rows = align(references[key].split(), hypotheses.get(key, "").split(), GAP)
+        columns = [(a, b, "" if a == b else "^") for a, b in rows]
+        widths = [max(map(len, column)) for column in columns]
+        lines = [" ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in zip(*columns)]
+        blocks.append("\n".join([key, *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def run_sclite(references: dict[str, str], hypotheses: dict[str, str], folder: Path) -> None:
+    for name, table in (("ref", references), ("hyp", hypotheses)):
+        lines = (f"{table.get(key, '')} ({key})\n" for key in sorted(references))
+        (folder / f"{name}.trn").write_text("".join(lines), encoding="utf-8")
+    if shutil.which("sclite"):
+        files = ["-r", "ref.trn", "trn", "-h", "hyp.trn", "trn"]
+        with (folder / "sclite.txt").open("w") as report:
+            subprocess.run(
+                ["sclite", *files, "-i", "rm", "-o", "all", "stdout"], cwd=folder, stdout=report, check=False
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file")
+    parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
+    args = parser.parse_args()
+    references, hypotheses = read_table(args.ref), read_table(args.hyp)
+    result = score(references, hypotheses)
+
+    def write(folder: Path) -> None:
+        (folder / "score.json").write_text(result.to_json())
+        (folder / "result.txt").write_text(alignments(references, hypotheses), encoding="utf-8")
+        run_sclite(references, hypotheses, folder)
+
+    write_folder(args.out, write)
+    missing = f", {result.missing} without hypothesis" if result.missing else ""
+    print(f"  {args.out}: WER {result.wer:.2f} %, CER {result.cer:.2f} %, {result.words} words{missing}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,34 @@
+"""Package metadata. Exact versions of a known-good environment are in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="espnet-todm",
+    version="0.1.0",
+    description="TODM for ESPnet: train one transducer, deploy many sizes of it",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.12,<3.14",
+    packages=find_packages(include=["espnet_plugin", "espnet_plugin.*"]),
+    install_requires=[
+        "espnet==202611",
+        "torch",
+        "torchaudio",  # full transducer loss, resampling
+        "lhotse",  # Kaldi features in batches, LibriSpeech's layout
+        "sentencepiece",
+        "kaldialign",  # edit distances
+        "soundfile",
+        "tensorboard",  # ESPnet's trainer writes to it by default
+        "tqdm",
+        "wrapt",  # registration when ESPnet is imported, not before
+    ],
+    extras_require={
+        "recipe": ["espeakng-loader", "matplotlib", "soxr"],
+        "export": ["onnx", "onnxruntime", "sherpa-onnx"],
+        "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff"],
+    },
+    entry_points={"console_scripts": ["espnet-todm = espnet_plugin.bin.main:main"]},
+)

@@ -1,0 +1,135 @@
+"""All stages of the recipe on real speech: the AN4 utterances that ship in ESPnet's wheel."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from importlib.metadata import files
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUN = ROOT / "egs2" / "librispeech_todm" / "run.sh"
+
+
+def kaldi_directories(archive: Path, out: Path) -> None:
+    """Write train, valid and test from the archive; the two test utterances serve for both of the latter."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(out, filter="data")
+    audio = {path.stem: path for path in out.rglob("*.sph")}
+    transcripts = {}
+    for listing in out.rglob("*.transcription"):
+        for line in listing.read_text().splitlines():
+            words, _, name = line.rpartition("(")
+            transcripts[name.rstrip(") ")] = words.replace("<s>", "").replace("</s>", "").strip()
+    trained = {path.stem for path in out.rglob("*.sph") if "an4_clstk" in path.parts}
+    for name, keys in (("train", trained), ("valid", audio.keys() - trained), ("test", audio.keys() - trained)):
+        folder = out / "kaldi" / name
+        folder.mkdir(parents=True)
+        keys = sorted(keys & transcripts.keys())
+        (folder / "wav.scp").write_text("".join(f"{key} {audio[key]}\n" for key in keys))
+        (folder / "text").write_text("".join(f"{key} {transcripts[key]}\n" for key in keys))
+        (folder / "utt2spk").write_text("".join(f"{key} {key}\n" for key in keys))
+
+
+@pytest.fixture(scope="module")
+def an4(tmp_path_factory):
+    found = [entry for entry in files("espnet") or [] if str(entry).endswith("mini_an4/esp2_asr/downloads.tar.gz")]
+    out = tmp_path_factory.mktemp("an4")
+    kaldi_directories(Path(found[0].locate()), out)
+    return out / "kaldi"
+
+
+def recipe(work: Path, data: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [RUN, "--corpus", "custom", "--data_dir", data, "--asr_config", "conf/train_an4.yaml", "--nbpe", "40"]
+    command += [
+        "--expdir",
+        work / "exp",
+        "--dumpdir",
+        work / "dump",
+        "--num_sizes",
+        "3",
+        "--num_candidates",
+        "2",
+        "--nj",
+        "1",
+    ]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run([*map(str, command), *options], capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def finished(an4, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    done = recipe(work, an4)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return work
+
+
+def test_all_stages_end_in_a_table_of_sizes(finished):
+    rows = json.loads((finished / "exp" / "results.json").read_text())
+    assert len({row["subnet"] for row in rows}) >= 3
+    for row in rows:
+        assert row["test_set"] == "test" and row["words"] > 0 and row["train_seconds"] > 0
+        assert row["wer"] == pytest.approx(100 * (row["ins"] + row["del"] + row["sub"]) / row["words"], abs=0.001)
+    params = [row["params"] for row in rows]
+    assert params == sorted(params, reverse=True)
+    report = (finished / "exp" / "RESULTS.md").read_text()
+    for row in rows:
+        assert row["subnet"] in report and f"{row['params']:,}" in report
+    assert (finished / "exp" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_run_skips_what_is_complete(finished, an4):
+    done = recipe(finished, an4)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("complete, skipped") == 11
+
+
+def test_a_half_written_output_is_made_again(finished, an4):
+    """As after a kill in the middle of scoring: output is there, the marker is not."""
+    (finished / "exp" / ".score.done").unlink()
+    score = next((finished / "exp" / "sizes").glob("max/score/test/score.json"))
+    score.write_text('{"wer": 1')
+    done = recipe(finished, an4, "--stage", "10", "--stop_stage", "10")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(score.read_text())["words"] > 0
+
+
+def test_extracted_size_is_what_espnet_itself_decodes(finished, an4):
+    """After `import espnet_plugin`, ESPnet's Speech2Text loads a size, greedy and beam; greedy gives what the recipe wrote."""
+    import espnet_plugin  # noqa: F401
+    import soundfile
+    from espnet2.bin.asr_inference import Speech2Text
+
+    folder = finished / "exp" / "sizes" / "max"
+    decoded = dict(
+        (line.split(maxsplit=1) + [""])[:2] for line in (folder / "decode" / "test" / "text").read_text().splitlines()
+    )
+    wavs = dict(line.split() for line in (finished / "dump" / "raw" / "test" / "wav.scp").read_text().splitlines())
+    for beam_size in (1, 3):
+        speech2text = Speech2Text(str(folder / "config.yaml"), str(folder / "model.pth"), beam_size=beam_size)
+        for key, path in wavs.items():
+            text = speech2text(soundfile.read(path, dtype="float32")[0])[0][0]
+            if beam_size == 1:
+                assert text.split() == decoded[key].split()
+
+
+def test_transcribe_prints_path_tab_text(finished):
+    wav = next((finished / "dump" / "raw" / "test" / "audio").glob("*.flac"))
+    command = [Path(sys.executable).with_name("espnet-todm"), "transcribe"]
+    sizes = finished / "exp" / "sizes"
+    text = {}
+    for name in ("max", "min"):
+        alone = subprocess.run([*command, sizes / name, wav, wav], capture_output=True, text=True)
+        assert alone.returncode == 0, alone.stderr
+        text[name] = alone.stdout
+        assert [line.split("\t")[0] for line in alone.stdout.splitlines()] == [str(wav)] * 2
+    inside = subprocess.run(
+        [*command, finished / "exp" / "supernet", wav, wav, "--subnet", "min"], capture_output=True, text=True
+    )
+    assert inside.stdout == text["min"]
+    wrong = subprocess.run([*command, sizes / "max", "/no/such.wav"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and wrong.stderr.splitlines()[-1] == "error: audio '/no/such.wav' does not exist"
