@@ -1,25 +1,53 @@
 #!/usr/bin/env python3
 """Read LibriSpeech's directory layout through lhotse's recipe and write Kaldi data directories.
 
-A part may be a sum: train_960=train-clean-100+train-clean-360+train-other-500.
+A set may be a sum of parts: train_960=train-clean-100+train-clean-360+train-other-500. Utterances that lhotse cannot read are left
+out and listed in rejected.txt with the reason.
 """
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kaldi_data import write_folder, write_speakers, write_table
-from lhotse.recipes import prepare_librispeech
+from kaldi_data import positive, write_folder, write_speakers, write_table
+from tqdm import tqdm
 
 from espnet_plugin.errors import UserError, run_main
 
 
-def parse_parts(texts: list[str]) -> dict[str, list[str]]:
+def parse_sets(texts: list[str]) -> dict[str, list[str]]:
     """Data set name -> LibriSpeech parts."""
     sets = {}
     for text in texts:
         name, _, parts = text.partition("=")
         sets[name] = (parts or name).split("+")
+        if not name or not all(sets[name]) or Path(name).name != name:
+            raise UserError(f"--sets: '{text}' must be PART or NAME=PART+PART")
     return sets
+
+
+def read_line(part: Path, line: str):
+    """lhotse's (recording, supervision) of one line of a .trans.txt, or the reason why there is none."""
+    from lhotse.recipes.librispeech import parse_utterance
+
+    if len(line.split(maxsplit=1)) < 2:
+        return "empty transcript"
+    try:
+        return parse_utterance(part, line, alignments={}) or "no such file"
+    except Exception as error:  # lhotse's readers raise many kinds
+        return f"not readable as audio: {str(error).strip().splitlines()[0]}"
+
+
+def read_part(part: Path, nj: int) -> tuple[dict, dict[str, str]]:
+    """Utterance id -> (recording, supervision), and utterance id -> reason for those left out."""
+    lines = {}
+    for transcript in sorted(part.rglob("*.trans.txt")):
+        for line in filter(str.strip, transcript.read_text(encoding="utf-8").split("\n")):
+            lines[line.split()[0]] = line
+    with ThreadPoolExecutor(nj) as pool:
+        found = list(tqdm(pool.map(lambda line: read_line(part, line), lines.values()), part.name, len(lines), disable=None))
+    read = {key: item for key, item in zip(lines, found) if not isinstance(item, str)}
+    return read, {key: item for key, item in zip(lines, found) if isinstance(item, str)}
 
 
 def main() -> None:
@@ -27,28 +55,35 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder that holds train-clean-100, dev-clean, ...")
     parser.add_argument("--sets", nargs="+", required=True, metavar="SET", help="parts, or NAME=PART+PART")
     parser.add_argument("--out", type=Path, required=True, help="folder for the data directories")
-    parser.add_argument("--nj", type=int, default=2, help="threads (default: 2)")
+    parser.add_argument("--nj", type=positive, default=2, help="threads (default: 2)")
     args = parser.parse_args()
-    sets = parse_parts(args.sets)
+    sets = parse_sets(args.sets)
     parts = sorted({part for group in sets.values() for part in group})
     if not args.corpus.is_dir():
         raise UserError(f"--corpus: '{args.corpus}' does not exist")
     missing = [part for part in parts if next((args.corpus / part).rglob("*.trans.txt"), None) is None]
     if missing:
         raise UserError(f"--corpus: '{args.corpus}' lacks {', '.join(missing)} (no .trans.txt file there)")
-    manifests = prepare_librispeech(args.corpus, dataset_parts=parts, num_jobs=args.nj)
+    everything = {part: read_part(args.corpus / part, args.nj) for part in parts}
     for name, group in sets.items():
-        recordings = {r.id: r.sources[0].source for part in group for r in manifests[part]["recordings"]}
-        supervisions = [s for part in group for s in manifests[part]["supervisions"]]
+        read = {key: item for part in group for key, item in everything[part][0].items()}
+        rejected = {key: reason for part in group for key, reason in everything[part][1].items()}
+        if not read:
+            key = min(rejected, default=None)
+            why = f" ({key}: {rejected[key]})" if key else ""
+            raise UserError(f"--corpus: '{args.corpus}' has no usable utterance for '{name}'{why}")
 
-        def write(folder: Path, recordings=recordings, supervisions=supervisions) -> None:
-            write_table(folder / "wav.scp", {s.id: Path(recordings[s.recording_id]).absolute() for s in supervisions})
-            write_table(folder / "text", {s.id: s.text for s in supervisions})
-            write_speakers(folder, {s.id: s.speaker for s in supervisions})
+        def write(folder: Path, read=read, rejected=rejected) -> None:
+            write_table(folder / "wav.scp", {key: Path(r.sources[0].source).absolute() for key, (r, _) in read.items()})
+            write_table(folder / "text", {key: s.text for key, (_, s) in read.items()})
+            write_speakers(folder, {key: s.speaker for key, (_, s) in read.items()})
+            (folder / "rejected.txt").write_text("".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))
 
-        write_folder(args.out / name, write)
-        hours = sum(s.duration for s in supervisions) / 3600
-        print(f"{args.out / name}: {len(supervisions)} utterances, {hours:.2f} h")
+        target = args.out / name
+        write_folder(target, write, made_of="wav.scp")
+        hours = sum(s.duration for _, s in read.values()) / 3600
+        left_out = f", {len(rejected)} left out, see {target}/rejected.txt" if rejected else ""
+        print(f"{target}: {len(read)} utterances, {hours:.2f} h{left_out}")
 
 
 if __name__ == "__main__":

@@ -249,29 +249,19 @@ stage_sizes() {
 
 size_names() { python -c 'import json, sys; print(*(s["name"] for s in json.load(open(sys.argv[1]))["sizes"]))' "$expdir/sizes.json"; }
 
-subnet_of() {
-    python -c 'import json, sys; print(*(s["subnet"] for s in json.load(open(sys.argv[1]))["sizes"] if s["name"] == sys.argv[2]))' \
-        "$expdir/sizes.json" "$1"
-}
-
 stage_extract() {
     rm -rf "$expdir/sizes"
-    for name in $(size_names); do
-        "$train_cmd" "$logdir/extract.$name.log" espnet-todm extract --train_config "$superdir/config.yaml" --model_file "$averaged" \
-            --subnet "$(subnet_of "$name")" --out "$expdir/sizes/$name"
-        grep ' parameters, ' "$logdir/extract.$name.log"
-    done
+    "$train_cmd" "$logdir/extract.log" espnet-todm extract --train_config "$superdir/config.yaml" --model_file "$averaged" \
+        --sizes "$expdir/sizes.json" --out "$expdir/sizes"
+    grep ' parameters, ' "$logdir/extract.log"
 }
 
 stage_decode() {
-    local name set
-    for name in $(size_names); do
-        for set in $test_sets; do
-            OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/decode.$name.$set.log" espnet-todm decode --model_dir "$expdir/sizes/$name" \
-                --data "$rawdir/$set" --out "$expdir/sizes/$name/decode/$set" --config "$inference_config" --nj "$nj"
-            echo "  $name on $set"
-        done
-    done
+    local name set models=() data=()
+    for name in $(size_names); do models+=("$expdir/sizes/$name"); done
+    for set in $test_sets; do data+=("$rawdir/$set"); done
+    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/decode.log" espnet-todm decode --model_dir "${models[@]}" --data "${data[@]}" \
+        --config "$inference_config" --nj "$nj"
 }
 
 stage_score() {

@@ -4,7 +4,6 @@ import argparse
 import logging
 
 import torch
-from espnet2.bin.asr_inference import Speech2Text
 
 from espnet_plugin.asr.data import AudioBatch
 from espnet_plugin.asr.model import TODMModel
@@ -44,6 +43,8 @@ class BeamSearch:
     """
 
     def __init__(self, train_config, model_file, bpemodel, beam_size: int, transducer_conf: dict):
+        from espnet2.bin.asr_inference import Speech2Text  # takes seconds to import
+
         logging.getLogger().setLevel(logging.WARNING)
         self.speech2text = Speech2Text(
             str(train_config), str(model_file), bpemodel=bpemodel, beam_size=beam_size, transducer_conf=transducer_conf

@@ -55,37 +55,44 @@ def decode(model_dir: Path, paths: dict[str, str], conf: DecodeConf) -> Iterator
         yield search(batch)
 
 
-def decode_share(job: tuple) -> dict[str, str]:
-    """One process's share."""
+def decode_set(job: tuple[Path, Path, DecodeConf]) -> str:
+    """Decode one data directory with one model; write MODEL_DIR/decode/SET/text. Returns: a line that says so."""
+    model_dir, data, conf = job
     torch.set_num_threads(1)
+    paths = read_table(data / "wav.scp")
     found = {}
-    for part in decode(*job):
+    for part in decode(model_dir, paths, conf):
         found |= part
-    return found
+    lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
+    out = model_dir / "decode" / data.name / "text"
+    write_whole(out, lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    return f"{out}: {len(found)} utterances"
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="espnet-todm decode", description="Decode a Kaldi data directory.")
-    parser.add_argument("--model_dir", type=Path, required=True, help="extracted size or training directory")
-    parser.add_argument("--data", type=Path, required=True, help="directory with wav.scp")
-    parser.add_argument("--out", type=Path, required=True, help="directory to write 'text' into")
+    parser = argparse.ArgumentParser(
+        prog="espnet-todm decode", description="Decode Kaldi data directories; writes MODEL_DIR/decode/SET/text."
+    )
+    parser.add_argument(
+        "--model_dir", type=Path, nargs="+", required=True, help="extracted sizes or training directories"
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="directories with wav.scp")
     parser.add_argument("--config", type=Path, help="YAML with beam_size, transducer_conf, batch_seconds")
-    parser.add_argument("--nj", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--nj", type=int, default=1, help="processes, each takes a model and a set at a time (default: 1)"
+    )
     args = parser.parse_args(argv)
     conf = read_conf(args.config)
-    model_dir_files(args.model_dir)
-    paths = read_table(args.data / "wav.scp")
-    found = {}
-    if args.nj <= 1:
-        with tqdm(total=len(paths), unit="utt", disable=None) as bar:
-            for part in decode(args.model_dir, paths, conf):
-                found |= part
-                bar.update(len(part))
-    else:
-        keys = list(paths)
-        shares = [{key: paths[key] for key in keys[i :: args.nj]} for i in range(args.nj)]
-        with multiprocessing.get_context("spawn").Pool(args.nj) as pool:
-            for part in pool.imap_unordered(decode_share, [(args.model_dir, share, conf) for share in shares if share]):
-                found |= part
-    lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
-    write_whole(args.out / "text", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    for model_dir in args.model_dir:
+        model_dir_files(model_dir)
+    for data in args.data:
+        read_table(data / "wav.scp")
+    jobs = [(model_dir, data, conf) for model_dir in args.model_dir for data in args.data]
+    # Forked before torch computes anything, so that the children share what took seconds to import.
+    with (
+        multiprocessing.get_context("fork").Pool(args.nj) as pool,
+        tqdm(total=len(jobs), unit="set", desc="decoding", disable=None) as bar,
+    ):
+        for line in pool.imap_unordered(decode_set, jobs):
+            tqdm.write(line)
+            bar.update()

@@ -38,6 +38,11 @@ class KaldiFbank(AbsFrontend):
             num_filters=n_mels,
             snip_edges=True,  # the edges are reflected here, an utterance at a time
         )
+        # lhotse holds its constants as parameters; as buffers they neither count as weights nor enter checkpoints.
+        for module in self.fbank.modules():
+            for name, constant in list(module.named_parameters(recurse=False)):
+                delattr(module, name)
+                module.register_buffer(name, constant.data, persistent=False)
 
     def output_size(self) -> int:
         return self.n_mels

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
-from importlib.metadata import files
 from pathlib import Path
 
 import pytest
@@ -14,19 +12,17 @@ ROOT = Path(__file__).parents[2]
 RUN = ROOT / "egs2" / "librispeech_todm" / "run.sh"
 
 
-def kaldi_directories(archive: Path, out: Path) -> None:
-    """Write train, valid and test from the archive; the two test utterances serve for both of the latter."""
-    with tarfile.open(archive) as tar:
-        tar.extractall(out, filter="data")
-    audio = {path.stem: path for path in out.rglob("*.sph")}
+def kaldi_directories(source: Path, out: Path) -> None:
+    """Write train, valid and test; the two test utterances serve for both of the latter."""
+    audio = {path.stem: path for path in source.rglob("*.sph")}
     transcripts = {}
-    for listing in out.rglob("*.transcription"):
+    for listing in source.rglob("*.transcription"):
         for line in listing.read_text().splitlines():
             words, _, name = line.rpartition("(")
             transcripts[name.rstrip(") ")] = words.replace("<s>", "").replace("</s>", "").strip()
-    trained = {path.stem for path in out.rglob("*.sph") if "an4_clstk" in path.parts}
+    trained = {path.stem for path in source.rglob("*.sph") if "an4_clstk" in path.parts}
     for name, keys in (("train", trained), ("valid", audio.keys() - trained), ("test", audio.keys() - trained)):
-        folder = out / "kaldi" / name
+        folder = out / name
         folder.mkdir(parents=True)
         keys = sorted(keys & transcripts.keys())
         (folder / "wav.scp").write_text("".join(f"{key} {audio[key]}\n" for key in keys))
@@ -35,11 +31,10 @@ def kaldi_directories(archive: Path, out: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def an4(tmp_path_factory):
-    found = [entry for entry in files("espnet") or [] if str(entry).endswith("mini_an4/esp2_asr/downloads.tar.gz")]
-    out = tmp_path_factory.mktemp("an4")
-    kaldi_directories(Path(found[0].locate()), out)
-    return out / "kaldi"
+def an4(an4_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("kaldi")
+    kaldi_directories(an4_dir, out)
+    return out
 
 
 def recipe(work: Path, data: Path, *options: str) -> subprocess.CompletedProcess:
@@ -100,13 +95,14 @@ def test_a_half_written_output_is_made_again(finished, an4):
 
 def test_extracted_size_is_what_espnet_itself_decodes(finished, an4):
     """After `import espnet_plugin`, ESPnet's Speech2Text loads a size, greedy and beam; greedy gives what the recipe wrote."""
-    import espnet_plugin  # noqa: F401
     import soundfile
     from espnet2.bin.asr_inference import Speech2Text
 
+    import espnet_plugin  # noqa: F401
+
     folder = finished / "exp" / "sizes" / "max"
     decoded = dict(
-        (line.split(maxsplit=1) + [""])[:2] for line in (folder / "decode" / "test" / "text").read_text().splitlines()
+        ([*line.split(maxsplit=1), ""])[:2] for line in (folder / "decode" / "test" / "text").read_text().splitlines()
     )
     wavs = dict(line.split() for line in (finished / "dump" / "raw" / "test" / "wav.scp").read_text().splitlines())
     for beam_size in (1, 3):
