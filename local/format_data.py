@@ -2,24 +2,25 @@
 """Format a Kaldi data directory: mono audio at one sampling rate, one file an utterance, unusable utterances left out.
 
 Reads wav.scp (files, or commands that end in ``|``), segments where there are any, text, utt2spk. Audio that is right already is
-referred to, other audio is written as flac. Utterances left out are listed in rejected.txt with the reason.
+referred to, other audio is written as flac. Utterances left out are listed in rejected.txt with the reason, together with those that
+rejected.txt of the data directory names.
 """
 
 import argparse
 import io
-import multiprocessing
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import soundfile
 import soxr
-from kaldi_data import read_table, write_folder, write_speakers, write_table
-from tqdm import tqdm
+from kaldi_data import positive, read_table, run_jobs, write_flac, write_folder, write_speakers, write_table
 
 from espnet_plugin.errors import UserError, run_main
+
+OVERSHOOT = 0.5  # s that a segment may end after its recording, as in Kaldi's extract-segments
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Job:
 
     Args:
         source: file, or command that ends in ``|``.
-        pieces: utterance id -> (start, end) in s, or None for the whole recording.
+        pieces: utterance id -> (start, end) in s, or None for the whole recording; an end below 0 is the recording's end.
         folder: where audio is written if it must be; final: where that folder will be in the end.
         fs: Hz wanted.
         shortest, longest: limits of an utterance, s.
@@ -65,21 +66,30 @@ def read_source(source: str) -> tuple[np.ndarray, int]:
     else:
         file = source
     try:
-        return soundfile.read(file, dtype="float32", always_2d=True)
+        audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:
         raise ValueError(f"not readable as audio: {source}") from error
+    if not np.isfinite(audio).all():
+        raise ValueError(f"samples that are not finite: {source}")
+    return audio, rate
 
 
 def right_already(job: Job) -> int | None:
-    """Samples of a file that can be used as it is, None for one that must be written anew."""
+    """Samples of a file that can be used as it is, None for one that must be read and written anew."""
     if job.source.endswith("|") or not Path(job.source).is_file():
         return None
     try:
-        info = soundfile.info(job.source)
+        with soundfile.SoundFile(job.source) as file:
+            plain = file.format in ("FLAC", "WAV") and file.subtype in ("PCM_16", "PCM_24")
+            if not plain or file.samplerate != job.fs or file.channels != 1:
+                return None
+            if file.frames:  # a file that was cut off has its header, not its end
+                file.seek(file.frames - 1)
+                if len(file.read(1)) != 1:
+                    return None
+            return file.frames
     except (RuntimeError, OSError):
         return None
-    plain = info.format in ("FLAC", "WAV") and info.samplerate == job.fs and info.channels == 1
-    return info.frames if plain else None
 
 
 def check_length(job: Job, utterance: str, path: str, samples: int) -> Formatted:
@@ -89,6 +99,17 @@ def check_length(job: Job, utterance: str, path: str, samples: int) -> Formatted
     if not job.shortest <= seconds <= job.longest:
         return Formatted(utterance, reason=f"{seconds:.3f} s, allowed are {job.shortest} to {job.longest} s")
     return Formatted(utterance, path, samples)
+
+
+def cut(audio: np.ndarray, rate: int, piece: tuple[float, float] | None) -> np.ndarray:
+    """Mono samples of a piece of `audio` (S, channels). Raises `ValueError` with the reason."""
+    seconds = len(audio) / rate
+    start, end = piece or (0.0, seconds)
+    end = seconds if end < 0 else end
+    if not 0 <= start <= end <= seconds + OVERSHOOT:
+        raise ValueError(f"segment {start} to {end} s of a recording of {seconds:.3f} s")
+    part = audio[round(start * rate) : round(end * rate)]
+    return part.mean(axis=1) if len(part) else np.zeros(0, np.float32)
 
 
 def format_recording(job: Job) -> list[Formatted]:
@@ -103,81 +124,86 @@ def format_recording(job: Job) -> list[Formatted]:
         return [Formatted(utterance, reason=str(error)) for utterance in job.pieces]
     done = []
     for utterance, piece in job.pieces.items():
-        start, end = piece or (0.0, len(audio) / rate)
-        wave = audio[round(start * rate) : round(end * rate)].mean(axis=1) if len(audio) else np.zeros(0, np.float32)
-        if rate != job.fs and len(wave):
-            wave = soxr.resample(wave, rate, job.fs)
-        result = check_length(job, utterance, str(job.final / f"{utterance}.flac"), len(wave))
+        name = f"{quote(utterance, safe='')}.flac"
+        try:
+            wave = cut(audio, rate, piece)
+        except ValueError as error:
+            done.append(Formatted(utterance, reason=str(error)))
+            continue
+        wave = soxr.resample(wave, rate, job.fs) if rate != job.fs and len(wave) else wave
+        result = check_length(job, utterance, str(job.final / name), len(wave))
         if not result.reason:
-            soundfile.write(job.folder / f"{utterance}.flac", np.clip(wave, -1, 1), job.fs, subtype="PCM_16")
+            write_flac(job.folder / name, wave, job.fs)
         done.append(result)
     return done
 
 
-def jobs_of(source: Path, folder: Path, final: Path, args) -> list[Job]:
-    """One job for each recording."""
-    recordings = read_table(source / "wav.scp")
-    pieces: dict[str, dict] = {key: {} for key in recordings}
-    if (source / "segments").is_file():
-        for utterance, value in read_table(source / "segments").items():
-            fields = value.split()
-            if len(fields) != 3 or fields[0] not in recordings:
-                raise UserError(f"{source}/segments: '{utterance} {value}' must be 'utterance recording start end'")
-            pieces[fields[0]][utterance] = (float(fields[1]), float(fields[2]))
-    else:
-        pieces = {key: {key: None} for key in recordings}
-    limits = (args.fs, args.min_duration, args.max_duration)
-    return [Job(recordings[key], found, folder, final, *limits) for key, found in pieces.items() if found]
+def read_pieces(source: Path, recordings: dict[str, str]) -> tuple[dict[str, dict], dict[str, str]]:
+    """Recording -> its pieces (see `Job`), and utterance -> reason for those whose recording is missing."""
+    if not (source / "segments").is_file():
+        return {key: {key: None} for key in recordings}, {}
+    pieces, rejected = {}, {}
+    for utterance, value in read_table(source / "segments").items():
+        try:
+            recording, start, end = value.split()
+            span = float(start), float(end)
+        except ValueError:
+            text = f"{source}/segments: '{utterance} {value}' must be 'utterance recording start end', times in s"
+            raise UserError(text) from None
+        if recording in recordings:
+            pieces.setdefault(recording, {})[utterance] = span
+        else:
+            rejected[utterance] = f"no recording '{recording}' in wav.scp"
+    return pieces, rejected
+
+
+def read_rejected(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {key: reason for key, _, reason in (line.partition("\t") for line in lines)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory to read")
     parser.add_argument("--out", type=Path, required=True, help="formatted directory to write")
-    parser.add_argument("--fs", type=int, default=16000, help="sampling rate, Hz (default: 16000)")
+    parser.add_argument("--fs", type=positive, default=16000, help="sampling rate, Hz (default: 16000)")
     parser.add_argument("--min_duration", type=float, default=0.1, help="s (default: 0.1)")
     parser.add_argument("--max_duration", type=float, default=35.0, help="s (default: 35)")
-    parser.add_argument("--nj", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
     args = parser.parse_args()
     if not args.data.is_dir():
         raise UserError(f"--data: '{args.data}' does not exist")
-    text = read_table(args.data / "text")
+    if args.data.resolve() == args.out.resolve():
+        raise UserError(f"--out: '{args.out}' must be another folder than --data")
+    recordings, text = read_table(args.data / "wav.scp"), read_table(args.data / "text")
     utt2spk = read_table(args.data / "utt2spk") if (args.data / "utt2spk").is_file() else {}
+    pieces, lost = read_pieces(args.data, recordings)
+    limits = args.fs, args.min_duration, args.max_duration
 
     def write(folder: Path) -> None:
-        audio = folder / "audio"
+        audio, final = folder / "audio", args.out.absolute() / "audio"
         audio.mkdir()
-        jobs = jobs_of(args.data, audio, args.out.absolute() / "audio", args)
-        done: list[Formatted] = []
-        with (
-            multiprocessing.get_context("fork").Pool(args.nj) as pool,
-            tqdm(total=len(jobs), unit="rec", desc=str(args.out), disable=None, file=sys.stderr) as bar,
-        ):
-            for results in pool.imap_unordered(format_recording, jobs, chunksize=16):
-                done += results
-                bar.update()
-        rejected = {r.utterance: r.reason for r in done if r.reason}
-        kept = {r.utterance: r for r in done if not r.reason}
-        for utterance in sorted(kept):
-            if not text.get(utterance):
-                rejected[utterance] = "empty transcript" if utterance in text else "no transcript"
-        rejected |= {utterance: "no audio" for utterance in text.keys() - {r.utterance for r in done}}
-        kept = {utterance: kept[utterance] for utterance in sorted(kept.keys() - rejected.keys())}
-        (folder / "rejected.txt").write_text("".join(f"{u}\t{rejected[u]}\n" for u in sorted(rejected)))
+        jobs = [Job(recordings[key], found, audio, final, *limits) for key, found in pieces.items()]
+        done = [r for results in run_jobs(format_recording, jobs, args.nj, str(args.out), chunk=16) for r in results]
+        kept = {r.utterance: r for r in done if not r.reason and text.get(r.utterance)}
+        rejected = {utterance: "no audio" for utterance in text} | read_rejected(args.data / "rejected.txt") | lost
+        for r in done:
+            rejected[r.utterance] = r.reason or ("empty transcript" if r.utterance in text else "no transcript")
+        rejected = {utterance: rejected[utterance] for utterance in sorted(rejected.keys() - kept.keys())}
+        (folder / "rejected.txt").write_text("".join(f"{u}\t{reason}\n" for u, reason in rejected.items()))
         if not kept:
-            first = min(rejected, default=None)
-            why = f", the first because: {rejected[first]}" if first else ""
+            why = f", {next(iter(rejected))} because: {next(iter(rejected.values()))}" if rejected else ""
             raise UserError(f"--data: '{args.data}' has no usable utterance among {len(rejected)}{why}")
         write_table(folder / "wav.scp", {u: r.path for u, r in kept.items()})
         write_table(folder / "text", {u: text[u] for u in kept})
-        write_speakers(folder, {u: utt2spk.get(u, u) for u in kept})
+        write_speakers(folder, {u: utt2spk.get(u) or u for u in kept})
         write_table(folder / "utt2num_samples", {u: r.samples for u, r in kept.items()})
         (folder / "feats_type").write_text("raw\n")
         hours = sum(r.samples for r in kept.values()) / args.fs / 3600
         left_out = f", {len(rejected)} left out, see {args.out}/rejected.txt" if rejected else ""
         print(f"{args.out}: {len(kept)} utterances, {hours:.2f} h{left_out}")
 
-    write_folder(args.out, write)
+    write_folder(args.out, write, made_of="utt2num_samples")
 
 
 if __name__ == "__main__":

@@ -70,17 +70,17 @@ def write_flac(path: Path, wave: np.ndarray, fs: int) -> None:
     path.write_bytes(encoded.getbuffer())
 
 
-def write_folder(target: Path, write: Callable[[Path], None], made_of: str) -> None:
+def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "") -> None:
     """Let `write` fill a temporary folder beside `target`, then put it in the place of `target`.
 
-    A failure leaves `target` as it was. An existing `target` is replaced only if it is empty or holds the file or folder `made_of`,
-    as one made before does, so that a mistaken path does no harm.
+    A failure leaves `target` as it was. Where `made_of` is given, an existing `target` is replaced only if it is empty or holds that
+    file, as one made before does, so that a mistaken path does no harm.
 
     Raises:
         UserError: `target` is something else.
         OSError: naming `target` where the system names no file, as for a full disk.
     """
-    if target.exists() and not (target / made_of).exists() and not (target.is_dir() and not any(target.iterdir())):
+    if target.exists() and not (target / made_of).exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"'{target}' exists and is not replaced, since it holds no {made_of}")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     before = target.with_name(f".{target.name}.{os.getpid()}.old")

@@ -121,7 +121,8 @@ class Espeak:
         self.lib = ctypes.CDLL(espeakng_loader.get_library_path())
         self.libc = ctypes.CDLL(None)
         self.data = Path(espeakng_loader.get_data_path())
-        if self.lib.espeak_Initialize(1, 0, os.fsencode(self.data), 0) != ESPEAK_FS:  # 1: samples are not played
+        # 2: samples come while espeak_Synth runs; they are not played, and no thread is started that could hang.
+        if self.lib.espeak_Initialize(2, 0, os.fsencode(self.data), 0) != ESPEAK_FS:
             raise UserError(f"espeak-ng does not start with its data in '{self.data}'")
         self.samples: list[bytes] = []
         prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -147,7 +148,6 @@ class Espeak:
         self.samples.clear()
         data = text.lower().encode()
         self.lib.espeak_Synth(data, len(data) + 1, 0, 0, 0, 1, None, None)
-        self.lib.espeak_Synchronize()
         return np.frombuffer(b"".join(self.samples), np.int16).astype(np.float32) / 32768
 
 

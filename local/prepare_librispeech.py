@@ -6,6 +6,7 @@ out and listed in rejected.txt with the reason.
 """
 
 import argparse
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_line(part: Path, line: str):
     try:
         return parse_utterance(part, line, alignments={}) or "no such file"
     except Exception as error:  # lhotse's readers raise many kinds
-        return f"not readable as audio: {str(error).strip().splitlines()[0]}"
+        return f"not readable as audio: {str(error).strip().splitlines()[0].removesuffix(' Details:')}"
 
 
 def read_part(part: Path, nj: int) -> tuple[dict, dict[str, str]]:
@@ -45,7 +46,9 @@ def read_part(part: Path, nj: int) -> tuple[dict, dict[str, str]]:
         for line in filter(str.strip, transcript.read_text(encoding="utf-8").split("\n")):
             lines[line.split()[0]] = line
     with ThreadPoolExecutor(nj) as pool:
-        found = list(tqdm(pool.map(lambda line: read_line(part, line), lines.values()), part.name, len(lines), disable=None))
+        found = list(
+            tqdm(pool.map(lambda line: read_line(part, line), lines.values()), part.name, len(lines), disable=None)
+        )
     read = {key: item for key, item in zip(lines, found) if not isinstance(item, str)}
     return read, {key: item for key, item in zip(lines, found) if isinstance(item, str)}
 
@@ -64,6 +67,7 @@ def main() -> None:
     missing = [part for part in parts if next((args.corpus / part).rglob("*.trans.txt"), None) is None]
     if missing:
         raise UserError(f"--corpus: '{args.corpus}' lacks {', '.join(missing)} (no .trans.txt file there)")
+    logging.disable(logging.WARNING)  # lhotse warns of what rejected.txt lists
     everything = {part: read_part(args.corpus / part, args.nj) for part in parts}
     for name, group in sets.items():
         read = {key: item for part in group for key, item in everything[part][0].items()}

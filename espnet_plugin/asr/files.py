@@ -2,8 +2,27 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from espnet_plugin.errors import UserError
+
+
+@contextmanager
+def checkpoint_errors(folder: Path) -> Iterator[None]:
+    """Tell a checkpoint that cannot be written, as on a full disk, in a sentence: torch raises a bare `RuntimeError`.
+
+    Raises:
+        UserError: naming the folder and the bytes that are free there.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+            raise
+        free = shutil.disk_usage(folder).free
+        raise UserError(f"a checkpoint cannot be written to '{folder}', where {free:,} bytes are free") from error
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -15,7 +34,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
+        with checkpoint_errors(path.parent):
+            write(temporary)
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)

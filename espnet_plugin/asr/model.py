@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr_transducer.joint_network import JointNetwork
+from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 from kaldialign import edit_distance
 
@@ -178,7 +179,14 @@ class TODMModel(ESPnetASRModel):
         """
         feats, lengths = self.features(speech, speech_lengths)
         targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, self.decoder, self.joint_network)
-        stem = self.encoder.stem(feats, lengths)
+        try:
+            stem = self.encoder.stem(feats, lengths)
+        except TooShortUttError as error:
+            shortest = int(lengths.argmin())
+            name = kwargs.get("utt_id", range(len(lengths)))[shortest]
+            raise UserError(
+                f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
+            ) from error
         stats, losses, teacher = {}, [], None
         for subnet in self.step_subnets():
             encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)

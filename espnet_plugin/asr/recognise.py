@@ -8,15 +8,13 @@ import torch
 from espnet_plugin.asr.data import AudioBatch
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.encoder.mhssm import TimeReduction
+from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT, hertz
 from espnet_plugin.transducer.greedy import greedy_search
-
-FRAME_SHIFT = 0.010  # s
 
 
 def sampling_rate(args: argparse.Namespace) -> int:
     """Sampling rate (Hz) that a model was trained for."""
-    fs = (args.frontend_conf or {}).get("fs", 16000)
-    return int(fs[:-1]) * 1000 if isinstance(fs, str) and fs.endswith("k") else int(fs)
+    return hertz((args.frontend_conf or {}).get("fs", 16000))
 
 
 def pad_short(batch: AudioBatch, fs: int) -> tuple[torch.Tensor, torch.Tensor]:

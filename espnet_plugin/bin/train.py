@@ -5,8 +5,9 @@ from pathlib import Path
 
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import checkpoint_errors, write_whole
 from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.errors import UserError
 
 
 def record_cost(output_dir: Path) -> None:
@@ -21,8 +22,11 @@ def record_cost(output_dir: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
-    parser = TODMTask.get_parser()
-    args = parser.parse_args(argv)
-    TODMTask.main(args=args)
+    try:
+        args = TODMTask.get_parser().parse_args(argv)
+    except ValueError as error:  # ESPnet's own message for a name that is none of the choices
+        raise UserError(str(error)) from error
+    with checkpoint_errors(Path(args.output_dir or ".")):
+        TODMTask.main(args=args)
     if args.output_dir is not None:
         record_cost(Path(args.output_dir))

@@ -9,6 +9,22 @@ from espnet_plugin.errors import UserError
 FRAME_LENGTH, FRAME_SHIFT = 0.025, 0.010  # s
 
 
+def hertz(fs: int | str) -> int:
+    """Sampling rate from a number or a text such as ``16k``.
+
+    Raises:
+        UserError: not a rate of at least 2 kHz.
+    """
+    text = str(fs).strip().lower()
+    try:
+        rate = round(float(text.removesuffix("k")) * (1000 if text.endswith("k") else 1))
+    except (ValueError, OverflowError):
+        rate = 0
+    if rate < 2000:
+        raise UserError(f"frontend_conf.fs: '{fs}' must be a rate of at least 2000 Hz, such as 16000 or 16k")
+    return rate
+
+
 class KaldiFbank(AbsFrontend):
     """Kaldi's fbank: Povey window, DC removal, pre-emphasis 0.97, no dither, 20 Hz to Nyquist - 400 Hz, ``snip_edges=False``.
 
@@ -20,14 +36,14 @@ class KaldiFbank(AbsFrontend):
         n_mels: filters.
 
     Raises:
-        UserError: a rate below 2 kHz, where no filter is left between 20 Hz and Nyquist - 400 Hz.
+        UserError: no number, or a rate below 2 kHz, where hardly a filter is left between 20 Hz and Nyquist - 400 Hz.
     """
 
     def __init__(self, fs: int | str = 16000, n_mels: int = 80):
         super().__init__()
-        self.fs = int(fs[:-1]) * 1000 if isinstance(fs, str) and fs.endswith("k") else int(fs)
-        if self.fs < 2000:
-            raise UserError(f"frontend_conf.fs: {fs} Hz must be at least 2000 Hz")
+        self.fs = hertz(fs)
+        if n_mels < 1:
+            raise UserError(f"frontend_conf.n_mels: {n_mels} must be at least 1 filter")
         self.n_mels = n_mels
         self.window = int(FRAME_LENGTH * self.fs)
         self.shift = int(FRAME_SHIFT * self.fs)
@@ -56,17 +72,16 @@ class KaldiFbank(AbsFrontend):
             input_lengths: (B,) samples.
 
         Returns:
-            (B, S, n_mels), zero beyond an utterance's end, and (B,) frames, one each 10 ms, rounded.
+            (B, S, n_mels), zero beyond an utterance's end, and (B,) frames, one each 10 ms, rounded: none below 5 ms.
         """
         frames = (input_lengths + self.shift // 2) // self.shift
         longest = max(int(frames.max()), 1)
         left = self.window // 2 - self.shift // 2
         size = (longest - 1) * self.shift + self.window
         position = torch.arange(size, device=input.device) - left  # of a sample in the utterance, before reflection
-        position = torch.where(position < 0, -1 - position, position)
-        ends = input_lengths.unsqueeze(1)
-        position = torch.where(position < ends, position, 2 * ends - 1 - position)
-        reflected = input.gather(1, position.clamp(min=0, max=input.shape[1] - 1))
+        ends = input_lengths.clamp(min=1).unsqueeze(1)
+        position = position % (2 * ends)  # mirrored, the signal repeats after there and back, however short it is
+        reflected = input.gather(1, torch.minimum(position, 2 * ends - 1 - position))
         with torch.autocast(input.device.type, enabled=False):
             feats = self.fbank(reflected.float())
         valid = torch.arange(longest, device=input.device) < frames.unsqueeze(1)

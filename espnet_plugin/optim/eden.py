@@ -2,6 +2,8 @@
 
 import torch
 
+from espnet_plugin.errors import UserError
+
 
 class Eden:
     """lr = base ((b^2 + B^2) / B^2)^(-1/4) ((e^2 + E^2) / E^2)^(-1/4) w after b batches and e epochs (Yao et al. 2023, arXiv 2310.11230).
@@ -15,6 +17,9 @@ class Eden:
         lr_epochs: E, epochs.
         batches_per_epoch: batches of an epoch; None leaves the epoch factor out.
         warmup_batches, warmup_start: warm-up.
+
+    Raises:
+        UserError: an option that is not a number in its range.
     """
 
     def __init__(
@@ -26,6 +31,13 @@ class Eden:
         warmup_batches: float = 500.0,
         warmup_start: float = 0.1,
     ):
+        for key, value in dict(lr_batches=lr_batches, lr_epochs=lr_epochs, batches_per_epoch=batches_per_epoch).items():
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise UserError(f"scheduler_conf.{key}: {value!r} must be a number above 0")
+        if not (isinstance(warmup_batches, int | float) and warmup_batches >= 0):
+            raise UserError(f"scheduler_conf.warmup_batches: {warmup_batches!r} must be a number of at least 0")
+        if not (isinstance(warmup_start, int | float) and 0 <= warmup_start <= 1):
+            raise UserError(f"scheduler_conf.warmup_start: {warmup_start!r} must be a number from 0 to 1")
         self.optimizer = optimizer
         self.lr_batches, self.lr_epochs, self.batches_per_epoch = lr_batches, lr_epochs, batches_per_epoch
         self.warmup_batches, self.warmup_start = warmup_batches, warmup_start

@@ -1,7 +1,7 @@
 """ScaledAdam: Adam whose step is proportional to each parameter's size, and which also learns that size.
 
 Follows the behaviour of the optimizer of icefall's zipformer (Yao et al. 2023, arXiv 2310.11230). Ours keeps the state of every parameter
-with that parameter, so that a checkpoint does not depend on the order of parameters.
+with that parameter, so that a checkpoint does not depend on the order of parameters, and never copies parameters into stacks.
 """
 
 import math
@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 import torch
 
-IRREGULAR = (10, 20, 40)  # steps with an early estimate of the clipping threshold, doubled
+from espnet_plugin.errors import UserError
+
+EARLY = (10, 20, 40)  # steps with an early estimate of the clipping threshold, doubled
 
 
 class ScaledAdam(torch.optim.Optimizer):
@@ -23,7 +25,8 @@ class ScaledAdam(torch.optim.Optimizer):
     +-scalar_max. A parameter without a gradient is left alone, momentum and step count included.
 
     Args:
-        params: parameters or groups.
+        params: parameters, groups, or pairs of a name and a parameter. With names, a loaded state follows the names: parameters may be
+            reordered, and new ones begin afresh. Without names it follows the positions.
         lr: rate, relative to the size of each parameter.
         clipping_scale: gradients are scaled down to this multiple of the median norm of the last `clipping_update_period` steps, measured
             as the norm of g rms(p); None for no clipping. A step whose norm is not finite moves by momentum only.
@@ -32,6 +35,9 @@ class ScaledAdam(torch.optim.Optimizer):
         param_min_rms, param_max_rms: range in which sizes are learnt.
         scalar_max: bound of single numbers.
         size_update_period, clipping_update_period: in steps.
+
+    Raises:
+        UserError: an option that is not a number in its range.
     """
 
     def __init__(
@@ -48,13 +54,23 @@ class ScaledAdam(torch.optim.Optimizer):
         size_update_period: int = 4,
         clipping_update_period: int = 100,
     ):
-        defaults = dict(
-            lr=lr, clipping_scale=clipping_scale, betas=tuple(betas), scalar_lr_scale=scalar_lr_scale, eps=eps
-        )
-        defaults |= dict(param_min_rms=param_min_rms, param_max_rms=param_max_rms, scalar_max=scalar_max)
-        defaults |= dict(size_update_period=size_update_period, clipping_update_period=clipping_update_period)
+        options = dict(lr=lr, scalar_lr_scale=scalar_lr_scale, eps=eps, param_min_rms=param_min_rms)
+        options |= dict(param_max_rms=param_max_rms, scalar_max=scalar_max)
+        periods = dict(size_update_period=size_update_period, clipping_update_period=clipping_update_period)
+        for key, value in (options | ({} if clipping_scale is None else {"clipping_scale": clipping_scale})).items():
+            if not isinstance(value, int | float) or not value > 0:
+                raise UserError(
+                    f"optim_conf.{key}: {value!r} must be a number above 0 (YAML reads 1.0e-3 as one, not 1e-3)"
+                )
+        for key, value in periods.items():
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"optim_conf.{key}: {value!r} must be a whole number of steps, at least 1")
+        pair = isinstance(betas, list | tuple) and len(betas) == 2
+        if not pair or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in betas):
+            raise UserError(f"optim_conf.betas: {betas!r} must be two numbers of at least 0 and below 1")
         # Norms of past steps and the threshold live in the group, so that they are saved with it.
-        super().__init__(params, defaults | dict(clip_step=0, clip_threshold=None, clip_norms=None))
+        options |= dict(clipping_scale=clipping_scale, clip_step=0, clip_threshold=None, clip_norms=None)
+        super().__init__(params, options | periods | dict(betas=tuple(betas)))
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -64,19 +80,18 @@ class ScaledAdam(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
+            params = [p for p in group["params"] if p.grad is not None and p.numel() > 0]
             for p in params:
                 if not self.state[p]:
                     self._init_state(p, group)
-            scale = self._clipping(group, params)
+            if not params:
+                continue
+            factor = 1.0 if group["clipping_scale"] is None else self._clipping(group, params)
             batches: dict[tuple, list[torch.Tensor]] = {}
             for p in params:
-                key = (p.shape, p.dtype, p.device, self.state[p]["step"])
-                batches.setdefault(key, []).append(p)
-            for batch in batches.values():
-                self._step_batch(group, batch, scale)
+                batches.setdefault((p.numel() > 1, p.dtype, p.device, self.state[p]["step"]), []).append(p)
+            for (many, _, _, step), batch in batches.items():
+                self._update(group, batch, step, factor, many)
         return loss
 
     def _init_state(self, p: torch.Tensor, group: dict) -> None:
@@ -85,88 +100,124 @@ class ScaledAdam(torch.optim.Optimizer):
         state["delta"] = torch.zeros_like(p, memory_format=torch.preserve_format)
         state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
         if p.numel() > 1:
-            state["param_rms"] = p.square().mean().sqrt()
-            state["scale_exp_avg_sq"] = torch.zeros_like(state["param_rms"])
-            state["scale_grads"] = p.new_zeros(group["size_update_period"])
+            state["param_rms"] = root_mean_squares([p])[0]
+            state["scale_exp_avg_sq"] = 0.0
+            state["scale_grads"] = p.new_zeros(group["size_update_period"])  # sum(p g) of the last steps
 
     def _clipping(self, group: dict, params: list[torch.Tensor]) -> float:
-        """Factor of this step's gradients, between 0 and 1."""
-        if group["clipping_scale"] is None:
-            return 1.0
+        """Factor of this step's gradients: at most 1, and 0 where a gradient is not finite."""
         step, period = group["clip_step"], group["clipping_update_period"]
         group["clip_step"] = step + 1
-        sizes = [self.state[p].get("param_rms", p.new_tensor(group["scalar_lr_scale"])) for p in params]
+        sizes = [self.state[p].get("param_rms", group["scalar_lr_scale"]) for p in params]
         norms = torch.stack(torch._foreach_norm([p.grad for p in params])).float()
-        norm = (norms * torch.stack(sizes).float()).norm().item()
-        norm = float("inf") if math.isnan(norm) else norm
-        if step == 0:
+        norm = (norms * norms.new_tensor(sizes)).norm().item()
+        norm = norm if math.isfinite(norm) else math.inf
+        if step == 0:  # no size has been learnt yet: the norm is not kept
             group["clip_norms"] = [0.0] * period
-            return 1.0
-        group["clip_norms"][step % period] = norm
-        if step % period == 0 or step in IRREGULAR:
-            known = sorted(group["clip_norms"])[-min(step, period) :]
-            median = known[min(len(known) - 1, len(known) // 4 * 2)]
-            group["clip_threshold"] = (
-                group["clipping_scale"] * median * (2.0 if step in IRREGULAR and step < period else 1.0)
-            )
+        else:
+            group["clip_norms"][step % period] = norm
+            early = step in EARLY and step < period
+            if early or step % period == 0:
+                known = sorted(group["clip_norms"])[-min(step, period) :]
+                median = known[min(len(known) - 1, len(known) // 4 * 2)]
+                if math.isfinite(median):
+                    group["clip_threshold"] = group["clipping_scale"] * median * (2.0 if early else 1.0)
         if math.isinf(norm):
             return 0.0
-        if group["clip_threshold"] is None:
-            return 1.0
-        return min(1.0, group["clip_threshold"] / (norm + 1e-20))
+        return 1.0 if group["clip_threshold"] is None else min(1.0, group["clip_threshold"] / (norm + 1e-20))
 
-    def _step_batch(self, group: dict, params: list[torch.Tensor], scale: float) -> None:
-        """Update parameters of one shape and one age."""
-        states = [self.state[p] for p in params]
-        step = states[0]["step"]
+    def _update(self, group: dict, params: list[torch.Tensor], step: int, factor: float, many: bool) -> None:
+        """Update parameters of one age with their gradients times `factor`, which never touches a gradient itself."""
         beta1, beta2 = group["betas"]
+        grads, states = [p.grad for p in params], [self.state[p] for p in params]
         deltas, squares = ([state[key] for state in states] for key in ("delta", "exp_avg_sq"))
-        if scale == 0.0:
-            grads = [torch.zeros_like(p) for p in params]  # a product with 0 would keep nan
-        else:
-            grads = [p.grad for p in params] if scale == 1.0 else torch._foreach_mul([p.grad for p in params], scale)
         torch._foreach_mul_(deltas, beta1)
-        many = params[0].numel() > 1
         if many:
-            self._learn_sizes(group, params, grads, states, step)
+            self._learn_sizes(group, params, grads, states, step, factor)
         torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
-        correction = 1 - beta2 ** (step + 1)
-        if correction >= 0.99:
-            correction = 1.0
-        denominators = torch._foreach_sqrt(torch._foreach_div(squares, correction) if correction != 1.0 else squares)
-        torch._foreach_add_(denominators, group["eps"])
-        directions = torch._foreach_div(grads, denominators)
-        if many:
-            rates = torch.stack([state["param_rms"] for state in states]).clamp(min=group["param_min_rms"])
-            rates = rates * (-group["lr"] * (1 - beta1))
-            torch._foreach_mul_(directions, list(rates.unbind()))
-            torch._foreach_add_(deltas, directions)
-        else:
-            torch._foreach_add_(deltas, directions, alpha=-group["lr"] * group["scalar_lr_scale"] * (1 - beta1))
+        if factor > 0.0:  # a product with 0 would keep nan
+            torch._foreach_addcmul_(squares, grads, grads, value=(1 - beta2) * factor**2)
+            correction = 1 - beta2 ** (step + 1)
+            root = math.sqrt(correction) if correction < 0.99 else 1.0
+            # g / (sqrt(v / correction) + eps) = root g / (sqrt(v) + root eps)
+            denominators = torch._foreach_sqrt(squares)
+            torch._foreach_add_(denominators, root * group["eps"])
+            rate = -(1 - beta1) * group["lr"] * root * factor
+            if many:
+                rates = [rate * max(state["param_rms"], group["param_min_rms"]) for state in states]
+            else:
+                rates = [rate * group["scalar_lr_scale"]] * len(params)
+            torch._foreach_addcdiv_(deltas, grads, denominators, rates)
         torch._foreach_add_(params, deltas)
         if not many:
-            for p in params:
-                p.clamp_(-group["scalar_max"], group["scalar_max"])
+            torch._foreach_clamp_min_(params, -group["scalar_max"])
+            torch._foreach_clamp_max_(params, group["scalar_max"])
         for state in states:
             state["step"] = step + 1
 
-    def _learn_sizes(self, group: dict, params, grads, states, step: int) -> None:
-        """Collect sum(p g), and every `size_update_period` steps move the scale of each tensor."""
+    def _learn_sizes(self, group: dict, params, grads, states, step: int, factor: float) -> None:
+        """Collect sum(p g), and every `size_update_period` steps add a move of each tensor's scale to its delta."""
         period = group["size_update_period"]
-        for p, grad, state in zip(params, grads, states):
-            state["scale_grads"][step % period] = (p * grad).sum()
+        slots = [state["scale_grads"][step % period] for state in states]
+        if factor > 0.0:
+            sums = torch.stack([torch.dot(p.reshape(-1), g.reshape(-1)) for p, g in zip(params, grads)])
+            torch._foreach_copy_(slots, (factor * sums).unbind())
+        else:
+            torch._foreach_zero_(slots)
         if step % period != period - 1:
             return
         beta1, beta2 = group["betas"]
         beta2 = beta2**period
-        correction = (1 - beta2 ** ((step + 1) // period)) ** 0.5
-        for p, state in zip(params, states):
-            rms = state["param_rms"].copy_(p.square().mean().sqrt())
-            grad = state["scale_grads"]
-            average = state["scale_exp_avg_sq"].mul_(beta2).add_(grad.square().mean(), alpha=1 - beta2)
-            rate = group["lr"] * group["scalar_lr_scale"] * correction
-            move = -rate * grad.sum() / (average.sqrt() + group["eps"])
-            move = torch.where(rms < group["param_min_rms"], 0.0, move).clamp(-0.1, 0.1)
-            move = torch.minimum(move, (group["param_max_rms"] - rms) / rms)
-            state["delta"].add_(p * move, alpha=1 - beta1)
+        rate = group["lr"] * group["scalar_lr_scale"] * math.sqrt(1 - beta2 ** ((step + 1) // period))
+        collected = torch.stack([state["scale_grads"] for state in states]).tolist()
+        for p, state, rms, recent in zip(params, states, root_mean_squares(params), collected):
+            square = sum(s * s for s in recent) / period
+            average = beta2 * state["scale_exp_avg_sq"] + (1 - beta2) * square
+            state["param_rms"], state["scale_exp_avg_sq"] = rms, average
+            if rms >= group["param_min_rms"] and step > 0:
+                move = -rate * sum(recent) / (math.sqrt(average) + group["eps"])
+                move = max(-0.1, min(0.1, move))
+                move = min(move, (group["param_max_rms"] - rms) / rms)
+                state["delta"].add_(p, alpha=(1 - beta1) * move)
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load what `state_dict` gave, matching parameters by name where both sides have names.
+
+        Raises:
+            UserError: the state of a parameter has another shape than the parameter.
+        """
+        state_dict = follow_names(state_dict, self.param_groups)
+        flat = [p for group in self.param_groups for p in group["params"]]
+        for index, state in state_dict["state"].items():
+            if index < len(flat) and state["delta"].shape != flat[index].shape:
+                raise UserError(
+                    f"optimizer state of parameter {index} has shape {tuple(state['delta'].shape)}, "
+                    f"which must be {tuple(flat[index].shape)} as in the model"
+                )
+        super().load_state_dict(state_dict)
+
+
+def root_mean_squares(tensors: list[torch.Tensor]) -> list[float]:
+    """rms of each tensor."""
+    norms = torch.stack(torch._foreach_norm(tensors)).tolist()
+    return [norm / math.sqrt(p.numel()) for norm, p in zip(norms, tensors)]
+
+
+def follow_names(saved: dict, groups: list[dict]) -> dict:
+    """A saved state in the order of `groups`; as it is where either side has no names or another number of groups.
+
+    Args:
+        saved: an optimizer's ``state_dict()``.
+        groups: ``param_groups`` of the optimizer that will load it.
+    """
+    pairs = list(zip(saved["param_groups"], groups))
+    if len(saved["param_groups"]) != len(groups) or not all("param_names" in g for pair in pairs for g in pair):
+        return saved
+    known = {name: saved["state"].get(i) for old, _ in pairs for i, name in zip(old["params"], old["param_names"])}
+    state, new_groups, index = {}, [], 0
+    for old, group in pairs:
+        indices = range(index, index + len(group["params"]))
+        index = indices.stop
+        state |= {i: known[name] for i, name in zip(indices, group["param_names"]) if known.get(name) is not None}
+        new_groups.append(old | {"params": list(indices), "param_names": list(group["param_names"])})
+    return {**saved, "state": state, "param_groups": new_groups}

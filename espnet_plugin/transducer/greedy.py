@@ -52,6 +52,7 @@ def greedy_search(
     Returns:
         symbols of each utterance, without blanks.
     """
+    decoder.set_device(encoder_out.device)  # ESPnet's makes its states there
     acoustic = joint_network.lin_enc(encoder_out)  # (B, T, J)
     predictor = Predictor(decoder, len(encoder_out), blank_id)
     predicted = joint_network.lin_dec(predictor.output)  # (B, J)

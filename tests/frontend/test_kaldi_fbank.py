@@ -36,7 +36,30 @@ def test_equals_kaldi_native_fbank_on_real_speech(an4_wavs):
         assert feats[row, frames[row] :].abs().sum() == 0
 
 
-@given(st.lists(st.integers(400, 6000), min_size=1, max_size=4), st.sampled_from([8000, 16000]))
+@pytest.mark.parametrize("fs", [8000, 11025, 22050, 44100, 48000])
+def test_equals_kaldi_native_fbank_at_other_rates(an4_wavs, fs):
+    wave = torch.from_numpy(soundfile.read(an4_wavs[0], dtype="float32")[0])  # read as if it were recorded at that rate
+    feats, frames = KaldiFbank(fs)(wave[None], torch.tensor([len(wave)]))
+    expected = reference(wave, fs)
+    assert len(expected) == frames[0]
+    assert (feats[0] - expected).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [80, 95, 106, 239, 240, 399])
+def test_shorter_than_a_window_is_reflected_again_and_again(an4_wavs, size):
+    wave = torch.from_numpy(soundfile.read(an4_wavs[0], dtype="float32")[0])[5000 : 5000 + size]
+    feats, frames = KaldiFbank()(wave[None], torch.tensor([size]))
+    expected = reference(wave)
+    assert len(expected) == frames[0] == (size + 80) // 160
+    assert (feats[0] - expected).abs().max() < 1e-3
+
+
+def test_under_half_a_shift_there_is_no_frame():
+    feats, frames = KaldiFbank()(torch.randn(3, 200), torch.tensor([79, 0, 200]))
+    assert frames.tolist() == [0, 0, 1] and feats.isfinite().all() and feats[:2].abs().sum() == 0
+
+
+@given(st.lists(st.integers(1, 6000), min_size=1, max_size=4), st.sampled_from([8000, 16000]))
 @settings(deadline=None, max_examples=25)
 def test_features_do_not_depend_on_the_batch(sizes, fs):
     frontend = KaldiFbank(fs)
@@ -48,7 +71,7 @@ def test_features_do_not_depend_on_the_batch(sizes, fs):
     for row, wave in enumerate(waves):
         alone, count = frontend(wave[None], torch.tensor([len(wave)]))
         assert frames[row] == count == (len(wave) + fs // 200) // (fs // 100)
-        torch.testing.assert_close(together[row, : frames[row]], alone[0], atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(together[row, : frames[row]], alone[0, :count], atol=1e-4, rtol=1e-5)
 
 
 def test_constants_are_no_weights():
@@ -57,6 +80,11 @@ def test_constants_are_no_weights():
 
 
 def test_rate_as_espnet_writes_it():
-    assert KaldiFbank("16k").fs == 16000 and KaldiFbank(n_mels=40).output_size() == 40
-    with pytest.raises(UserError, match=r"frontend_conf\.fs"):
-        KaldiFbank(1000)
+    assert (
+        KaldiFbank("16k").fs == 16000 and KaldiFbank("44.1k").fs == 44100 and KaldiFbank(n_mels=40).output_size() == 40
+    )
+    for bad in (1000, "16 kHz", "", "nan", "inf", None, -16000):
+        with pytest.raises(UserError, match=r"frontend_conf\.fs"):
+            KaldiFbank(bad)
+    with pytest.raises(UserError, match=r"frontend_conf\.n_mels: 0"):
+        KaldiFbank(n_mels=0)

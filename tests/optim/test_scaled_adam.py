@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 import torch
 
+from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
 from espnet_plugin.optim.scaled_adam import ScaledAdam
 
@@ -124,6 +125,68 @@ def test_order_of_parameters_does_not_matter():
         torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-6)
 
 
+def test_a_resumed_run_follows_the_names():
+    def build(net, names):
+        parameters = dict(net.named_parameters())
+        return ScaledAdam([(name, parameters[name]) for name in names], lr=0.03, clipping_scale=2.0)
+
+    first = Net()
+    names = [name for name, _ in first.named_parameters() if name != "a.weight"]
+    optimizer = build(first, names)
+    train(first, optimizer, range(43))
+
+    def resumed(order):
+        net = Net(seed=9)
+        net.load_state_dict(first.state_dict())
+        other = build(net, order)
+        other.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # torch would share the tensors
+        return net, other, dict(net.named_parameters())
+
+    # One gone and a new one of the shape of another, in front of it: each keeps its own state, the new one begins afresh.
+    order = ["a.weight", *[name for name in names if name != "b.bias"]]
+    net, other, parameters = resumed(order)
+    for name in order[1:]:
+        before, after = optimizer.state[dict(first.named_parameters())[name]], other.state[parameters[name]]
+        assert before.keys() == after.keys() and after["step"] == 43
+        assert all(torch.equal(torch.as_tensor(before[key]), torch.as_tensor(after[key])) for key in before)
+    assert parameters["a.weight"] not in other.state and parameters["b.bias"] not in other.state
+    train(net, other, range(43, 60))
+    assert other.state[parameters["a.weight"]]["step"] == 17
+
+    # Another order alone changes nothing.
+    straight, turned = resumed(names), resumed(names[::-1])
+    for net, other, _ in (straight, turned):
+        train(net, other, range(43, 60))
+    for a, b in zip(straight[0].parameters(), turned[0].parameters()):
+        torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-6)
+
+
+def test_a_state_of_another_shape_is_refused():
+    net = Net()
+    optimizer = ScaledAdam(net.parameters(), lr=0.03)
+    train(net, optimizer, range(3))
+    turned = ScaledAdam(list(net.parameters())[::-1], lr=0.03)
+    with pytest.raises(UserError, match="optimizer state of parameter 0 has shape"):
+        turned.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": "1e-3"},
+        {"lr": 0},
+        {"clipping_scale": -1.0},
+        {"betas": 0.9},
+        {"betas": (0.9, 1.0)},
+        {"size_update_period": 0},
+        {"clipping_update_period": 2.5},
+    ],
+)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(UserError, match=f"optim_conf.{next(iter(options))}: "):
+        ScaledAdam([torch.nn.Parameter(torch.ones(2))], **options)
+
+
 def test_a_parameter_without_gradient_is_left_alone():
     net = Net()
     optimizer = ScaledAdam(net.parameters(), lr=0.03, clipping_scale=2.0)
@@ -141,14 +204,16 @@ def test_a_parameter_without_gradient_is_left_alone():
     assert not torch.equal(net.b.weight, before)
 
 
+@pytest.mark.parametrize("at", [0, 15])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_gradient_that_is_not_finite_leaves_finite_weights(bad):
+def test_a_gradient_that_is_not_finite_leaves_finite_weights(bad, at):
     net = Net()
     optimizer = ScaledAdam(net.parameters(), lr=0.03, clipping_scale=2.0)
-    train(net, optimizer, range(15))
+    train(net, optimizer, range(at))
+    loss_at(net, at).backward()
     net.a.weight.grad.fill_(bad)
     optimizer.step()
-    train(net, optimizer, range(15, 30))
+    train(net, optimizer, range(at + 1, 30))
     assert all(p.isfinite().all() for p in net.parameters())
 
 
@@ -174,6 +239,25 @@ def test_eden_by_hand():
     for _ in range(8):
         eden.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(2.0 * 2**-0.25 * 2**-0.25)
+
+
+def test_eden_counts_fractional_epochs_as_the_reference():
+    reference = reference_module()
+    optimizers = [torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.045) for _ in range(2)]
+    ours = Eden(optimizers[0], lr_batches=50, lr_epochs=2, batches_per_epoch=8, warmup_batches=10, warmup_start=0.1)
+    theirs = reference.Eden(optimizers[1], lr_batches=50, lr_epochs=2, warmup_batches=10, warmup_start=0.1)
+    for batch in range(60):
+        theirs.step_batch(batch)
+        theirs.step_epoch(batch / 8)
+        assert optimizers[0].param_groups[0]["lr"] == pytest.approx(optimizers[1].param_groups[0]["lr"], rel=1e-9)
+        ours.step()
+
+
+@pytest.mark.parametrize("options", [{"lr_batches": 0}, {"batches_per_epoch": "8"}, {"warmup_start": 2}])
+def test_edens_options_out_of_range_are_refused(options):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(UserError, match=f"scheduler_conf.{next(iter(options))}: "):
+        Eden(optimizer, **options)
 
 
 def test_eden_resumes():

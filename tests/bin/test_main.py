@@ -1,0 +1,127 @@
+"""The command line: help, refusals, full disks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.bin.average import average_states
+from espnet_plugin.bin.choose import name_of
+from espnet_plugin.bin.main import VERBS, dispatch
+from espnet_plugin.errors import UserError, run_main
+
+PROGRAM = Path(sys.executable).with_name("espnet-todm")
+
+
+def run(*options):
+    return subprocess.run([PROGRAM, *map(str, options)], capture_output=True, text=True)
+
+
+def test_help_names_every_verb_and_imports_no_torch():
+    done = run("--help")
+    assert done.returncode == 0 and all(verb in done.stdout for verb in VERBS)
+    code = "import sys\nfrom espnet_plugin.bin.main import dispatch\ndispatch(['--help'])\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_every_verb_has_a_main():
+    from importlib import import_module
+
+    for verb in VERBS:
+        assert callable(import_module(f"espnet_plugin.bin.{verb}").main)
+
+
+def test_an_unknown_verb_is_refused():
+    done = run("trian")
+    assert done.returncode == 1 and done.stderr.startswith("error: verb 'trian' is not one of train,")
+
+
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (["train", "--config", "none.yaml"], "No such file: none.yaml"),
+        (["train", "--max_epochs", "3"], "unrecognized arguments: --max_epochs"),
+        (["train", "--encoder", "mhsm"], "invalid choice: 'mhsm'"),
+        (["train", "--optim", "scaledadam", "--optim_conf", "rate=1"], "optim_conf.rate: unknown key of ScaledAdam"),
+        (["train", "--token_list", "none.txt"], "--token_list: 'none.txt' does not exist"),
+        (
+            ["extract", "--train_config", "none.yaml", "--model_file", "m", "--subnet", "max", "--out", "o"],
+            "'none.yaml' does not exist",
+        ),
+        (
+            ["extract", "--train_config", "c", "--model_file", "m", "--sizes", "none.json", "--out", "o"],
+            "--sizes: 'none.json'",
+        ),
+        (["average", "--dir", "none", "--out", "o"], "--dir: 'none' has no checkpoint"),
+        (["average", "--dir", "none", "--out", "o", "--last", "0"], "--last: 0 must be at least 1"),
+        (
+            ["choose", "--train_config", "c", "--model_file", "m", "--data", "d", "--out", "o", "--num_sizes", "1"],
+            "--num_sizes: 1",
+        ),
+        (["decode", "--model_dir", "none", "--data", "d"], "model directory 'none' has no config.yaml"),
+        (
+            ["decode", "--model_dir", "none", "--data", "d", "--config", "none.yaml"],
+            "--config: 'none.yaml' does not exist",
+        ),
+        (["transcribe", "none", "a.wav"], "model directory 'none' has no config.yaml"),
+    ],
+)
+def test_wrong_input_is_told_in_one_sentence(argv, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        run_main(lambda: dispatch(argv))
+    assert said in stop.value.code and stop.value.code.startswith("error: ") and "\n" not in stop.value.code
+    assert not any(tmp_path.iterdir())
+
+
+def test_average_is_the_mean_and_counters_are_the_last(tmp_path):
+    states = [
+        {"w": torch.tensor([1.0, 2.0]), "n": torch.tensor(3)},
+        {"w": torch.tensor([3.0, 6.0]), "n": torch.tensor(5)},
+    ]
+    for epoch, state in zip((9, 10), states):
+        torch.save(state, tmp_path / f"{epoch}epoch.pth")
+    mean = average_states([tmp_path / "9epoch.pth", tmp_path / "10epoch.pth"])
+    assert mean["w"].tolist() == [2.0, 4.0] and mean["n"] == 5
+    dispatch(["average", "--dir", str(tmp_path), "--last", "1", "--out", str(tmp_path / "a.pth")])
+    assert torch.load(tmp_path / "a.pth")["w"].tolist() == [3.0, 6.0]  # 10 comes after 9
+
+
+def test_sizes_are_named_by_their_share():
+    assert [name_of(n, 1000, 250) for n in (1000, 708, 250)] == ["max", "p71", "min"]
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    target = tmp_path / "out.txt"
+    target.write_text("before")
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError(28, "No space left on device", str(path))
+
+    with pytest.raises(OSError):
+        write_whole(target, fail)
+    assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() or os.name != "posix", reason="needs /dev/full")
+def test_a_full_disk_is_told_in_a_sentence(tmp_path):
+    def write_to_full_disk(_path):
+        with open("/dev/full", "wb", buffering=0) as full:
+            torch.save({"w": torch.zeros(1000)}, full)
+
+    with pytest.raises((UserError, OSError)) as error:
+        write_whole(tmp_path / "m.pth", write_to_full_disk)
+    assert "\n" not in str(error.value) and not any(tmp_path.iterdir())
+
+
+def test_run_main_prints_no_traceback(capsys):
+    def missing():
+        Path("/no/such/file").read_text()
+
+    with pytest.raises(SystemExit, match="error: /no/such/file: No such file or directory"):
+        run_main(missing)

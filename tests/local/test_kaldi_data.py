@@ -1,0 +1,90 @@
+import errno
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from kaldi_data import read_table, run_jobs, write_flac, write_folder, write_speakers, write_table
+
+from espnet_plugin.errors import UserError
+
+words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
+
+
+@given(table=st.dictionaries(words, st.lists(words, max_size=4).map(" ".join), max_size=8))
+def test_tables_come_back_sorted_as_the_c_locale_does(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("table") / "text"
+    write_table(path, table)
+    assert read_table(path) == table
+    keys = [line.split(b" ")[0] for line in path.read_bytes().splitlines()]
+    assert keys == sorted(keys)
+
+
+def test_tabs_and_crlf_and_empty_values_are_read(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"a\tONE TWO\r\nb\r\n\nc  THREE \n")
+    assert read_table(path) == {"a": "ONE TWO", "b": "", "c": "THREE"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"a 1\na 2\n", "line 2: key 'a'"), (b"a \xff\n", "byte 2 is not UTF-8")]
+)
+def test_a_bad_table_is_named(tmp_path, content, sentence):
+    path = tmp_path / "utt2spk"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        read_table(path)
+
+
+def test_speakers_tables_are_inverse(tmp_path):
+    write_speakers(tmp_path, {"u2": "B", "u1": "A", "u3": "A"})
+    assert (tmp_path / "utt2spk").read_text() == "u1 A\nu2 B\nu3 A\n"
+    assert (tmp_path / "spk2utt").read_text() == "A u1 u3\nB u2\n"
+
+
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path):
+    target = tmp_path / "out"
+    write_folder(target, lambda folder: (folder / "wav.scp").write_text("old"), made_of="wav.scp")
+
+    def fail(folder):
+        (folder / "wav.scp").write_text("new")
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        write_folder(target, fail, made_of="wav.scp")
+    assert (target / "wav.scp").read_text() == "old"
+    write_folder(target, lambda folder: (folder / "wav.scp").write_text("new"), made_of="wav.scp")
+    assert (target / "wav.scp").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_not_ours_is_kept(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"holds no wav\.scp"):
+        write_folder(tmp_path, lambda folder: None, made_of="wav.scp")
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_says_so_and_names_the_output(tmp_path):
+    def fill(folder):
+        (folder / "a.flac").symlink_to("/dev/full")
+        write_flac(folder / "a.flac", np.zeros(16000), 16000)
+
+    with pytest.raises(OSError) as caught:
+        write_folder(tmp_path / "out", fill)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+def halve(number: int) -> int:
+    if number % 2:
+        raise UserError(f"{number} is odd")
+    return number // 2
+
+
+def test_jobs_give_all_results_and_pass_errors_on():
+    assert sorted(run_jobs(halve, [2, 4, 6], 2, "halving")) == [1, 2, 3]
+    with pytest.raises(UserError, match="3 is odd"):
+        list(run_jobs(halve, [2, 3], 2, "halving", fresh=True))
