@@ -11,11 +11,13 @@ CORES := $(shell nproc 2>/dev/null || echo 2)
 
 venv: $(STAMP)
 
+# zipformer is the reference that ScaledAdam is tested against; its own dependencies are of older versions.
 # The stamp is written last, so that an interrupted set-up is done again.
 $(STAMP): setup.py constraints.txt
 	@python=$$(local/find_python.sh) && echo "making .venv with $$python (about 3 minutes, 7 GB)" && \
 	rm -rf .venv && $$python -m venv .venv && \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[recipe,tests,export]' && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps zipformer && \
 	touch $@ && echo "environment ready"
 
 demo: $(STAMP)

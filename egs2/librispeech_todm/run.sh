@@ -280,7 +280,9 @@ stage_results() {
 
 config_sum=$(checksum "$asr_config")
 data_inputs="$corpus $data_dir $all_sets"
-
+if [ "$corpus" = custom ]; then # so that edited data is formatted again
+    for set in $all_sets; do data_inputs+=" $(checksum "$data_dir/$set"/{wav.scp,segments,text})"; done
+fi
 bpe_inputs="$data_inputs $nbpe"
 train_inputs="$bpe_inputs $config_sum $train_args $ngpu"
 sizes_inputs="$train_inputs $average $num_sizes $num_candidates"

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import zipfile
 from pathlib import Path
 
 import espnet2.tasks.asr as espnet_asr
@@ -59,6 +60,13 @@ class TODMTask(ASRTask):
             value = getattr(args, key)
             if isinstance(value, str) and not Path(value).exists():
                 raise UserError(f"--{key}: '{value}' does not exist")
+        checkpoint = Path(args.output_dir or ".") / "checkpoint.pth"
+        # A checkpoint is a zip archive, whose directory comes last: a run killed while it saved left one without.
+        if args.resume and checkpoint.exists() and not zipfile.is_zipfile(checkpoint):
+            raise UserError(
+                f"--resume: '{checkpoint}' is incomplete, the run was killed while it was written; remove it to begin again, "
+                "from the weights of the last epoch with --init_param if you like"
+            )
         for part, table in (("optim", optim_classes), ("scheduler", scheduler_classes)):
             chosen = getattr(args, part)
             if chosen is not None:

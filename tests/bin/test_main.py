@@ -78,6 +78,15 @@ def test_wrong_input_is_told_in_one_sentence(argv, said, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_half_written_checkpoint_is_told_before_training(tmp_path):
+    torch.save({"w": torch.zeros(100)}, tmp_path / "whole.pth")
+    half = (tmp_path / "whole.pth").read_bytes()[:600]
+    (tmp_path / "checkpoint.pth").write_bytes(half)
+    with pytest.raises(UserError, match="is incomplete, the run was killed while it was written"):
+        dispatch(["train", "--output_dir", str(tmp_path), "--resume", "true"])
+    assert (tmp_path / "checkpoint.pth").read_bytes() == half
+
+
 def test_average_is_the_mean_and_counters_are_the_last(tmp_path):
     states = [
         {"w": torch.tensor([1.0, 2.0]), "n": torch.tensor(3)},

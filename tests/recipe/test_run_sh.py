@@ -99,6 +99,10 @@ def test_complete_stages_are_skipped_and_redone_on_request(corpus):
     again = stages(corpus, 1, 3)
     assert again.stdout.count("complete, skipped") == 3
     assert stages(corpus, 1, 3, "--redo", "true").stdout.count("done in") == 3
+    text = corpus / "kaldi" / "test" / "text"
+    text.write_text(text.read_text().replace("TONE", "TUNE"))
+    assert "stage 2, formatting: done" in stages(corpus, 1, 2).stdout
+    assert "TUNE" in (corpus / "dump" / "raw" / "test" / "text").read_text()
     other = stages(corpus, 3, 3, "--nbpe", 21)
     assert "stage 3, bpe: done" in other.stdout and tokens.is_file()
 
