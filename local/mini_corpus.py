@@ -157,7 +157,7 @@ def make_utterance(espeak: Espeak, speaker: Speaker, index: int, seed: int) -> t
     rng, number = random.Random(key), zlib.crc32(key.encode())
     words = sentence(rng, speaker.part.partition("-")[0])
     base = random.Random(f"{seed}:{speaker.number}")
-    rate = round(base.uniform(150, 185) * rng.uniform(0.93, 1.07))
+    rate = round(base.uniform(135, 170) * rng.uniform(0.93, 1.07))
     pitch = round(base.uniform(35, 65) + rng.uniform(-5, 5))
     wave = soxr.resample(espeak.speak(words, speaker.voice, rate, pitch, number & 0x7FFFFFFF), ESPEAK_FS, FS)
     wave = wave / max(1e-4, float(np.abs(wave).max())) * rng.uniform(0.2, 0.8)

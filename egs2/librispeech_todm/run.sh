@@ -149,7 +149,7 @@ run_stage() {
     echo "stage $number, $title: done in $((SECONDS - began)) s"
 }
 
-checksum() { cat "$@" 2>/dev/null | cksum | cut -d' ' -f1; }
+checksum() { { cat "$@" 2>/dev/null || true; } | cksum | cut -d" " -f1; }
 
 stage_data() {
     case $corpus in

@@ -73,6 +73,13 @@ class TODMTask(ASRTask):
                 check_keys(part, table[chosen], getattr(args, f"{part}_conf"))
 
     @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model):
+        """As ESPnet does, but ScaledAdam gets names, so that a resumed state follows them and not positions."""
+        if args.optim != "scaledadam" or args.sharded_ddp or args.exclude_weight_decay:
+            return super().build_optimizers(args, model)
+        return [optim_classes[args.optim](model.named_parameters(), **args.optim_conf)]
+
+    @classmethod
     def build_model(cls, args: argparse.Namespace):
         """Check the keys of every part, then build as ESPnet does.
 
