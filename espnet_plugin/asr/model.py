@@ -1,5 +1,6 @@
 """ESPnet model ``todm``: a transducer whose encoder is a supernet, trained at several sizes in every step."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -111,6 +112,12 @@ class TODMModel(ESPnetASRModel):
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
+        # are relative to a parameter's size, takes about a hundred updates to grow that bias (our choice).
+        with torch.no_grad():
+            for layer in (self.joint_network.lin_out, getattr(self.criterion, "simple_am", None)):
+                if layer is not None:
+                    layer.bias[self.blank_id] = math.log(vocab_size)
         self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
         self.distill = build_conf("distill_conf", DistillConf, distill_conf)
         self.sym_space = sym_space

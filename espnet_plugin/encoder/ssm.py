@@ -53,7 +53,8 @@ class MultiHeadSSM(torch.nn.Module):
     Every head has its own dynamics, a step size dt and N poles A_n shared by its P channels (MH-SSM, arXiv 2305.12498; which parts a head
     shares is our choice); every channel has its own output C_n, so B_n = 1 without loss.  Zero-order hold, with z = dt A:
     K_l = 2 Re sum_n C_n (exp(z_n) - 1) / A_n exp(l z_n),  y = K * u + D u.
-    Step sizes start log-spaced over the heads, from local to global.  All parameters are real numbers.
+    Step sizes start log-spaced over each half of the heads, from local to global, since one half may gate the other.  All parameters
+    are real numbers.
 
     Args:
         num_channels: E.
@@ -84,7 +85,8 @@ class MultiHeadSSM(torch.nn.Module):
         self.num_directions = 2 if bidirectional else 1
         real, imag = initial_poles(init, num_modes)
         directions = (self.num_directions, num_heads)
-        log_dt = torch.linspace(math.log(dt_max), math.log(dt_min), num_heads)
+        half = -(-num_heads // 2)
+        log_dt = torch.linspace(math.log(dt_max), math.log(dt_min), half).repeat(2)[:num_heads]
         self.log_dt = torch.nn.Parameter(log_dt.expand(directions).clone())
         # The real part is stored as log(-Re A), which keeps every pole stable.
         self.log_decay = torch.nn.Parameter(torch.log(-real).expand(*directions, num_modes).clone())
