@@ -16,17 +16,18 @@ setup(
     install_requires=[
         "espnet==202611",
         "torch",
-        "torchaudio",  # full transducer loss, resampling
+        "torchaudio",  # full transducer loss
         "lhotse",  # Kaldi features in batches, LibriSpeech's layout
         "sentencepiece",
         "kaldialign",  # edit distances
         "soundfile",
+        "soxr",  # one resampler for training and for use
         "tensorboard",  # ESPnet's trainer writes to it by default
         "tqdm",
         "wrapt",  # registration when ESPnet is imported, not before
     ],
     extras_require={
-        "recipe": ["espeakng-loader", "matplotlib", "soxr"],
+        "recipe": ["espeakng-loader", "matplotlib"],
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
         "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff"],
     },
