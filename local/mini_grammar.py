@@ -33,7 +33,7 @@ TEMPLATES = (
     "turn off the THING",
     "make the THING MUCH",
     "set the alarm for HOUR MINUTES",
-    "wake me DAY",
+    "wake me at HOUR",
     "timer for MINUTES minutes",
     "call NAME PART",
     "tell NAME SAYING",
