@@ -4,14 +4,17 @@ Per lattice cell, teacher p and student q over the same symbols (Wang et al. 202
 D_alpha(p || q) = sum_v q_v [(p_v / q_v)^alpha - 1] / (alpha (alpha - 1)), with the limits KL(p || q) at alpha = 1 and KL(q || p) at 0.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.transducer.lattice import blocks
 
 FORMS = ("full_vocabulary", "three_way")
+NEAR = 0.1  # distance of alpha from 0 or 1 within which the divergence is summed by expm1
 
 
 @dataclass(frozen=True)
@@ -41,48 +44,56 @@ class DistillConf:
             raise UserError(f"distill_conf.alpha: {self.alpha} must be one number or two")
 
 
-def _one_alpha(logp: torch.Tensor, logq: torch.Tensor, alpha: float, clip: float | None):
-    """Divergence (..., 1) and its gradient (..., V) with respect to the student's logits, both clipped."""
-    q = logq.exp()
+def _one_alpha(logp: torch.Tensor, logq: torch.Tensor, q: torch.Tensor, alpha: float, clip: float | None):
+    """Divergence (N, 1) and its gradient (N, V) with respect to the student's logits, both clipped; q = exp(logq)."""
+    log_ratio = logp - logq
     if alpha == 1.0:
         p = logp.exp()
-        return (p * (logp - logq)).sum(-1, keepdim=True), q - p
-    log_ratio = logp - logq
-    limit = float("inf") if clip is None else torch.tensor(clip).log().item()
+        return log_ratio.mul_(p).sum(-1, keepdim=True), q - p
+    limit = math.inf if clip is None else math.log(clip)
     if alpha == 0.0:
-        log_ratio = log_ratio.clamp(max=limit)
+        log_ratio.clamp_(max=limit)
         mean = (q * log_ratio).sum(-1, keepdim=True)
-        return -mean, q * (mean - log_ratio)
-    exponent = (alpha * log_ratio).clamp(max=limit)
-    weight = (logq + exponent).exp()
-    total = weight.sum(-1, keepdim=True)
-    # Near 0 and 1 the value is a small difference of numbers near 1; expm1 about the nearer end keeps its digits.
-    if abs(alpha) <= abs(1 - alpha):
-        value = (q * torch.expm1(exponent)).sum(-1, keepdim=True)
+        return -mean, log_ratio.sub_(mean).mul_(q).neg_()
+    exponent = (alpha * log_ratio).clamp_(max=limit)
+    weight = (logq + exponent).exp_()
+    # Near 0 and 1 the value is a small difference of numbers near 1; expm1 about the nearer end keeps its digits (elsewhere exp is faster).
+    if abs(alpha) < NEAR:
+        value = torch.where(exponent < 1, q * exponent.clamp(max=1.0).expm1_(), weight - q).sum(-1, keepdim=True)
+    elif abs(1 - alpha) < NEAR:
+        value = (logp.exp() * (exponent - log_ratio).clamp_(max=80.0).expm1_()).sum(-1, keepdim=True)
     else:
-        shifted = (exponent - log_ratio).clamp(max=80.0)
-        value = (logp.exp() * torch.expm1(shifted)).sum(-1, keepdim=True)
-    return value / (alpha * (alpha - 1)), (q * total - weight) / alpha
+        value = (weight - q).sum(-1, keepdim=True)
+    total = weight.sum(-1, keepdim=True)
+    return value / (alpha * (alpha - 1)), weight.addcmul_(q, total, value=-1).div_(-alpha)
 
 
 class _AlphaDivergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, student, teacher, alphas, clip):
-        logq, logp = student.log_softmax(-1), teacher.log_softmax(-1)
-        value, gradient = _one_alpha(logp, logq, alphas[0], clip)
-        for alpha in alphas[1:]:
-            other_value, other_gradient = _one_alpha(logp, logq, alpha, clip)
-            larger = other_value > value
-            value = torch.where(larger, other_value, value)
-            gradient = torch.where(larger, other_gradient, gradient)
-        ctx.save_for_backward(gradient)
-        return value.squeeze(-1)
+        z, t = student.reshape(-1, student.shape[-1]), teacher.reshape(-1, teacher.shape[-1])
+        kind = torch.promote_types(student.dtype, torch.float32)
+        values = torch.empty(len(z), 1, dtype=kind, device=z.device)
+        gradient = torch.empty_like(z) if ctx.needs_input_grad[0] else z[:, :0]
+        for z_part, t_part, values_part, gradient_part in blocks(z, t, values, gradient):
+            logq, logp = z_part.to(kind).log_softmax(-1), t_part.to(kind).log_softmax(-1)
+            q = logq.exp()
+            value, g = _one_alpha(logp, logq, q, alphas[0], clip)
+            for alpha in alphas[1:]:
+                other_value, other_g = _one_alpha(logp, logq, q, alpha, clip)
+                larger = other_value > value
+                value, g = torch.where(larger, other_value, value), torch.where(larger, other_g, g)
+            values_part.copy_(value)
+            if ctx.needs_input_grad[0]:
+                gradient_part.copy_(g)
+        ctx.save_for_backward(gradient.view(*student.shape[:-1], -1))
+        return values.view(student.shape[:-1])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         (gradient,) = ctx.saved_tensors
-        return grad.unsqueeze(-1) * gradient, None, None, None
+        return (grad.unsqueeze(-1) * gradient).to(gradient.dtype), None, None, None
 
 
 def alpha_divergence(
@@ -106,8 +117,40 @@ def alpha_divergence(
     """
     alphas = (float(alpha),) if isinstance(alpha, int | float) else tuple(map(float, alpha))
     with torch.autocast(student_logits.device.type, enabled=False):
-        kind = torch.promote_types(student_logits.dtype, torch.float32)
-        return _AlphaDivergence.apply(student_logits.to(kind), teacher_logits.detach().to(kind), alphas, clip)
+        return _AlphaDivergence.apply(student_logits, teacher_logits.detach(), alphas, clip)
+
+
+class _ThreeWay(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, targets, blank):
+        z, index = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1, 1)
+        scores = torch.empty(len(z), 3, dtype=torch.promote_types(z.dtype, torch.float32), device=z.device)
+        lowest = torch.finfo(scores.dtype).min / 4  # -inf would give NaN in differences
+        for part, chosen, out in blocks(z, index, scores):
+            part = part.to(scores.dtype, copy=True)
+            out[:, 0:1] = part.gather(1, chosen).masked_fill_(chosen == blank, lowest)
+            out[:, 1] = part[:, blank]
+            part[:, blank] = lowest
+            out[:, 2] = part.scatter_(1, chosen, lowest).logsumexp(1)
+        ctx.save_for_backward(logits, index, scores)
+        ctx.blank = blank
+        return scores.log_softmax(1).view(*targets.shape, 3)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        logits, index, scores = ctx.saved_tensors
+        z, blank = logits.reshape(-1, logits.shape[-1]), ctx.blank
+        grad = grad.reshape(-1, 3)
+        grad = torch.cat([grad[:, :1].masked_fill(index == blank, 0.0), grad[:, 1:]], 1)
+        grad = grad - scores.softmax(1) * grad.sum(1, keepdim=True)  # with respect to the scores
+        gradient = torch.empty_like(z)
+        for part, chosen, score, g, out in blocks(z, index, scores, grad, gradient):
+            inner = (part - score[:, 2:]).clamp_(max=0.0).exp_().mul_(g[:, 2:])
+            inner.scatter_(1, chosen, g[:, :1])
+            inner[:, blank] = g[:, 1]
+            out.copy_(inner)
+        return gradient.view_as(logits), None, None
 
 
 def three_way(logits: torch.Tensor, targets: torch.Tensor, blank: int = 0) -> torch.Tensor:
@@ -119,12 +162,8 @@ def three_way(logits: torch.Tensor, targets: torch.Tensor, blank: int = 0) -> to
         blank: its index.
 
     Returns:
-        (..., 3).
+        (..., 3), float32 (float64 for float64 input); "everything else" is a sum over the others, since 1 - p_symbol - p_blank would lose
+        it where it is small. For the backward pass only `logits` is kept.
     """
-    logp = logits.float().log_softmax(-1)
-    index = targets.unsqueeze(-1)
-    lowest = torch.finfo(logp.dtype).min / 4
-    symbol = logp.gather(-1, index).squeeze(-1).masked_fill(targets == blank, lowest)
-    rest = logp.scatter(-1, index, lowest)
-    rest = torch.cat([rest[..., :blank], torch.full_like(rest[..., :1], lowest), rest[..., blank + 1 :]], -1)
-    return torch.stack([symbol, logp[..., blank], rest.logsumexp(-1)], -1)
+    with torch.autocast(logits.device.type, enabled=False):
+        return _ThreeWay.apply(logits, targets, blank)

@@ -4,11 +4,71 @@ Shapes: B batch, T frames, U symbols, V vocabulary. A node (t, u) has seen frame
 (t + 1, u), its emit arc to (t, u + 1). A path ends with the blank arc of node (T_b - 1, U_b).
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 import torchaudio
 
 FORBIDDEN = -1e30  # log score of an arc that no path may take; -inf would give NaN
 NEGLIGIBLE = 1e-20  # smaller posteriors are set to 0: denormals slow the matrix products behind them
+CACHED = {
+    "cpu": 2**17,
+    "cuda": 2**26,
+}  # numbers handled at once: on CPU what fits its cache, on CUDA little beside the lattice
+
+
+def blocks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Cut the first dimension of tensors (N, ...) into views whose temporaries are small and, on CPU, stay in the cache.
+
+    The first tensor's (N, V) sets how many rows a block has.
+    """
+    limit = CACHED.get(tensors[0].device.type, CACHED["cuda"])
+    rows = max(1, limit // max(1, tensors[0].shape[1]))
+    return zip(*(x.split(rows) for x in tensors))
+
+
+class _ArcScores(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, symbols, blank):
+        z, symbol = logits.reshape(-1, logits.shape[-1]), symbols.reshape(-1, 1)
+        norm = torch.empty(len(z), 1, dtype=torch.promote_types(z.dtype, torch.float32), device=z.device)
+        for part, out in blocks(z, norm):
+            torch.logsumexp(part.to(norm.dtype), 1, keepdim=True, out=out)
+        ctx.save_for_backward(logits, symbol, norm)
+        ctx.blank = blank
+        on_blank, on_symbol = z[:, blank : blank + 1] - norm, z.gather(1, symbol) - norm
+        return on_blank.view(symbols.shape), on_symbol.view(symbols.shape)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_blank, grad_symbol):
+        logits, symbol, norm = ctx.saved_tensors
+        z, on_blank, on_symbol = (
+            logits.reshape(-1, logits.shape[-1]),
+            grad_blank.reshape(-1, 1),
+            grad_symbol.reshape(-1, 1),
+        )
+        gradient = torch.empty_like(z)
+        for part, normed, b, s, index, out in blocks(z, norm, on_blank, on_symbol, symbol, gradient):
+            g = (part - normed).exp_().mul_(-(b + s))
+            g[:, ctx.blank : ctx.blank + 1] += b
+            out.copy_(g.scatter_add_(1, index, s))
+        return gradient.view_as(logits), None, None
+
+
+def arc_scores(logits: torch.Tensor, symbols: torch.Tensor, blank: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of blank and of one symbol in each cell; of the lattice's size, only `logits` is kept for the backward pass.
+
+    Args:
+        logits: (..., V).
+        symbols: (...) index of the symbol.
+        blank: its index.
+
+    Returns:
+        (...) for blank and (...) for the symbol, float32 (float64 for float64 input).
+    """
+    return _ArcScores.apply(logits, symbols, blank)
 
 
 def skew(x: torch.Tensor) -> torch.Tensor:
@@ -33,44 +93,54 @@ def unskew(x: torch.Tensor, T: int) -> torch.Tensor:
     return x.gather(1, d.expand(len(x), -1, -1))
 
 
+@dataclass(frozen=True)
+class EarlyEmission:
+    """What makes a streaming model emit symbols sooner; both 0 for the plain loss.
+
+    Args:
+        fast_emit: lambda of FastEmit (Yu et al. 2021, arXiv 2010.11148): gradients of emit arcs grow by 1 + lambda, the cost stays.
+        delay_penalty: lambda of the delay-penalised transducer (Kang et al. 2023, arXiv 2211.00490): the score of an emit arc at frame t
+            grows by lambda ((T_b - 1) / 2 - t), and with it the cost changes.
+    """
+
+    fast_emit: float = 0.0
+    delay_penalty: float = 0.0
+
+
+NO_HURRY = EarlyEmission()
+
+
 class _Lattice(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, blank, emit, T_lens, U_lens):
-        B, T, W = blank.shape
-        # The last column can never emit; the emit scores are padded to the shape of the blank scores.
-        blank_d = skew(blank.double())
-        emit_d = skew(torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN))
-        D = T + W - 1
-        alpha = blank_d.new_full((D, B, W), FORBIDDEN)
+    def forward(ctx, blank, emit, T_lens, U_lens, fast_emit):
+        B, T, _ = blank.shape
+        # Rows are anti-diagonals: (D, B, W). The last column never emits, its scores only make both tables one shape.
+        blank_d = skew(blank.double()).transpose(0, 1).contiguous()
+        emit_d = skew(torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN)).transpose(0, 1).contiguous()
+        alpha = torch.full_like(blank_d, FORBIDDEN)
         alpha[0, :, 0] = 0.0
-        for d in range(1, D):
-            stay = alpha[d - 1] + blank_d[:, d - 1]
-            moved = alpha[d - 1] + emit_d[:, d - 1]
-            alpha[d] = stay
-            torch.logaddexp(stay[:, 1:], moved[:, :-1], out=alpha[d][:, 1:])
-        alpha = alpha.transpose(0, 1)  # (B, D, W)
-        rows = torch.arange(B, device=blank.device)
-        last = T_lens - 1 + U_lens
-        total = alpha[rows, last, U_lens] + blank_d[rows, last, U_lens]
+        steps = zip(alpha, alpha[..., :-1], alpha[1:], alpha[1:, :, 1:], blank_d, emit_d[..., :-1])
+        for before, before_left, here, here_right, stay, move in steps:
+            torch.add(before, stay, out=here)
+            torch.logaddexp(here_right, before_left + move, out=here_right)
+        last = (T_lens - 1 + U_lens, torch.arange(B, device=blank.device), U_lens)  # node of each utterance's last arc
+        total = alpha[last] + blank_d[last]
         # Share of each node's mass that came by its blank arc and by its emit arc: ratios of neighbours do not cancel as alpha + beta does.
-        by_blank = torch.zeros_like(alpha)
-        by_blank[:, 1:] = torch.exp(alpha[:, :-1] + blank_d[:, :-1] - alpha[:, 1:])
-        by_emit = torch.zeros_like(alpha)
-        by_emit[:, 1:, 1:] = torch.exp(alpha[:, :-1, :-1] + emit_d[:, :-1, :-1] - alpha[:, 1:, 1:])
-        node = alpha.new_zeros(B, D, W)
-        node[rows, last, U_lens] = 1.0
-        occupation_blank, occupation_emit = torch.zeros_like(node), torch.zeros_like(node)
-        for d in range(D - 1, 0, -1):
-            arrived = node[:, d]
-            occupation_blank[:, d - 1] = arrived * by_blank[:, d]
-            occupation_emit[:, d - 1, :-1] = (arrived * by_emit[:, d])[:, 1:]
-            node[:, d - 1] += occupation_blank[:, d - 1] + occupation_emit[:, d - 1]
-        occupation_blank[rows, last, U_lens] = 1.0
-        occupation_blank = unskew(occupation_blank, T)
-        occupation_emit = unskew(occupation_emit, T)[..., :-1]
-        occupations = [torch.where(x > NEGLIGIBLE, x, 0).to(blank.dtype) for x in (occupation_blank, occupation_emit)]
+        by_blank = (alpha[:-1] + blank_d[:-1]).sub_(alpha[1:]).exp_()
+        by_emit = (alpha[:-1, :, :-1] + emit_d[:-1, :, :-1]).sub_(alpha[1:, :, 1:]).exp_()
+        node, on_blank, on_emit = (torch.zeros_like(alpha) for _ in range(3))
+        node[last] = 1.0
+        steps = (node[1:], node[1:, :, 1:], by_blank, by_emit, on_blank, on_emit[..., :-1], node, node[..., :-1])
+        steps = zip(*(reversed(x[: len(alpha) - 1].unbind()) for x in steps))
+        for arrived, arrived_right, share_blank, share_emit, blank_arc, emit_arc, start, start_left in steps:
+            start += torch.mul(arrived, share_blank, out=blank_arc)
+            start_left += torch.mul(arrived_right, share_emit, out=emit_arc)
+        on_blank[last] = 1.0
+        occupations = (unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
+        occupations = [torch.where(x > NEGLIGIBLE, x, 0).to(blank.dtype) for x in occupations]
         ctx.save_for_backward(*occupations)
         ctx.mark_non_differentiable(*occupations)
+        ctx.fast_emit = fast_emit
         return -total.to(blank.dtype), *occupations
 
     @staticmethod
@@ -78,11 +148,15 @@ class _Lattice(torch.autograd.Function):
     def backward(ctx, grad, *_):
         occupation_blank, occupation_emit = ctx.saved_tensors
         grad = -grad.view(-1, 1, 1)
-        return grad * occupation_blank, grad * occupation_emit, None, None
+        return grad * occupation_blank, (1.0 + ctx.fast_emit) * grad * occupation_emit, None, None, None
 
 
 def lattice(
-    blank: torch.Tensor, emit: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor
+    blank: torch.Tensor,
+    emit: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    early: EarlyEmission = NO_HURRY,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Forward-backward over anti-diagonals: T + U steps for the whole batch, in float64 inside.
 
@@ -91,6 +165,7 @@ def lattice(
         emit: (B, T, U) log scores of emit arcs.
         T_lens: (B,) frames, at least 1.
         U_lens: (B,) symbols, at least 0.
+        early: see `EarlyEmission`.
 
     Returns:
         cost (B,): minus log of the sum over all paths, summed over an utterance (nats);
@@ -98,24 +173,32 @@ def lattice(
         an arc's score is minus its occupation.
     """
     T, W = blank.shape[1:]
-    t = torch.arange(T, device=blank.device).view(1, -1, 1) < T_lens.view(-1, 1, 1)
+    frames = torch.arange(T, device=blank.device).view(1, -1, 1)
     u = torch.arange(W, device=blank.device).view(1, 1, -1)
-    U_lens_ = U_lens.view(-1, 1, 1)
-    blank = torch.where(t & (u <= U_lens_), blank, FORBIDDEN)
-    emit = torch.where(t & (u[..., :-1] < U_lens_), emit, FORBIDDEN)
-    return _Lattice.apply(blank, emit, T_lens, U_lens)
+    T_lens_, U_lens_ = T_lens.view(-1, 1, 1), U_lens.view(-1, 1, 1)
+    if early.delay_penalty:
+        emit = emit + early.delay_penalty * ((T_lens_ - 1) / 2 - frames).to(emit.dtype)
+    blank = torch.where((frames < T_lens_) & (u <= U_lens_), blank, FORBIDDEN)
+    emit = torch.where((frames < T_lens_) & (u[..., :-1] < U_lens_), emit, FORBIDDEN)
+    return _Lattice.apply(blank, emit, T_lens, U_lens, early.fast_emit)
 
 
 def rnnt_loss(
-    logits: torch.Tensor, targets: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor, blank: int = 0
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    blank: int = 0,
+    early: EarlyEmission = NO_HURRY,
 ) -> torch.Tensor:
-    """Full transducer loss (Graves 2012, arXiv 1211.3711) by torchaudio, in float32.
+    """Full transducer loss (Graves 2012, arXiv 1211.3711) by torchaudio, in float32; by `lattice` where torchaudio cannot.
 
     Args:
         logits: (B, T, U + 1, V) before softmax.
         targets: (B, U), any padding.
         T_lens, U_lens: (B,).
         blank: its index.
+        early: see `EarlyEmission`.
 
     Returns:
         (B,) negative log-likelihood, summed over an utterance (nats), no reduction.
@@ -123,9 +206,16 @@ def rnnt_loss(
     longest_T, longest_U = int(T_lens.max()), int(U_lens.max())
     valid = torch.arange(longest_U, device=targets.device) < U_lens.unsqueeze(1)
     targets = torch.where(valid, targets[:, :longest_U], int(blank == 0))
+    logits = logits[:, :longest_T, : longest_U + 1]
     with torch.autocast(logits.device.type, enabled=False):
+        # torchaudio's CUDA kernel leaves the cost of an utterance of one frame or no symbol unset.
+        narrow = logits.is_cuda and bool(((T_lens == 1) | (U_lens == 0)).any())
+        if narrow or early != NO_HURRY or logits.dtype == torch.float64:
+            following = torch.nn.functional.pad(targets, (0, 1)).unsqueeze(1).expand(logits.shape[:3])
+            on_blank, on_symbol = arc_scores(logits, following, blank)
+            return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early)[0]
         return torchaudio.functional.rnnt_loss(
-            logits[:, :longest_T, : longest_U + 1].float().contiguous(),
+            logits.float().contiguous(),
             targets.int().contiguous(),
             T_lens.int(),
             U_lens.int(),

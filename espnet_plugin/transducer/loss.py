@@ -53,7 +53,7 @@ class Targets:
     """Labels of a batch and what the prediction network makes of them, shared by all nets of a step.
 
     Args:
-        labels: (B, U) symbols, any padding.
+        labels: (B, U) symbols, blank beyond an utterance's end.
         lengths: (B,) symbols of each utterance.
         prediction: (B, U + 1, J) output of the prediction network, projected to the joint space.
         simple_lm: (B, U + 1, V) prediction part of the simple loss, None with the full loss.
@@ -161,7 +161,7 @@ def distillation_cost(
 
     Args:
         teacher, student: lattices of one batch with the same ranges.
-        labels: (B, U).
+        labels: (B, U), blank beyond an utterance's end as in `Targets`.
         conf: see `DistillConf`.
         blank_id: index of blank.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_plugin.transducer.lattice import FORBIDDEN, lattice
+from espnet_plugin.transducer.lattice import FORBIDDEN, arc_scores, lattice
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class SimpleLoss:
     occupation_emit: torch.Tensor
 
 
-def arcs(scores: torch.Tensor, targets: torch.Tensor, blank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores (B, ..., V) of blank (B, ...) and of each target (B, ..., U); the dimensions between are broadcast."""
-    index = targets.view(len(targets), *[1] * (scores.ndim - 2), -1).expand(*scores.shape[:-1], -1)
-    return scores[..., blank], scores.gather(-1, index)
+def without_padding(targets: torch.Tensor, U_lens: torch.Tensor) -> torch.Tensor:
+    """Targets (B, U) with symbol 0 beyond U_lens (B,): a valid index; the lattice forbids those arcs."""
+    valid = torch.arange(targets.shape[1], device=targets.device) < U_lens.unsqueeze(1)
+    return torch.where(valid, targets, 0)
 
 
 def simple_loss(
@@ -53,7 +53,7 @@ def simple_loss(
     with torch.autocast(am.device.type, enabled=False):
         am, lm = am.float(), lm.float()
         U = lm.shape[1] - 1
-        targets = targets[:, :U].clamp(min=0)
+        targets = without_padding(targets[:, :U], U_lens)
         am_max = am.detach().amax(-1, keepdim=True)
         lm_max = lm.detach().amax(-1, keepdim=True)
         product = (am - am_max).exp() @ (lm - lm_max).exp().transpose(1, 2)
@@ -133,7 +133,7 @@ def pruned_loss(
     U_lens: torch.Tensor,
     blank: int = 0,
 ) -> torch.Tensor:
-    """Transducer loss over paths that stay on the kept cells, in float32.
+    """Transducer loss over paths that stay on the kept cells, in at least float32.
 
     Args:
         logits: (B, T, R, V) before softmax.
@@ -147,12 +147,10 @@ def pruned_loss(
     """
     U = targets.shape[1]
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.float()
-        norm = logits.logsumexp(-1)
-        following = torch.nn.functional.pad(targets.clamp(min=0), (0, 1))  # symbol after u, (B, U + 1)
+        following = torch.nn.functional.pad(without_padding(targets, U_lens), (0, 1))  # symbol after u, (B, U + 1)
         index = following.unsqueeze(1).expand(-1, ranges.shape[1], -1).gather(2, ranges)
-        emit = logits.gather(3, index.unsqueeze(3)).squeeze(3) - norm
-        grid = logits.new_full((*ranges.shape[:2], U + 1), FORBIDDEN)
-        blank_grid = grid.scatter(2, ranges, logits[..., blank] - norm)
-        emit_grid = grid.scatter(2, ranges, emit)
+        on_blank, on_symbol = arc_scores(logits, index, blank)
+        grid = on_blank.new_full((*ranges.shape[:2], U + 1), FORBIDDEN)
+        blank_grid = grid.scatter(2, ranges, on_blank)
+        emit_grid = grid.scatter(2, ranges, on_symbol)
         return lattice(blank_grid, emit_grid[..., :U], T_lens, U_lens)[0]

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
+from espnet_plugin.transducer.lattice import CACHED
 
 
 def published(teacher, student, alpha):
@@ -129,3 +130,47 @@ def test_three_way_by_explicit_sums(blank):
 def test_wrong_values_are_refused(conf):
     with pytest.raises(UserError, match="distill_conf"):
         DistillConf(**conf)
+
+
+@given(st.integers(0, 99), st.sampled_from([0, 2]))
+@settings(deadline=None, max_examples=20)
+def test_gradient_of_three_way(seed, blank):
+    x, other = logits(seed, 1.0, (6, 5))
+    x.requires_grad_()
+    targets = torch.randint(0, 5, (6,), generator=torch.Generator().manual_seed(seed))
+    targets[0] = blank
+    # Where no symbol follows, its log-probability is a constant near the lowest number: looked at as a probability.
+    assert torch.autograd.gradcheck(lambda z: three_way(z, targets, blank).exp(), (x,))
+    teacher = three_way(other, targets, blank)
+    assert torch.autograd.gradcheck(lambda z: alpha_divergence(teacher, three_way(z, targets, blank), 1.0), (x,))
+
+
+def test_three_way_keeps_a_small_rest():
+    """1 - p_symbol - p_blank would be 0 in float32."""
+    found = three_way(torch.tensor([[30.0, 30.0, 0.0, 0.0]]), torch.tensor([1]))
+    assert found[0, 2].item() == pytest.approx(-30.0, abs=1e-4)
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4), st.sampled_from([torch.float32, torch.bfloat16]))
+@settings(deadline=None, max_examples=60)
+def test_three_way_is_finite_at_the_extremes(values, dtype):
+    x = torch.tensor([values, values[::-1]], dtype=dtype, requires_grad=True)
+    targets = torch.tensor([1, 0])
+    alpha_divergence(three_way(-x.detach(), targets), three_way(x, targets)).sum().backward()
+    assert x.grad.dtype == dtype and x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("alpha", [(-1.0, 1.0), 0.5])
+def test_blocks_change_nothing(alpha, monkeypatch):
+    teacher, student = logits(8, shape=(7, 3, 5))
+    targets = torch.randint(0, 5, (7, 3))
+    student.requires_grad_()
+
+    def values():
+        cells = alpha_divergence(teacher, student, alpha) + three_way(student, targets).sum(-1).clamp(min=-1e3)
+        return cells, torch.autograd.grad(cells.sum(), student)[0]
+
+    at_once = values()
+    monkeypatch.setitem(CACHED, "cpu", 20)  # four cells a block
+    for a, b in zip(values(), at_once):
+        assert torch.equal(a, b)

@@ -10,28 +10,29 @@ from espnet_plugin.transducer.prediction import StatelessDecoder
 V, D = 7, 12
 
 
-def build(kind, seed):
+def build(kind, seed, blank=0):
     torch.manual_seed(seed)
     if kind == "stateless":
-        decoder = StatelessDecoder(V, D, embed_dim=8)
+        decoder = StatelessDecoder(V, D, embed_dim=8, blank_id=blank)
     else:
-        decoder = TransducerDecoder(V, rnn_type=kind, num_layers=2, hidden_size=8)
+        decoder = TransducerDecoder(V, rnn_type=kind, num_layers=2, hidden_size=8, embed_pad=blank)
     joint = JointNetwork(V, D, decoder.dunits, 10)
     torch.nn.init.normal_(joint.lin_out.weight)
-    joint.lin_out.bias.data[0] += 0.5  # some blanks
+    joint.lin_out.bias.data[blank] += 0.5  # some blanks
     return decoder.eval(), joint.eval()
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["stateless", "lstm", "gru"])
-def test_batched_search_equals_espnets(kind, seed):
-    decoder, joint = build(kind, seed)
+@pytest.mark.parametrize("blank", [0, V - 1])
+def test_batched_search_equals_espnets(kind, seed, blank):
+    decoder, joint = build(kind, seed, blank)
     encoder_out = 2 * torch.randn(3, 15, D)
     lengths = torch.tensor([15, 9, 1])
     search = BeamSearchTransducer(decoder, joint, beam_size=1)
     with torch.no_grad():
         expected = [search.greedy_search(x[:length])[0].yseq[1:] for x, length in zip(encoder_out, lengths)]
-    assert greedy_search(encoder_out, lengths, decoder, joint) == expected
+    assert greedy_search(encoder_out, lengths, decoder, joint, blank) == expected
     assert any(expected) and sum(map(len, expected)) < int(lengths.sum())
 
 

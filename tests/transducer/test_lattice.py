@@ -7,7 +7,8 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugin.transducer.lattice import FORBIDDEN, lattice, rnnt_loss, skew, unskew
+from espnet_plugin.transducer import lattice as lattice_module
+from espnet_plugin.transducer.lattice import FORBIDDEN, EarlyEmission, arc_scores, lattice, rnnt_loss, skew, unskew
 
 
 def all_paths(T, U):
@@ -143,3 +144,77 @@ def test_batch_without_any_symbol():
     cost = rnnt_loss(logits, torch.zeros(2, 0, dtype=torch.long), torch.tensor([3, 2]), torch.tensor([0, 0]))
     expected = -logits.log_softmax(-1)[:, :, 0, 0]
     torch.testing.assert_close(cost, torch.stack([expected[0].sum(), expected[1, :2].sum()]))
+
+
+@pytest.mark.parametrize("blank", [0, 2])
+def test_arc_scores_are_log_probabilities(blank, monkeypatch):
+    """Also when the cells are worked through in several blocks, and when blank itself is the symbol."""
+    monkeypatch.setitem(lattice_module.CACHED, "cpu", 12)  # two cells a block
+    torch.manual_seed(0)
+    logits = torch.randn(3, 5, 6, dtype=torch.float64, requires_grad=True)
+    symbols = torch.randint(0, 6, (3, 5))
+    on_blank, on_symbol = arc_scores(logits, symbols, blank)
+    logp = logits.log_softmax(-1)
+    torch.testing.assert_close(on_blank, logp[..., blank])
+    torch.testing.assert_close(on_symbol, logp.gather(2, symbols.unsqueeze(2)).squeeze(2))
+    assert torch.autograd.gradcheck(lambda x: arc_scores(x, symbols, blank), (logits,))
+
+
+def test_arc_scores_of_bfloat16_are_float32():
+    logits = (100 * torch.randn(7, 9)).bfloat16().requires_grad_()
+    symbols = torch.randint(0, 9, (7,))
+    on_blank, on_symbol = arc_scores(logits, symbols)
+    (on_blank - 2 * on_symbol).sum().backward()
+    exact = logits.detach().float().requires_grad_()
+    expected = arc_scores(exact, symbols)
+    (expected[0] - 2 * expected[1]).sum().backward()
+    assert torch.equal(on_blank, expected[0]) and torch.equal(on_symbol, expected[1])
+    torch.testing.assert_close(logits.grad, exact.grad.bfloat16())
+
+
+def test_full_loss_of_float64_keeps_its_precision():
+    torch.manual_seed(0)
+    T_lens, U_lens = torch.tensor([4, 3, 1]), torch.tensor([2, 0, 1])
+    logits = torch.randn(3, 4, 3, 5, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([[1, 4], [-1, -1], [2, 99]])
+    loss = rnnt_loss(logits, targets, T_lens, U_lens)
+    torch.testing.assert_close(loss.float(), rnnt_loss(logits.float(), targets, T_lens, U_lens))
+    assert torch.autograd.gradcheck(lambda x: rnnt_loss(x, targets, T_lens, U_lens), (logits,))
+
+
+@given(st.integers(1, 5), st.integers(0, 4), st.floats(-1, 1), st.integers(0, 999))
+@settings(deadline=None, max_examples=30)
+def test_delay_penalty_weighs_alignments_by_their_frames(T, U, penalty, seed):
+    generator = torch.Generator().manual_seed(seed)
+    blank, emit = (torch.randn(T, W, generator=generator, dtype=torch.float64) for W in (U + 1, U))
+    scores = []
+    for path in all_paths(T, U):
+        score = sum({"blank": blank, "emit": emit}[kind][t, u] for kind, t, u in path)
+        scores.append(score + penalty * sum((T - 1) / 2 - t for kind, t, _ in path if kind == "emit"))
+    # Longer batch mates must not move the middle of the utterance.
+    padded = [torch.nn.functional.pad(x, (0, 1, 0, 2))[None] for x in (blank, emit)]
+    early = EarlyEmission(delay_penalty=penalty)
+    found = lattice(*padded, torch.tensor([T]), torch.tensor([U]), early)[0]
+    torch.testing.assert_close(found[0], -torch.stack(scores).logsumexp(0))
+
+
+def test_fast_emit_strengthens_the_gradients_of_emit_arcs_alone():
+    torch.manual_seed(0)
+    blank, emit = torch.randn(1, 4, 3, requires_grad=True), torch.randn(1, 4, 2, requires_grad=True)
+    lens = torch.tensor([4]), torch.tensor([2])
+    plain, fast = lattice(blank, emit, *lens)[0], lattice(blank, emit, *lens, EarlyEmission(fast_emit=0.25))[0]
+    assert torch.equal(plain, fast)
+    on_blank, on_emit = torch.autograd.grad(plain, (blank, emit))
+    fast_blank, fast_emit = torch.autograd.grad(fast, (blank, emit))
+    torch.testing.assert_close(fast_blank, on_blank)
+    torch.testing.assert_close(fast_emit, 1.25 * on_emit)
+
+
+def test_early_emission_of_the_full_loss():
+    """A penalty makes the cost grow where the symbols are late, and shrink where they are early."""
+    late = torch.zeros(1, 6, 3, 4)
+    late[:, :4, :, 0] = 9.0  # blanks first
+    lens = torch.tensor([6]), torch.tensor([2])
+    targets, early = torch.tensor([[1, 2]]), EarlyEmission(delay_penalty=0.5)
+    assert rnnt_loss(late, targets, *lens, early=early) > rnnt_loss(late, targets, *lens)
+    assert rnnt_loss(late.flip(1), targets, *lens, early=early) < rnnt_loss(late.flip(1), targets, *lens)

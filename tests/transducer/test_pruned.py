@@ -109,3 +109,15 @@ def test_ranges_by_hand():
     mask = cell_mask(ranges, torch.tensor([3]), torch.tensor([2]))
     assert mask[0].tolist() == [[True, True], [True, True], [True, True], [False, False]]
     assert gather_pruned(torch.arange(4.0).view(1, 4, 1), ranges)[0, :, :, 0].tolist() == ranges[0].tolist()
+
+
+def test_padding_of_targets_does_not_matter():
+    am, lm, targets, T_lens, U_lens = problem(2, [(7, 5), (5, 2), (4, 0)])
+    costs = []
+    for padding in (-1, 0, 5, 6, 32768):  # the last two are no symbols
+        padded = torch.where(targets < 0, padding, targets)
+        simple = simple_loss(am, lm, padded, T_lens, U_lens, lm_scale=0.2, am_scale=0.1)
+        ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, 3)
+        logits = torch.tanh(am.unsqueeze(2) + gather_pruned(lm, ranges))
+        costs.append(torch.stack([simple.cost, pruned_loss(logits, ranges, padded, T_lens, U_lens)]))
+    assert all(torch.equal(cost, costs[0]) for cost in costs)
