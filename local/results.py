@@ -12,7 +12,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from espnet_plugin.errors import UserError, run_main
 
@@ -94,38 +95,59 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
     return "\n\n".join([*parts, "## Edits", "\n".join(counts)]) + "\n"
 
 
-def plot(rows: list[dict], test_sets: list[str], path: Path) -> None:
-    """Parameters (log scale) against word error rate, one line a test set, each size named once at the top."""
-    figure, axes = plt.subplots(figsize=(8, 4.8), dpi=150, layout="constrained")
-    top = max((row["wer"] for row in rows if row["wer"] is not None), default=1.0) or 1.0
-    for test_set, marker in zip(test_sets, "osD^vP*X" * len(test_sets)):
-        points = [
-            (row["params"] / 1e6, row["wer"]) for row in rows if row["test_set"] == test_set and row["wer"] is not None
-        ]
-        axes.plot(*zip(*sorted(points)), marker=marker, label=test_set) if points else None
-        for x, y in points:
-            axes.annotate(f"{y:.1f}", (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
-    sizes = {row["name"]: row["params"] / 1e6 for row in rows}
-    for name, x in sizes.items():
-        axes.axvline(x, color="0.9", zorder=0)
-        axes.annotate(
-            name,
-            (x, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 4),
+def label(axes, taken: list, text: str, xy: tuple, offsets: list[int], **style) -> None:
+    """Write `text` above or below the point `xy`, at the first of `offsets` (points) where it covers none of the boxes `taken`."""
+    for offset in offsets:
+        note = axes.annotate(
+            text,
+            xy,
+            xytext=(0, offset),
             textcoords="offset points",
             ha="center",
-            fontsize=9,
+            va="bottom" if offset > 0 else "top",
+            **style,
         )
+        box = note.get_window_extent()
+        if offset == offsets[-1] or not any(box.overlaps(other) for other in taken):
+            taken.append(box)
+            return
+        note.remove()
+
+
+def plot(rows: list[dict], test_sets: list[str], path: Path) -> None:
+    """Parameters (log scale) against word error rate, one line a test set, each size named once at the top."""
+    figure, axes = plt.subplots(figsize=(8, 5), dpi=150)
+    figure.subplots_adjust(left=0.09, right=0.97, top=0.8, bottom=0.1)
+    top = max((row["wer"] for row in rows if row["wer"] is not None), default=1.0) or 1.0
     axes.set_xscale("log")
-    axes.set_xticks(list(sizes.values()))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.2f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(0, 1.2 * top)
+    axes.set_ylim(0, 1.15 * top)
     axes.set_xlabel("parameters (millions, log scale)")
     axes.set_ylabel("word error rate (%)")
-    axes.set_title("One supernet, many sizes", pad=22)
-    axes.legend(frameon=False)
+    sizes = {row["name"]: row["params"] / 1e6 for row in rows}
+    for x in sizes.values():
+        axes.axvline(x, color="0.9", zorder=0)
+    points = []
+    for test_set, marker in zip(test_sets, "osD^vP*X" * len(test_sets)):
+        found = sorted(
+            (r["params"] / 1e6, r["wer"]) for r in rows if r["test_set"] == test_set and r["wer"] is not None
+        )
+        (line,) = axes.plot(*(zip(*found) if found else ([], [])), marker=marker, label=test_set)
+        points += [(y, x, line.get_color()) for x, y in found]
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    # Boxes are asked for only now that limits and scales stand. Points count as taken: no label hides one.
+    figure.draw_without_rendering()
+    taken = [
+        Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in (axes.transData.transform((x, y)) for y, x, _ in points)
+    ]
+    for y, x, colour in sorted(points, reverse=True):
+        label(axes, taken, f"{y:.1f}", (x, y), [5, -5, 17, -17, 29, -29], fontsize=8, color=colour)
+    for name, x in sizes.items():
+        spot = {"xycoords": axes.get_xaxis_transform(), "fontsize": 8, "linespacing": 1.1}
+        label(axes, taken, f"{name}\n{x:.3g} M", (x, 1), [3, 27], **spot)
+    figure.text(0.015, 0.955, "One supernet, many sizes", fontsize=12)
+    figure.legend(loc="upper right", ncols=min(len(test_sets), 4), frameon=False, fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, format="png")

@@ -72,7 +72,9 @@ def score(references: dict[str, str], hypotheses: dict[str, str]) -> Score:
         raise UserError(f"--hyp: utterance '{extra[0]}' is not in the reference ({len(extra)} such utterances)")
     pairs = [(references[key], hypotheses.get(key, "")) for key in sorted(references)]
     words = count((reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
-    chars = count((list(reference), list(" ".join(hypothesis.split()))) for reference, hypothesis in pairs)
+    chars = count(
+        [list(" ".join(text.split())) for text in pair] for pair in pairs
+    )  # a gap between words is one character
     return Score(
         utterances=len(references),
         missing=len(references.keys() - hypotheses.keys()),
@@ -98,31 +100,34 @@ def alignments(references: dict[str, str], hypotheses: dict[str, str]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def run_sclite(references: dict[str, str], hypotheses: dict[str, str], folder: Path) -> None:
+def run_sclite(references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str], folder: Path) -> None:
+    """Write trn files and, where sclite is installed, its report. Its ids must begin with the speaker and a hyphen."""
     for name, table in (("ref", references), ("hyp", hypotheses)):
-        lines = (f"{table.get(key, '')} ({key})\n" for key in sorted(references))
+        lines = (f"{table.get(key, '')} ({speakers.get(key, 'all')}-{key})\n" for key in sorted(references))
         (folder / f"{name}.trn").write_text("".join(lines), encoding="utf-8")
     if shutil.which("sclite"):
-        files = ["-r", "ref.trn", "trn", "-h", "hyp.trn", "trn"]
+        options = "-r ref.trn trn -h hyp.trn trn -i rm -o all stdout"
         with (folder / "sclite.txt").open("w") as report:
-            subprocess.run(
-                ["sclite", *files, "-i", "rm", "-o", "all", "stdout"], cwd=folder, stdout=report, check=False
-            )
+            done = subprocess.run(["sclite", *options.split()], cwd=folder, stdout=report, stderr=subprocess.STDOUT)
+        if done.returncode:
+            print(f"  sclite ended with status {done.returncode}: its sclite.txt cannot be relied on")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file")
+    parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file, utt2spk beside it is read")
     parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
     parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
     args = parser.parse_args()
     references, hypotheses = read_table(args.ref), read_table(args.hyp)
+    utt2spk = args.ref.with_name("utt2spk")
+    speakers = read_table(utt2spk) if utt2spk.is_file() else {}
     result = score(references, hypotheses)
 
     def write(folder: Path) -> None:
         (folder / "score.json").write_text(result.to_json())
         (folder / "result.txt").write_text(alignments(references, hypotheses), encoding="utf-8")
-        run_sclite(references, hypotheses, folder)
+        run_sclite(references, hypotheses, speakers, folder)
 
     write_folder(args.out, write)
     missing = f", {result.missing} without hypothesis" if result.missing else ""

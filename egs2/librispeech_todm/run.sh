@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a corpus to a table of model sizes with their word error rates. Run with --help.
 set -euo pipefail
-original_command="$0 $*"
+printf -v original_command ' %q' "$0" "$@"
+original_command=${original_command# }
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 . ./cmd.sh
@@ -106,6 +107,7 @@ esac
 for number in stage stop_stage nj nbpe num_sizes num_candidates average; do
     [[ ${!number} =~ ^[1-9][0-9]*$ ]] || fail "--$number '${!number}' must be a positive number"
 done
+[ "$stage" -le "$stop_stage" ] || fail "--stage '$stage' must not be after --stop_stage '$stop_stage'"
 [[ $ngpu =~ ^[0-9]+$ ]] || fail "--ngpu '$ngpu' must be a number of GPUs"
 [[ $redo == true || $redo == false ]] || fail "--redo '$redo' must be true or false"
 for file in "$asr_config" "$inference_config"; do
@@ -113,9 +115,21 @@ for file in "$asr_config" "$inference_config"; do
 done
 command -v espnet-todm >/dev/null || fail "espnet-todm is not installed: run 'make venv' at the top of the project"
 
-all_sets="$train_set $valid_set $test_sets"
+# shellcheck disable=SC2086
+all_sets=$(printf '%s\n' $train_set $valid_set $test_sets | awk '!seen[$0]++' | paste -sd ' ')
+# Sampling rate of the configuration, and a sum that comments do not change.
+configured=$(python -c '
+import sys, yaml, zlib
+conf = yaml.safe_load(open(sys.argv[1], encoding="utf-8")) or {}
+fs = str((conf.get("frontend_conf") or {}).get("fs", 16000)).lower()
+print(round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1)), zlib.crc32(repr(conf).encode()))
+' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
+fs=${configured% *}
+config_sum=${configured#* }
 datadir=$dumpdir/data
 rawdir=$dumpdir/raw
+sourcedir=$datadir
+[ "$corpus" != custom ] || sourcedir=$data_dir
 bpedir=$dumpdir/token_list/bpe_unigram$nbpe
 statsdir=$expdir/stats
 superdir=$expdir/supernet
@@ -123,14 +137,17 @@ averaged=$superdir/averaged.pth
 logdir=$expdir/log
 mkdir -p "$logdir"
 
-# run_stage NUMBER TITLE MARKER INPUTS COMMAND: runs a stage that is asked for and not complete.
-# MARKER is written after the command has ended well and records INPUTS, what the stage depends on; a stage without it, or with other
-# inputs, is done (again).
+# run_stage NUMBER TITLE OUTPUT INPUTS COMMAND ...: runs a stage that is asked for and not complete.
+# A marker beside OUTPUT is written after the command has ended well and records INPUTS, what the stage depends on; a stage without it,
+# or with other inputs, is done (again).
 run_stage() {
-    local number=$1 title=$2 marker=$3 inputs=$4 command=$5 recorded=
+    local number=$1 title=$2 output=$3 inputs=$4 recorded=
+    local name=${title%% *} marker
+    marker=${output%/*}/.${output##*/}.$name.done
+    shift 4
     [ "$number" -ge "$stage" ] && [ "$number" -le "$stop_stage" ] || return 0
     [ ! -f "$marker" ] || recorded=$(<"$marker")
-    if [ "$redo" = false ] && [ "$recorded" = "$inputs" ]; then
+    if [ "$redo" = false ] && [ -e "$output" ] && [ "$recorded" = "$inputs" ]; then
         echo "stage $number, $title: complete, skipped (--redo true does it again)"
         return 0
     fi
@@ -139,22 +156,34 @@ run_stage() {
     local began=$SECONDS
     # In a subshell of its own, not behind '||', so that the first command that fails ends the stage.
     set +e
-    (set -e; "$command")
+    (set -e; "$@")
     local status=$?
     set -e
     [ $status -eq 0 ] || exit $status
-    mkdir -p "$(dirname "$marker")"
     printf '%s\n' "$inputs" >"$marker.tmp"
     mv "$marker.tmp" "$marker"
     echo "stage $number, $title: done in $((SECONDS - began)) s"
 }
 
 checksum() { { cat "$@" 2>/dev/null || true; } | cksum | cut -d" " -f1; }
+# What a formatted set holds. Not wav.scp: its paths change when a folder is moved.
+set_sum() { checksum "$rawdir/$1"/{text,utt2num_samples}; }
+
+make_mini() {
+    local made_by
+    made_by=$(checksum local/mini_*.py)
+    if [ "$redo" = true ] || [ "$(cat downloads/mini/.done 2>/dev/null)" != "$made_by" ]; then
+        rm -rf downloads/mini
+        python local/mini_corpus.py --out downloads/mini --nj "$nj"
+        echo "$made_by" >downloads/mini/.done
+    fi
+}
 
 stage_data() {
+    mkdir -p "$datadir"
     case $corpus in
     mini)
-        [ -d downloads/mini/LibriSpeech ] || python local/mini_corpus.py --out downloads/mini --nj "$nj"
+        make_mini
         read_librispeech downloads/mini/LibriSpeech
         ;;
     librispeech)
@@ -177,12 +206,9 @@ read_librispeech() {
     grep ' utterances, ' "$logdir/data.log"
 }
 
+# stage_format SET
 stage_format() {
-    local source=$datadir
-    [ "$corpus" != custom ] || source=$data_dir
-    for set in $all_sets; do
-        python local/format_data.py --data "$source/$set" --out "$rawdir/$set" --nj "$nj"
-    done
+    python local/format_data.py --data "$sourcedir/$1" --out "$rawdir/$1" --fs "$fs" --nj "$nj"
 }
 
 stage_bpe() {
@@ -217,6 +243,11 @@ stage_train() {
         options+=(--${phase}_shape_file "$statsdir/$phase/speech_shape" --${phase}_shape_file "$statsdir/$phase/text_shape")
     done
     if [ "$(cat "$superdir/.inputs" 2>/dev/null)" != "$train_inputs" ] || [ "$redo" = true ]; then
+        if [ -f "$superdir/checkpoint.pth" ]; then
+            echo "beginning anew; what was trained before with other inputs is kept in $superdir.old"
+            rm -rf "$superdir.old"
+            mv "$superdir" "$superdir.old"
+        fi
         rm -rf "$superdir"
         mkdir -p "$superdir"
         printf '%s\n' "$train_inputs" >"$superdir/.inputs"
@@ -250,7 +281,7 @@ stage_sizes() {
 size_names() { python -c 'import json, sys; print(*(s["name"] for s in json.load(open(sys.argv[1]))["sizes"]))' "$expdir/sizes.json"; }
 
 stage_extract() {
-    rm -rf "$expdir/sizes"
+    rm -rf "$expdir/sizes" "$expdir/.sizes.decoding.done"
     "$train_cmd" "$logdir/extract.log" espnet-todm extract --train_config "$superdir/config.yaml" --model_file "$averaged" \
         --sizes "$expdir/sizes.json" --out "$expdir/sizes"
     grep ' parameters, ' "$logdir/extract.log"
@@ -278,23 +309,30 @@ stage_results() {
     python local/results.py --expdir "$expdir" --test_sets $test_sets --command "$original_command"
 }
 
-config_sum=$(checksum "$asr_config")
-data_inputs="$corpus $data_dir $all_sets"
-if [ "$corpus" = custom ]; then # so that edited data is formatted again
-    for set in $all_sets; do data_inputs+=" $(checksum "$data_dir/$set"/{wav.scp,segments,text})"; done
-fi
-bpe_inputs="$data_inputs $nbpe"
-train_inputs="$bpe_inputs $config_sum $train_args $ngpu"
-sizes_inputs="$train_inputs $average $num_sizes $num_candidates"
-decode_inputs="$sizes_inputs $(checksum "$inference_config")"
-run_stage 1 data "$dumpdir/.data.done" "$data_inputs" stage_data
-run_stage 2 formatting "$rawdir/.done" "$data_inputs" stage_format
-run_stage 3 bpe "$bpedir/.done" "$bpe_inputs" stage_bpe
-run_stage 4 statistics "$statsdir/.done" "$bpe_inputs $config_sum" stage_stats
-run_stage 5 training "$superdir/.done" "$train_inputs" stage_train
-run_stage 6 averaging "$superdir/.averaged" "$train_inputs $average" stage_average
-run_stage 7 sizes "$expdir/.sizes.done" "$sizes_inputs" stage_sizes
-run_stage 8 extraction "$expdir/.extract.done" "$sizes_inputs" stage_extract
-run_stage 9 decoding "$expdir/.decode.done" "$decode_inputs" stage_decode
-run_stage 10 scoring "$expdir/.score.done" "$decode_inputs" stage_score
-run_stage 11 results "$expdir/.results.done" "$decode_inputs" stage_results
+data_inputs=$corpus
+case $corpus in
+mini) data_inputs+=" $(checksum local/mini_*.py)" ;;
+librispeech) data_inputs+=" $LIBRISPEECH" ;;
+custom) data_inputs+=" $data_dir" ;;
+esac
+run_stage 1 data "$datadir" "$data_inputs $all_sets" stage_data
+for set in $all_sets; do
+    format_inputs="$data_inputs $fs $(checksum "$sourcedir/$set"/{wav.scp,segments,text,utt2spk})"
+    run_stage 2 "formatting $set" "$rawdir/$set" "$format_inputs" stage_format "$set"
+done
+run_stage 3 bpe "$bpedir" "$nbpe $(set_sum "$train_set")" stage_bpe
+# The supernet depends on no test set: another one must not train it again.
+train_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model") $config_sum $train_args"
+[ "$corpus" != mini ] || train_inputs+=" $data_inputs"
+run_stage 4 statistics "$statsdir" "$train_inputs" stage_stats
+run_stage 5 training "$superdir" "$train_inputs" stage_train
+run_stage 6 averaging "$averaged" "$train_inputs $average" stage_average
+model_inputs="$(checksum "$averaged") $num_sizes $num_candidates"
+run_stage 7 sizes "$expdir/sizes.json" "$model_inputs $(set_sum "$valid_set")" stage_sizes
+model_inputs+=" $(checksum "$expdir/sizes.json")"
+run_stage 8 extraction "$expdir/sizes" "$model_inputs" stage_extract
+for set in $test_sets; do model_inputs+=" $set $(set_sum "$set")"; done
+run_stage 9 decoding "$expdir/sizes" "$model_inputs $(checksum "$inference_config")" stage_decode
+score_inputs="$model_inputs $(checksum "$expdir"/sizes/*/decode/*/text)"
+run_stage 10 scoring "$expdir/sizes" "$score_inputs" stage_score
+run_stage 11 results "$expdir/RESULTS.md" "$score_inputs $(checksum "$expdir"/sizes/*/score/*/score.json)" stage_results

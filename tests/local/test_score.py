@@ -69,7 +69,7 @@ def test_program_writes_scores_and_alignments(tmp_path):
     assert values["wer"] == 50.0 and values["del"] == 1 and values["sub"] == 1 and values["chars"] == 17
     blocks = (tmp_path / "out" / "result.txt").read_text().split("\n\n")
     assert blocks[0].splitlines() == ["a", "ONE TWO THREE", "ONE TOO THREE", "    ^"]
-    assert (tmp_path / "out" / "hyp.trn").read_text() == "ONE TOO THREE (a)\n (b)\n"
+    assert (tmp_path / "out" / "hyp.trn").read_text() == "ONE TOO THREE (all-a)\n (all-b)\n"
 
 
 def test_unknown_utterances_are_refused(tmp_path):
