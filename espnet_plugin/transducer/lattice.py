@@ -2,6 +2,7 @@
 
 Shapes: B batch, T frames, U symbols, V vocabulary. A node (t, u) has seen frames before t and the first u symbols; its blank arc leads to
 (t + 1, u), its emit arc to (t, u + 1). A path ends with the blank arc of node (T_b - 1, U_b).
+In the modified lattice (k2's name) an emit arc leads to (t + 1, u + 1), so that a frame has one symbol at most; paths end at (T_b, U_b).
 """
 
 from collections.abc import Iterator
@@ -93,6 +94,11 @@ def unskew(x: torch.Tensor, T: int) -> torch.Tensor:
     return x.gather(1, d.expand(len(x), -1, -1))
 
 
+def end_row(x: torch.Tensor) -> torch.Tensor:
+    """A row of nodes after the last frame. Args: x (B, T, W). Returns: (B, T + 1, W)."""
+    return torch.nn.functional.pad(x, (0, 0, 0, 1), value=FORBIDDEN)
+
+
 @dataclass(frozen=True)
 class EarlyEmission:
     """What makes a streaming model emit symbols sooner; both 0 for the plain loss.
@@ -112,19 +118,22 @@ NO_HURRY = EarlyEmission()
 
 class _Lattice(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, blank, emit, T_lens, U_lens, fast_emit):
+    def forward(ctx, blank, emit, T_lens, U_lens, fast_emit, modified):
         B, T, _ = blank.shape
-        # Rows are anti-diagonals: (D, B, W). The last column never emits, its scores only make both tables one shape.
-        blank_d = skew(blank.double()).transpose(0, 1).contiguous()
-        emit_d = skew(torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN)).transpose(0, 1).contiguous()
+        # Rows, (D, B, W), are what one step of the programme reaches: anti-diagonals, or frames in the modified lattice. The last column
+        # never emits, its scores only make both tables one shape.
+        rows = end_row if modified else skew
+        blank_d = rows(blank.double()).transpose(0, 1).contiguous()
+        emit_d = rows(torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN)).transpose(0, 1).contiguous()
         alpha = torch.full_like(blank_d, FORBIDDEN)
         alpha[0, :, 0] = 0.0
         steps = zip(alpha, alpha[..., :-1], alpha[1:], alpha[1:, :, 1:], blank_d, emit_d[..., :-1])
         for before, before_left, here, here_right, stay, move in steps:
             torch.add(before, stay, out=here)
             torch.logaddexp(here_right, before_left + move, out=here_right)
-        last = (T_lens - 1 + U_lens, torch.arange(B, device=blank.device), U_lens)  # node of each utterance's last arc
-        total = alpha[last] + blank_d[last]
+        # The node that each utterance ends at, or from which its last arc, a blank, starts.
+        last = (T_lens if modified else T_lens - 1 + U_lens, torch.arange(B, device=blank.device), U_lens)
+        total = alpha[last] if modified else alpha[last] + blank_d[last]
         # Share of each node's mass that came by its blank arc and by its emit arc: ratios of neighbours do not cancel as alpha + beta does.
         by_blank = (alpha[:-1] + blank_d[:-1]).sub_(alpha[1:]).exp_()
         by_emit = (alpha[:-1, :, :-1] + emit_d[:-1, :, :-1]).sub_(alpha[1:, :, 1:]).exp_()
@@ -135,8 +144,10 @@ class _Lattice(torch.autograd.Function):
         for arrived, arrived_right, share_blank, share_emit, blank_arc, emit_arc, start, start_left in steps:
             start += torch.mul(arrived, share_blank, out=blank_arc)
             start_left += torch.mul(arrived_right, share_emit, out=emit_arc)
-        on_blank[last] = 1.0
-        occupations = (unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
+        if not modified:
+            on_blank[last] = 1.0
+        occupations = (x.transpose(0, 1) for x in (on_blank, on_emit[..., :-1]))
+        occupations = (x[:, :T] if modified else unskew(x, T) for x in occupations)
         occupations = [torch.where(x > NEGLIGIBLE, x, 0).to(blank.dtype) for x in occupations]
         ctx.save_for_backward(*occupations)
         ctx.mark_non_differentiable(*occupations)
@@ -148,7 +159,7 @@ class _Lattice(torch.autograd.Function):
     def backward(ctx, grad, *_):
         occupation_blank, occupation_emit = ctx.saved_tensors
         grad = -grad.view(-1, 1, 1)
-        return grad * occupation_blank, (1.0 + ctx.fast_emit) * grad * occupation_emit, None, None, None
+        return grad * occupation_blank, (1.0 + ctx.fast_emit) * grad * occupation_emit, None, None, None, None
 
 
 def lattice(
@@ -157,8 +168,9 @@ def lattice(
     T_lens: torch.Tensor,
     U_lens: torch.Tensor,
     early: EarlyEmission = NO_HURRY,
+    modified: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Forward-backward over anti-diagonals: T + U steps for the whole batch, in float64 inside.
+    """Forward-backward over anti-diagonals (frames in the modified lattice), each of the whole batch at once, in float64 inside.
 
     Args:
         blank: (B, T, U + 1) log scores of blank arcs; they need not be normalised.
@@ -166,6 +178,7 @@ def lattice(
         T_lens: (B,) frames, at least 1.
         U_lens: (B,) symbols, at least 0.
         early: see `EarlyEmission`.
+        modified: one symbol a frame at most; an utterance with U_b > T_b has no path then, and a cost of 0.
 
     Returns:
         cost (B,): minus log of the sum over all paths, summed over an utterance (nats);
@@ -180,7 +193,8 @@ def lattice(
         emit = emit + early.delay_penalty * ((T_lens_ - 1) / 2 - frames).to(emit.dtype)
     blank = torch.where((frames < T_lens_) & (u <= U_lens_), blank, FORBIDDEN)
     emit = torch.where((frames < T_lens_) & (u[..., :-1] < U_lens_), emit, FORBIDDEN)
-    return _Lattice.apply(blank, emit, T_lens, U_lens, early.fast_emit)
+    cost, *occupations = _Lattice.apply(blank, emit, T_lens, U_lens, early.fast_emit, modified)
+    return torch.where(T_lens >= U_lens, cost, 0) if modified else cost, *occupations
 
 
 def rnnt_loss(
@@ -190,6 +204,7 @@ def rnnt_loss(
     U_lens: torch.Tensor,
     blank: int = 0,
     early: EarlyEmission = NO_HURRY,
+    modified: bool = False,
 ) -> torch.Tensor:
     """Full transducer loss (Graves 2012, arXiv 1211.3711) by torchaudio, in float32; by `lattice` where torchaudio cannot.
 
@@ -198,7 +213,7 @@ def rnnt_loss(
         targets: (B, U), any padding.
         T_lens, U_lens: (B,).
         blank: its index.
-        early: see `EarlyEmission`.
+        early, modified: see `lattice`.
 
     Returns:
         (B,) negative log-likelihood, summed over an utterance (nats), no reduction.
@@ -210,10 +225,10 @@ def rnnt_loss(
     with torch.autocast(logits.device.type, enabled=False):
         # torchaudio's CUDA kernel leaves the cost of an utterance of one frame or no symbol unset.
         narrow = logits.is_cuda and bool(((T_lens == 1) | (U_lens == 0)).any())
-        if narrow or early != NO_HURRY or logits.dtype == torch.float64:
+        if narrow or modified or early != NO_HURRY or logits.dtype == torch.float64:
             following = torch.nn.functional.pad(targets, (0, 1)).unsqueeze(1).expand(logits.shape[:3])
             on_blank, on_symbol = arc_scores(logits, following, blank)
-            return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early)[0]
+            return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early, modified)[0]
         return torchaudio.functional.rnnt_loss(
             logits.float().contiguous(),
             targets.int().contiguous(),

@@ -13,6 +13,7 @@ from espnet_plugin.transducer.lattice import rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
 
 LOSSES = ("pruned", "full")
+RNNT_TYPES = ("regular", "modified")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class TransducerConf:
 
     Args:
         loss: ``pruned`` evaluates the joiner on `prune_range` symbols a frame (Kuang et al. 2022, arXiv 2206.13236), ``full`` everywhere.
+        rnnt_type: ``regular``, or ``modified`` (k2's name) for one symbol a frame at most, as searches on devices have it; short units such
+            as characters need that in training too. An utterance with more symbols than encoder frames is left out of the loss then.
         prune_range: R, symbols a frame.
         simple_weight: weight of the simple loss after warm-up.
         lm_scale, am_scale: smoothing of the simple loss.
@@ -28,6 +31,7 @@ class TransducerConf:
     """
 
     loss: str = "pruned"
+    rnnt_type: str = "regular"
     prune_range: int = 5
     simple_weight: float = 0.5
     lm_scale: float = 0.25
@@ -37,6 +41,8 @@ class TransducerConf:
     def __post_init__(self):
         if self.loss not in LOSSES:
             raise UserError(f"transducer_conf.loss: '{self.loss}' is not one of {list(LOSSES)}")
+        if self.rnnt_type not in RNNT_TYPES:
+            raise UserError(f"transducer_conf.rnnt_type: '{self.rnnt_type}' is not one of {list(RNNT_TYPES)}")
         if self.prune_range < 2:
             raise UserError(f"transducer_conf.prune_range: {self.prune_range} must be at least 2 symbols")
 
@@ -133,24 +139,23 @@ class TransducerCriterion(torch.nn.Module):
             ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
         """
         problem = (targets.labels, lengths, targets.lengths)
+        form = dict(blank=self.blank_id, modified=self.conf.rnnt_type == "modified")
         acoustic = joint_network.lin_enc(encoder_out).unsqueeze(2)  # (B, T, 1, J)
         if self.conf.loss == "full":
             logits = joint_network(acoustic, targets.prediction.unsqueeze(1), no_projection=True)
             frames = torch.arange(logits.shape[1], device=logits.device) < lengths.unsqueeze(1)
             symbols = torch.arange(logits.shape[2], device=logits.device) <= targets.lengths.unsqueeze(1)
             mask = frames.unsqueeze(2) & symbols.unsqueeze(1)
-            return Lattice(rnnt_loss(logits, *problem, blank=self.blank_id), None, logits, mask, None)
+            return Lattice(rnnt_loss(logits, *problem, **form), None, logits, mask, None)
         simple_cost = None
         if ranges is None:
             smoothing = dict(lm_scale=self.conf.lm_scale, am_scale=self.conf.am_scale)
-            simple = simple_loss(
-                self.simple_am(encoder_out), targets.simple_lm, *problem, blank=self.blank_id, **smoothing
-            )
+            simple = simple_loss(self.simple_am(encoder_out), targets.simple_lm, *problem, **form, **smoothing)
             simple_cost = simple.cost
             occupation = (simple.occupation_blank, simple.occupation_emit)
-            ranges = prune_ranges(*occupation, lengths, targets.lengths, self.conf.prune_range)
+            ranges = prune_ranges(*occupation, lengths, targets.lengths, self.conf.prune_range, form["modified"])
         logits = joint_network(acoustic, gather_pruned(targets.prediction, ranges), no_projection=True)
-        cost = pruned_loss(logits, ranges, *problem, blank=self.blank_id)
+        cost = pruned_loss(logits, ranges, *problem, **form)
         return Lattice(cost, simple_cost, logits, cell_mask(ranges, lengths, targets.lengths), ranges)
 
 

@@ -175,7 +175,7 @@ def test_padding_gets_neither_cost_nor_gradient_and_the_teacher_no_gradient(form
     assert distillation_cost(plain(ours, mask), plain(ours, mask), labels, conf, 0).tolist() == pytest.approx([0, 0])
 
 
-@pytest.mark.parametrize("conf", [dict(loss="half"), dict(prune_range=1)])
+@pytest.mark.parametrize("conf", [dict(loss="half"), dict(prune_range=1), dict(rnnt_type="constrained")])
 def test_wrong_values_are_refused(conf):
     with pytest.raises(UserError, match=f"transducer_conf.{next(iter(conf))}: '?{next(iter(conf.values()))}"):
         TransducerConf(**conf)
