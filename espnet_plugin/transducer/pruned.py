@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_plugin.transducer.lattice import FORBIDDEN, arc_scores, lattice
+from espnet_plugin.transducer.lattice import (
+    FORBIDDEN,
+    NO_HURRY,
+    EarlyEmission,
+    Recursion,
+    antidiagonals,
+    arc_scores,
+    lattice,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,8 @@ def simple_loss(
     blank: int = 0,
     lm_scale: float = 0.0,
     am_scale: float = 0.0,
-    modified: bool = False,
+    early: EarlyEmission = NO_HURRY,
+    recursion: Recursion = antidiagonals,
 ) -> SimpleLoss:
     """Loss of a joiner that only adds: logits[t, u] = am[t] + lm[u], normalised without making the (B, T, U, V) lattice.
 
@@ -47,7 +56,7 @@ def simple_loss(
         targets: (B, U), any padding.
         T_lens, U_lens: (B,).
         blank: its index.
-        modified: one symbol a frame at most, see `lattice`.
+        early, recursion: as for `lattice`.
 
     Returns:
         costs per utterance, summed over the lattice (nats), and occupations.
@@ -77,7 +86,7 @@ def simple_loss(
             emit_average = average[targets].unsqueeze(1)
             blank_arcs = blank_arcs + am_scale * (am_blank + average[blank] - am_norm).unsqueeze(2)
             emit_arcs = emit_arcs + am_scale * (am_emit + emit_average - am_norm.unsqueeze(2))
-        return SimpleLoss(*lattice(blank_arcs, emit_arcs, T_lens, U_lens, modified=modified))
+        return SimpleLoss(*lattice(blank_arcs, emit_arcs, T_lens, U_lens, early, recursion))
 
 
 def prune_ranges(
@@ -137,7 +146,8 @@ def pruned_loss(
     T_lens: torch.Tensor,
     U_lens: torch.Tensor,
     blank: int = 0,
-    modified: bool = False,
+    early: EarlyEmission = NO_HURRY,
+    recursion: Recursion = antidiagonals,
 ) -> torch.Tensor:
     """Transducer loss over paths that stay on the kept cells, in at least float32.
 
@@ -147,7 +157,7 @@ def pruned_loss(
         targets: (B, U), any padding.
         T_lens, U_lens: (B,).
         blank: its index.
-        modified: one symbol a frame at most, see `lattice`.
+        early, recursion: as for `lattice`.
 
     Returns:
         (B,) cost, summed over an utterance (nats), no reduction.
@@ -160,4 +170,4 @@ def pruned_loss(
         grid = on_blank.new_full((*ranges.shape[:2], U + 1), FORBIDDEN)
         blank_grid = grid.scatter(2, ranges, on_blank)
         emit_grid = grid.scatter(2, ranges, on_symbol)
-        return lattice(blank_grid, emit_grid[..., :U], T_lens, U_lens, modified=modified)[0]
+        return lattice(blank_grid, emit_grid[..., :U], T_lens, U_lens, early, recursion)[0]

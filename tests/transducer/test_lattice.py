@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.transducer import lattice as lattice_module
-from espnet_plugin.transducer.lattice import FORBIDDEN, EarlyEmission, arc_scores, lattice, rnnt_loss, skew, unskew
+from espnet_plugin.transducer.lattice import (
+    FORBIDDEN,
+    EarlyEmission,
+    arc_scores,
+    frame_by_frame,
+    lattice,
+    rnnt_loss,
+    skew,
+    unskew,
+)
 
 
 def all_paths(T, U):
@@ -232,7 +241,7 @@ def test_modified_lattice_against_brute_force(T, U, seed):
     generator = torch.Generator().manual_seed(seed)
     blank, emit = (torch.randn(T, W, generator=generator) for W in (U + 1, U))
     padded = [torch.nn.functional.pad(x, (0, 1, 0, 2), value=3.0)[None].requires_grad_() for x in (blank, emit)]
-    cost, on_blank, on_emit = lattice(*padded, torch.tensor([T]), torch.tensor([U]), modified=True)
+    cost, on_blank, on_emit = lattice(*padded, torch.tensor([T]), torch.tensor([U]), recursion=frame_by_frame)
     gradients = torch.autograd.grad(cost.sum(), padded)
     if U > T:
         assert cost.item() == 0 and all((g == 0).all() for g in gradients)
@@ -248,5 +257,12 @@ def test_modified_lattice_against_brute_force(T, U, seed):
 def test_modified_full_loss_by_hand():
     """T = 2, U = 1, V = 2, all symbols 1/2: two alignments of two arcs; a second symbol leaves one, a third none."""
     logits, T_lens = torch.zeros(3, 2, 4, 2), torch.tensor([2, 2, 2])
-    found = rnnt_loss(logits, torch.ones(3, 3, dtype=torch.long), T_lens, torch.tensor([1, 2, 3]), modified=True)
+    found = rnnt_loss(
+        logits,
+        torch.ones(3, 3, dtype=torch.long),
+        T_lens,
+        torch.tensor([1, 2, 3]),
+        recursion=frame_by_frame,
+        modified=True,
+    )
     torch.testing.assert_close(found, torch.tensor([-math.log(2 / 4), -math.log(1 / 4), 0.0]))
