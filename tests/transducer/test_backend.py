@@ -26,13 +26,13 @@ def test_torch_is_the_anti_diagonals():
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(UserError, match="transducer_conf.backend: 'cuda' is not one of"):
+    with pytest.raises(UserError, match=r"transducer_conf\.backend: 'cuda' is not one of"):
         recursion_of("cuda")
 
 
 @without_k2
 def test_k2_is_refused_and_auto_is_torch_where_it_does_not_import():
-    with pytest.raises(UserError, match="transducer_conf.backend: 'k2' does not import here"):
+    with pytest.raises(UserError, match=r"transducer_conf\.backend: 'k2' does not import here"):
         recursion_of("k2")
     assert recursion_of("auto") is antidiagonals
 

@@ -120,7 +120,7 @@ def test_pruned_loss_equals_torchaudios_two_symbol_form(delay_penalty):
     problem = Problem([(9, 6), (9, 2), (7, 4)], prune_range=3, delay_penalty=delay_penalty)
     found = problem.lattice(problem.encoder_out)
     logits = found.logits.detach().requires_grad_()
-    B, T, R = found.ranges.shape
+    B, T, _ = found.ranges.shape
     W = problem.labels.shape[1] + 1
     following = torch.nn.functional.pad(problem.labels, (0, 1)).unsqueeze(1).expand(B, T, W).gather(2, found.ranges)
     logp = logits.log_softmax(-1)
