@@ -14,8 +14,10 @@ from kaldialign import edit_distance
 from espnet_plugin.asr.conf import build_conf
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
+from espnet_plugin.transducer.elastic import ElasticJointNetwork, ElasticStatelessDecoder, at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 from espnet_plugin.transducer.loss import Lattice, Targets, TransducerConf, TransducerCriterion, distillation_cost
 
@@ -35,6 +37,25 @@ class NetLoss:
     loss: torch.Tensor
     transducer: torch.Tensor
     distillation: torch.Tensor | None
+
+
+def build_joiner(given, space: SearchSpace | None, decoder, vocab_size: int, encoder_size: int, joint_space_size: int):
+    """The joiner: the one given, or ESPnet's JointNetwork, elastic in a supernet.
+
+    Raises:
+        UserError: the search space asks of prediction network or joiner what they cannot do.
+    """
+    if space is None:
+        return given or JointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
+        raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
+    space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)
+    if given is None:
+        space.check_largest("joiner_dims", "model_conf.joint_space_size", joint_space_size)
+        return ElasticJointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.model_dims or space.joiner_dims:
+        raise UserError("search_space: model_dims and joiner_dims need decoder 'stateless' or 'stateless_supernet'")
+    return given
 
 
 class TODMModel(ESPnetASRModel):
@@ -107,8 +128,8 @@ class TODMModel(ESPnetASRModel):
         )
         del self.criterion_att
         self.use_transducer_decoder = True
-        self.joint_network = joint_network or JointNetwork(
-            vocab_size, encoder.output_size(), decoder.dunits, joint_space_size
+        self.joint_network = build_joiner(
+            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
@@ -185,7 +206,6 @@ class TODMModel(ESPnetASRModel):
             loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
         """
         feats, lengths = self.features(speech, speech_lengths)
-        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, self.decoder, self.joint_network)
         try:
             stem = self.encoder.stem(feats, lengths)
         except TooShortUttError as error:
@@ -194,18 +214,25 @@ class TODMModel(ESPnetASRModel):
             raise UserError(
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
-        stats, losses, teacher = {}, [], None
+        stats, losses, teacher, targets_at = {}, [], None, {}
         for subnet in self.step_subnets():
+            decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
+            widths = subnet and (subnet.prediction, subnet.joiner)
+            if widths not in targets_at:
+                symbols = text[:, : text_lengths.max()]
+                targets_at[widths] = self.criterion.targets(symbols, text_lengths, decoder, joiner)
+            targets = targets_at[widths]
             encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
             lattice = self.criterion(
-                encoder_out, stem.lengths, targets, self.joint_network, None if teacher is None else teacher.ranges
+                encoder_out, stem.lengths, targets, joiner, None if teacher is None else teacher.ranges
             )
             net = self.net_loss(self.net_name(subnet), lattice, teacher, targets)
             losses.append(net.loss)
             stats[f"loss_{net.name}"] = net.transducer
             stats[f"distill_{net.name}"] = net.distillation
             if not self.training and self.report_wer:
-                stats[f"wer_{net.name}"] = self.word_error_rate(encoder_out, stem.lengths, text, text_lengths)
+                found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
+                stats[f"wer_{net.name}"] = self.word_error_rate(found, text, text_lengths)
             if net.name == "max":
                 teacher = lattice
         if self.training:
@@ -236,15 +263,14 @@ class TODMModel(ESPnetASRModel):
         return NetLoss(name, loss, transducer.detach(), distillation)
 
     @torch.no_grad()
-    def word_error_rate(self, encoder_out, lengths, text, text_lengths) -> torch.Tensor:
-        """Word error rate of greedy search on a batch (0 to 1, or above with many insertions)."""
-        hypotheses = greedy_search(encoder_out, lengths, self.decoder, self.joint_network, self.blank_id)
+    def word_error_rate(self, hypotheses: list[list[int]], text, text_lengths) -> torch.Tensor:
+        """Word error rate of a batch (0 to 1, or above with many insertions)."""
         errors = words = 0
         for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
             reference = self.words(ids[:count])
             errors += edit_distance(reference, self.words(hypothesis))["total"]
             words += len(reference)
-        return torch.tensor(errors / max(words, 1), device=encoder_out.device)
+        return torch.tensor(errors / max(words, 1), device=text.device)
 
     def words(self, ids: list[int]) -> list[str]:
         """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.layers import ElasticLinear
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
 from espnet_plugin.transducer.lattice import rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
@@ -50,7 +51,7 @@ class TransducerConf:
 
 @dataclass(frozen=True)
 class Targets:
-    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step.
+    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step with its width and the joiner's.
 
     Args:
         labels: (B, U) symbols, blank beyond an utterance's end.
@@ -99,8 +100,8 @@ class TransducerCriterion(torch.nn.Module):
         self.conf = conf
         self.blank_id = blank_id
         if conf.loss == "pruned":
-            self.simple_am = torch.nn.Linear(encoder_size, vocab_size)
-            self.simple_lm = torch.nn.Linear(decoder_size, vocab_size)
+            self.simple_am = ElasticLinear(encoder_size, vocab_size)
+            self.simple_lm = ElasticLinear(decoder_size, vocab_size)
 
     def targets(self, labels: torch.Tensor, lengths: torch.Tensor, decoder, joint_network) -> Targets:
         """Run the prediction network on blank followed by the labels.
