@@ -19,9 +19,11 @@ from espnet_plugin.encoder.mhssm import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.cells import LogitsInParts
 from espnet_plugin.transducer.distill import DistillConf
+from espnet_plugin.transducer.elastic import ElasticJointNetwork, ElasticStatelessDecoder, at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 from espnet_plugin.transducer.loss import Lattice, Targets, TransducerConf, TransducerCriterion, distillation_cost
 
@@ -32,7 +34,7 @@ class Shared:
 
     Args:
         stem: of the encoder.
-        targets: labels and what the prediction network makes of them.
+        targets: labels and what the prediction network makes of them at the max net's widths.
         text: (B, U) token ids as they came, for word error rates.
     """
 
@@ -94,6 +96,25 @@ def detached(lattice: Lattice) -> Lattice:
     """A lattice that teaches but holds no graph."""
     parts = {f.name: getattr(lattice, f.name) for f in fields(lattice)}
     return replace(lattice, **{key: x.detach() for key, x in parts.items() if hasattr(x, "detach")})
+
+
+def build_joiner(given, space: SearchSpace | None, decoder, vocab_size: int, encoder_size: int, joint_space_size: int):
+    """The joiner: the one given, or ESPnet's JointNetwork, elastic in a supernet.
+
+    Raises:
+        UserError: the search space asks of prediction network or joiner what they cannot do.
+    """
+    if space is None:
+        return given or JointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
+        raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
+    space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)
+    if given is None:
+        space.check_largest("joiner_dims", "model_conf.joint_space_size", joint_space_size)
+        return ElasticJointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.model_dims or space.joiner_dims:
+        raise UserError("search_space: model_dims and joiner_dims need decoder 'stateless' or 'stateless_supernet'")
+    return given
 
 
 class TODMModel(ESPnetASRModel):
@@ -166,8 +187,8 @@ class TODMModel(ESPnetASRModel):
         )
         del self.criterion_att
         self.use_transducer_decoder = True
-        self.joint_network = joint_network or JointNetwork(
-            vocab_size, encoder.output_size(), decoder.dunits, joint_space_size
+        self.joint_network = build_joiner(
+            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
@@ -253,7 +274,6 @@ class TODMModel(ESPnetASRModel):
             UserError: an utterance is too short for the encoder.
         """
         feats, lengths = self.features(speech, speech_lengths)
-        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, self.decoder, self.joint_network)
         try:
             stem = self.encoder.stem(feats, lengths)
         except TooShortUttError as error:
@@ -262,6 +282,8 @@ class TODMModel(ESPnetASRModel):
             raise UserError(
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
+        widest = at_subnet(self.decoder, self.joint_network, self.search_space and self.search_space.max)
+        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest)
         if self.training and self.criterion.conf.modified:
             for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
                 name, symbols, frames = (
@@ -273,6 +295,13 @@ class TODMModel(ESPnetASRModel):
                     f"utterance '{name}': {symbols} symbols do not fit into {frames} frames, left out of the loss"
                 )
         return Shared(stem, targets, text)
+
+    def shares_prediction(self, subnet: Subnet | None) -> bool:
+        """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `shared` ran them."""
+        if subnet is None:
+            return True
+        largest = self.search_space.max
+        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
 
     def nets(self, shared: Shared) -> Iterator[NetLoss]:
         """The nets of the step, one after the other.
@@ -298,9 +327,12 @@ class TODMModel(ESPnetASRModel):
     def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
         """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
         stem, targets = shared.stem, shared.targets
+        decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
+        if not self.shares_prediction(subnet):
+            targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
         encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
         ranges = None if teacher is None else teacher.ranges
-        lattice = self.criterion(encoder_out, stem.lengths, targets, self.joint_network, ranges)
+        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
         step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
         simple_weight, weight = self.criterion.conf.weights(step)
         transducer = lattice.cost.mean()
@@ -313,7 +345,8 @@ class TODMModel(ESPnetASRModel):
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
         if not self.training and self.report_wer:
-            wer = self.word_error_rate(encoder_out, stem.lengths, shared.text, targets.lengths)
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
+            wer = self.word_error_rate(found, shared.text, targets.lengths)
         return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
     def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
@@ -332,15 +365,14 @@ class TODMModel(ESPnetASRModel):
         return force_gatherable((loss, stats, speech.shape[0]), loss.device)
 
     @torch.no_grad()
-    def word_error_rate(self, encoder_out, lengths, text, text_lengths) -> torch.Tensor:
-        """Word error rate of greedy search on a batch (0 to 1, or above with many insertions)."""
-        hypotheses = greedy_search(encoder_out, lengths, self.decoder, self.joint_network, self.blank_id)
+    def word_error_rate(self, hypotheses: list[list[int]], text, text_lengths) -> torch.Tensor:
+        """Word error rate of a batch (0 to 1, or above with many insertions)."""
         errors = words = 0
         for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
             reference = self.words(ids[:count])
             errors += edit_distance(reference, self.words(hypothesis))["total"]
             words += len(reference)
-        return torch.tensor(errors / max(words, 1), device=encoder_out.device)
+        return torch.tensor(errors / max(words, 1), device=text.device)
 
     def words(self, ids: list[int]) -> list[str]:
         """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""

@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 
 RULES = ("sandwich", "single")
 

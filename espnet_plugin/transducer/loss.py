@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.layers import ElasticLinear
 from espnet_plugin.transducer.backend import recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
@@ -78,7 +79,7 @@ class TransducerConf:
 
 @dataclass(frozen=True)
 class Targets:
-    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step.
+    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step with its width and the joiner's.
 
     Args:
         labels: (B, U) symbols, blank beyond an utterance's end.
@@ -129,8 +130,8 @@ class TransducerCriterion(torch.nn.Module):
         early = EarlyEmission(conf.fast_emit, conf.delay_penalty)
         self.programme = dict(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
         if conf.loss == "pruned":
-            self.simple_am = torch.nn.Linear(encoder_size, vocab_size)
-            self.simple_lm = torch.nn.Linear(decoder_size, vocab_size)
+            self.simple_am = ElasticLinear(encoder_size, vocab_size)
+            self.simple_lm = ElasticLinear(decoder_size, vocab_size)
 
     def targets(self, labels: torch.Tensor, lengths: torch.Tensor, decoder, joint_network) -> Targets:
         """Run the prediction network on blank followed by the labels.

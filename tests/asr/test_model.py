@@ -7,10 +7,10 @@ import yaml
 from espnet2.tasks.asr import ASRTask
 from tiny import CONF, TOKENS, arguments, batch, build, model_conf
 
-from espnet_plugin.asr.extract import extract, num_parameters, write_model_dir
+from espnet_plugin.asr.extract import cost, extract, num_parameters, write_model_dir
 from espnet_plugin.asr.loading import load_model, load_state, read_config
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.space import Subnet
+from espnet_plugin.supernet.subnet import Subnet
 
 
 def test_a_step_trains_max_min_and_random_nets():
@@ -119,7 +119,11 @@ def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
     changes = dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
     model = build(**changes).eval()
     facts = write_model_dir(model, arguments(**changes), model.search_space.min, tmp_path / "size")
-    assert facts == {"subnet": "0x4", "params": num_parameters(model, model.search_space.min), "share": facts["share"]}
+    assert facts == {
+        "subnet": "0x4",
+        "params": num_parameters(model, model.search_space.min),
+        "share": facts["share"],
+    } | {"macs_per_second": cost(model, model.search_space.min).macs}
     theirs, _ = ASRTask.build_model_from_file(tmp_path / "size" / "config.yaml", tmp_path / "size" / "model.pth")
     stats.unlink()
     (tmp_path / "size").rename(tmp_path / "moved")

@@ -40,6 +40,12 @@ def assert_same(ours, theirs, **tolerance):
         dict(model_conf=model_conf(sampling_conf=dict(num_random=2, student_share=0.5))),
         dict(model_conf=model_conf(transducer_conf=dict(loss="full"))),
         dict(
+            decoder="stateless_supernet",
+            encoder_conf=CONF["encoder_conf"]
+            | dict(search_space=dict(depths=[1, 3], ffn_dims=[4, 16], prediction_dims=[4, 8], joiner_dims=[6, 8])),
+            model_conf=model_conf(sampling_conf=dict(num_random=2, student_share=0.5)),
+        ),
+        dict(
             model_conf=model_conf(
                 sampling_conf=dict(student_share=0.5),
                 transducer_conf=dict(max_lattice_mb=1e-6, rnnt_type="modified"),
