@@ -25,7 +25,7 @@ from espnet_plugin.optim.scaled_adam import ScaledAdam
 MINI = Path(__file__).parents[1] / "conf" / "train_mini.yaml"
 FS = 16000
 # (vocabulary, utterances of a batch, seconds of each, symbols of each)
-BATCHES = {"mini": (100, 20, 5.0, 25), "20m": (500, 4, 12.0, 50)}
+BATCHES = {"mini": (100, 8, 5.0, 25), "20m": (500, 4, 12.0, 50)}
 # Widths and depths from a fifth of the parameters upwards, our choice.
 LARGE = dict(
     d_model=384, num_heads=8, num_modes=16, num_layers=12, dt_min=0.01, dt_max=0.8,
@@ -48,9 +48,9 @@ def build(name: str, plain: bool, args: argparse.Namespace):
     vocabulary = BATCHES[name][0]
     conf["token_list"] = ["<blank>", "<unk>", *(f"t{i}" for i in range(vocabulary - 3)), "<sos/eos>"]
     missing = dict.fromkeys(
-        ("input_size", "normalize", "preencoder", "postencoder", "init", "joint_net_conf", "bpemodel")
+        ("input_size", "specaug", "normalize", "preencoder", "postencoder", "init", "joint_net_conf", "bpemodel")
     )
-    missing |= dict(normalize_conf={}, ctc_conf={}, init_param=[], token_type="bpe")
+    missing |= dict(specaug_conf={}, normalize_conf={}, ctc_conf={}, init_param=[], token_type="bpe")
     model = TODMTask.build_model(argparse.Namespace(**missing | conf)).to(args.device).train()
     return model, ScaledAdam(model.named_parameters(), lr=0.01, clipping_scale=2.0)
 

@@ -130,8 +130,8 @@ class TODMTrainer(Trainer):
             if options.no_forward_run:
                 updates += 1
                 continue
-            batch = to_device(batch | {"utt_id": utt_id}, device.type)
             utterances, audio = sums([len(utt_id), audio_seconds(net, batch)], device)
+            batch = to_device(batch | {"utt_id": utt_id}, device.type)
             result = accumulate(net, batch, len(utt_id) / utterances / options.accum_grad, options.use_amp)
             bad += [result.bad] if result.bad else []
             seen.append(tuple(utt_id))
