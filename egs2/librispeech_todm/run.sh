@@ -54,7 +54,7 @@ options (default)
   --train_set --valid_set --test_sets   names of the sets; quote several test sets
   --nj N                     processes for data and decoding (number of cores)
   --ngpu N                   GPUs for training (0)
-  --nbpe N                   sentencepiece units (mini 100, custom 100, librispeech 500)
+  --nbpe N                   sentencepiece units (mini 32, custom 100, librispeech 500)
   --asr_config FILE          training configuration (conf/train_mini.yaml)
   --inference_config FILE    decoding configuration (conf/decode.yaml)
   --train_args "..."         further options of espnet-todm train
@@ -92,7 +92,7 @@ done
 
 case $corpus in
 mini)
-    : "${nbpe:=100}" "${asr_config:=conf/train_mini.yaml}"
+    : "${nbpe:=32}" "${asr_config:=conf/train_mini.yaml}"
     : "${train_set:=train-clean-mini}" "${valid_set:=dev-clean}" "${test_sets:=test-clean test-other}"
     ;;
 custom)

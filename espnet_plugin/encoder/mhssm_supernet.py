@@ -142,3 +142,7 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
     def cost(self, subnet: Subnet) -> Cost:
         """Of the plain encoder of a subnet, without building it."""
         return self.shape.cost(subnet)
+
+    def num_parameters(self, subnet: Subnet) -> int:
+        """Parameters of the plain encoder of a subnet, without building it."""
+        return self.cost(subnet).params
