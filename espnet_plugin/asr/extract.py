@@ -12,6 +12,7 @@ import yaml
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.encoder.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.slices import leading
@@ -41,12 +42,13 @@ def cost(model: TODMModel, subnet: Subnet) -> Cost:
     rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(counted))
     decoder, joiner = model.decoder, model.joint_network
     if isinstance(decoder, StatelessDecoder):
-        prediction = stateless_cost(model.vocab_size, subnet.prediction or decoder.dunits, decoder.context_size)
+        width = subnet.prediction or decoder.dunits
+        prediction = stateless_cost(model.vocab_size, width, decoder.context_size, FRAME_RATE)
     else:
-        prediction = recurrent_cost(decoder)
+        prediction = recurrent_cost(decoder, FRAME_RATE)
     joint_space, encoder_dim = joiner.lin_enc.weight.shape
     widths = (subnet.dim or encoder_dim, subnet.prediction or decoder.dunits, subnet.joiner or joint_space)
-    joined = joiner_cost(model.vocab_size, *widths, lin_dec_bias=joiner.lin_dec.bias is not None)
+    joined = joiner_cost(model.vocab_size, *widths, joiner.lin_dec.bias is not None, FRAME_RATE)
     return model.encoder.cost(subnet) + prediction + joined + Cost(rest, 0)
 
 

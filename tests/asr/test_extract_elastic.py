@@ -3,9 +3,11 @@
 import argparse
 import copy
 import random
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from espnet2.bin.asr_inference import Speech2Text
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -163,6 +165,17 @@ def test_contradictory_spaces_are_refused(changes, said):
     with pytest.raises(UserError) as error:
         build(**changes)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["train_mini", "train_mini_elastic", "train_an4", "train_digits"])
+def test_the_recipes_configurations_build(name):
+    conf = yaml.safe_load((Path(__file__).parents[2] / "conf" / f"{name}.yaml").read_text())
+    parts = {key: conf[key] for part in ("encoder", "decoder", "model") for key in (part, f"{part}_conf")}
+    model = build(**parts)
+    smallest, largest = (cost(model, subnet) for subnet in (model.search_space.min, model.search_space.max))
+    assert smallest.params < largest.params and smallest.macs < largest.macs
+    if name == "train_mini_elastic":
+        assert all(model.search_space.shared().values()) and model.search_space.heads
 
 
 def test_the_space_has_many_subnets():

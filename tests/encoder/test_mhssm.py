@@ -54,7 +54,7 @@ def test_extraction_is_exact(seed, frames):
     torch.testing.assert_close(inside, outside, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(shared, outside, atol=2e-6, rtol=1e-5)
     assert out_lengths.tolist() == [TimeReduction.reduced(frames), 1]
-    assert encoder.num_parameters(subnet) == sum(p.numel() for p in alone.parameters())
+    assert encoder.cost(subnet).params == sum(p.numel() for p in alone.parameters())
 
 
 @pytest.mark.parametrize("seed", range(12))
