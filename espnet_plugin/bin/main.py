@@ -12,6 +12,7 @@ VERBS = {
     "extract": "cut one size out as a stand-alone ESPnet model directory",
     "decode": "decode a Kaldi data directory with a model directory",
     "transcribe": "print the words of audio files",
+    "export": "write a size as the files that sherpa-onnx runs on a device",
 }
 
 
