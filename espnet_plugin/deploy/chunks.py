@@ -136,10 +136,7 @@ class ChunkedSSM(torch.nn.Module):
         entering, turn, leaving = self.entering(), self.turn(), self.leaving()
         for r in range(self.num_directions):
             added = (rows @ entering[r]).reshape(*by_head, entering.shape[-1])
-            if carried is None:
-                before = carry(added, turn[r], r == 1)
-            else:
-                before = carried.step(added, turn[r])
+            before = carry(added, turn[r], r == 1) if carried is None else carried.step(added, turn[r])
             seen = self.read(before, r)
             y = y + seen.reshape(heads, -1, seen.shape[-1]) @ leaving[r]
         return y.reshape(channels, -1, batch, chunk).permute(2, 1, 3, 0).reshape(batch, -1, channels)[:, :length]

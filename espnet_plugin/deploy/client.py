@@ -1,6 +1,5 @@
 """sherpa-onnx on an exported folder, which is looked through first."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +11,8 @@ import numpy as np
 import onnx
 
 from espnet_plugin.asr.data import read_audio
-from espnet_plugin.deploy.sherpa import PARTS, SUMS
+from espnet_plugin.deploy.folder import check_sums
+from espnet_plugin.deploy.sherpa import PARTS
 from espnet_plugin.errors import UserError
 
 FS = 16000
@@ -48,25 +48,6 @@ class Decoded:
     def real_time_factor(self) -> float:
         """Seconds of computing a second of audio."""
         return self.seconds / self.audio_seconds
-
-
-def check_sums(folder: Path) -> None:
-    """Compare all files with SHA256SUMS.
-
-    Raises:
-        UserError: the list is missing or broken, or a file is missing or was changed.
-    """
-    listing = folder / SUMS
-    if not listing.is_file():
-        raise UserError(f"'{listing}' does not exist")
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        expected, _, name = line.partition("  ")
-        if not name or Path(name).name != name:
-            raise UserError(f"'{listing}': '{line}' must be a sum and the name of a file beside it")
-        if not (folder / name).is_file():
-            raise UserError(f"'{folder / name}' does not exist, though {SUMS} lists it")
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
-            raise UserError(f"'{folder / name}' was changed: its sum is not the one in {SUMS}")
 
 
 def metadata(path: Path) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A model directory as the files that sherpa-onnx reads."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from espnet2.layers.global_mvn import GlobalMVN
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.deploy import check, graphs
+from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
 from espnet_plugin.deploy.readme import readme
 from espnet_plugin.encoder.mhssm import MHSSMEncoder
@@ -19,7 +19,6 @@ from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
 PARTS = ("encoder", "decoder", "joiner")
-SUMS = "SHA256SUMS"
 LARGEST_DIFFERENCE = 1e-3  # of a float file from PyTorch; what is found is some 1e-5
 
 
@@ -123,12 +122,6 @@ def tokens_text(model: TODMModel) -> str:
     """tokens.txt: symbol and id a line. ESPnet's space symbol becomes sentencepiece's mark, which the client writes as a space."""
     symbols = (token.replace(model.sym_space, "\u2581") for token in model.token_list)
     return "".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols))
-
-
-def sums_text(folder: Path) -> str:
-    """SHA-256 sums of a folder's files as ``sha256sum -c`` reads them."""
-    paths = sorted(path for path in folder.iterdir() if path.name != SUMS)
-    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths)
 
 
 def export(model: TODMModel, out: Path, int8: bool = False, streaming: bool = False) -> dict:
