@@ -1,5 +1,7 @@
 """Exported graphs against the model they came from, run by ONNX Runtime."""
 
+from pathlib import Path
+
 import onnx
 import onnxruntime
 import torch
@@ -11,13 +13,14 @@ LENGTHS = (7, 8, 39, 150, 601)  # input frames: the shortest, beside a chunk's e
 
 
 class Runtime:
-    """A graph in ONNX Runtime, tensors in and out, on one thread."""
+    """A graph, or the file of one, in ONNX Runtime, tensors in and out, on one thread."""
 
-    def __init__(self, graph: onnx.ModelProto):
+    def __init__(self, graph: onnx.ModelProto | Path):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
+        source = str(graph) if isinstance(graph, Path) else graph.SerializeToString()
+        self.session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
 
     def __call__(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
         named = {value.name: x.numpy() for value, x in zip(self.session.get_inputs(), inputs, strict=True)}
@@ -50,7 +53,7 @@ def run_stream(encoder: Runtime, x: torch.Tensor) -> torch.Tensor:
     return torch.cat(found, dim=1)
 
 
-def encoder_difference(model: TODMModel, graph: onnx.ModelProto, streaming: bool) -> float:
+def encoder_difference(model: TODMModel, graph: onnx.ModelProto | Path, streaming: bool) -> float:
     """Largest difference over utterances of several lengths, each beside a shorter one in a batch; a length that differs is infinite."""
     encoder = Runtime(graph)
     worst = 0.0

@@ -68,8 +68,11 @@ def need(path: Path, found: dict[str, str], keys: tuple[str, ...]) -> None:
             raise UserError(f"'{path}': metadata '{key}' is '{found.get(key, '')}', must be a number")
 
 
-def open_folder(folder: Path) -> Deployed:
+def open_folder(folder: Path, size: str | None = None) -> Deployed:
     """Look through an exported folder. The client does not tell what it misses: it ends the process.
+
+    Args:
+        size: of a family (`family.export_family`), the name of one; None: the folder holds one size.
 
     Raises:
         UserError: sums, metadata or number of tokens are wrong.
@@ -78,9 +81,12 @@ def open_folder(folder: Path) -> Deployed:
     check_sums(folder)
     files = {}
     for part in PARTS:
-        found = [path for path in (folder / f"{part}.onnx", folder / f"{part}.int8.onnx") if path.is_file()]
+        names = [f"{part}.onnx", f"{part}.int8.onnx"]
+        if part == "encoder" and size is not None:
+            names = [f"encoder-{size}.onnx"]
+        found = [folder / name for name in names if (folder / name).is_file()]
         if not found:
-            raise UserError(f"'{folder}' has no {part}.onnx and no {part}.int8.onnx")
+            raise UserError(f"'{folder}' has no {' and no '.join(names)}")
         files[part] = found[0]
     encoder, decoder = metadata(files["encoder"]), metadata(files["decoder"])
     metadata(files["joiner"])
@@ -97,18 +103,19 @@ def open_folder(folder: Path) -> Deployed:
     return Deployed({part: str(path) for part, path in (files | {"tokens": tokens}).items()}, streaming)
 
 
-def decode(folder: Path, wavs: list[Path], threads: int = 1) -> Decoded:
+def decode(folder: Path, wavs: list[Path], threads: int = 1, size: str | None = None) -> Decoded:
     """Decode audio files with sherpa-onnx (greedy search), in a process of its own.
 
     Args:
         folder: what `sherpa.export` wrote.
         wavs: audio files, any sampling rate.
         threads: of ONNX Runtime.
+        size: see `open_folder`.
 
     Raises:
         UserError: a file is wrong, or the client ended without an answer.
     """
-    deployed = open_folder(folder)
+    deployed = open_folder(folder, size)
     audio = [read_audio(path, FS) for path in wavs]
     with tempfile.TemporaryDirectory() as temporary:
         arrays = Path(temporary) / "audio.npz"

@@ -1,10 +1,12 @@
 """README.md of an exported folder."""
 
+from collections.abc import Sequence
+
 TEXT = """\
 # A speech recogniser for sherpa-onnx
 
 {kind}, {number} weights. Sums: `sha256sum -c SHA256SUMS`.
-
+{sizes}
 With sherpa-onnx's program, in this folder:
 
 ```sh
@@ -60,13 +62,19 @@ print(recognizer.get_result(stream))
 """
 
 
-def readme(names: dict[str, str], streaming: bool, int8: bool) -> str:
-    """Text of README.md. Args: names: encoder, decoder, joiner -> file name."""
+SIZES = """
+One model in several sizes, largest first: {sizes}. They share `weights.bin`; a device chooses by the name of the encoder.
+"""
+
+
+def readme(names: dict[str, str], streaming: bool, int8: bool, sizes: Sequence[str] = ()) -> str:
+    """Text of README.md. Args: names: encoder, decoder, joiner -> file name; sizes: of a family, largest first."""
     program, kind = ("sherpa-onnx", "lstm") if streaming else ("sherpa-onnx-offline", "transducer")
     options = [f"--{part}={name}" for part, name in names.items()]
     command = " ".join([program, f"--model-type={kind}", *options, "--tokens=tokens.txt", "audio.wav"])
     return TEXT.format(
         kind="Streaming, chunks of 0.32 s" if streaming else "Whole utterances",
+        sizes=SIZES.format(sizes=", ".join(f"`encoder-{name}.onnx`" for name in sizes)) if sizes else "",
         number="int8" if int8 else "float",
         command=command,
         script=(STREAMING if streaming else OFFLINE).format(**names),
