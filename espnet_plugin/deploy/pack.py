@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import shutil
 import tarfile
 import tempfile
@@ -54,11 +53,11 @@ def pack(model_dir: Path, out: Path) -> None:
         (stage / SUMS).write_text(sums_text(stage))
 
         def write(path: Path) -> None:
-            # The suffix tells ESPnet the format; names in the pack are relative to the working directory.
-            named = path.with_name(f"{path.name}{out.name}")
+            # ESPnet tells the format by the suffix; names in the pack are relative to the working directory.
+            named = stage / f"pack{next(suffix for suffix in SUFFIXES if out.name.endswith(suffix))}"
             with contextlib.chdir(stage), contextlib.redirect_stdout(io.StringIO()):
                 espnet_pack({"asr_model_file": "model.pth"}, {"asr_train_config": "config.yaml"}, named, option)
-            os.replace(named, path)
+            shutil.move(named, path)
 
         write_whole(out, write)
 
@@ -96,8 +95,9 @@ def unpack(path: Path, out: Path) -> None:
     if not path.is_file():
         raise UserError(f"pack '{path}' does not exist")
     try:
-        archive = (zipfile.ZipFile if zipfile.is_zipfile(path) else tarfile.open)(path)
-    except (tarfile.TarError, OSError, EOFError) as error:
+        # tar first: a checkpoint is a zip file itself, so that a tar file may end like one
+        archive = (tarfile.open if tarfile.is_tarfile(path) else zipfile.ZipFile)(path)
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"pack '{path}' is no zip or tar file") from error
 
     def write(folder: Path) -> None:

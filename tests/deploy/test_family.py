@@ -33,7 +33,7 @@ def test_leading_blocks_are_found():
 
 def test_a_family_takes_little_more_than_its_largest_size(sizes, tmp_path, an4_wavs):
     found = export_family(sizes, tmp_path / "family")
-    assert found.keys() == sizes.keys() and max(found.values()) < 1e-4
+    assert found.keys() == sizes.keys() and max(found.values()) < 5e-4
     alone = {}
     for name, model in sizes.items():
         export(model, tmp_path / name)
