@@ -36,13 +36,14 @@ def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
     for size in chosen["sizes"]:
         folder = expdir / "sizes" / size["name"]
         facts = read_json(folder / "subnet.json") or {}
+        device = read_json(folder / "device.json")
         for test_set in test_sets:
             score = read_json(folder / "score" / test_set / "score.json") or {}
             row = {"name": size["name"], "subnet": size["subnet"], "params": facts.get("params", size["params"])}
             row |= {"test_set": test_set} | {
                 key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub")
             }
-            rows.append(row | {"train_seconds": cost.get("train_seconds")})
+            rows.append(row | {"train_seconds": cost.get("train_seconds"), "device": device})
     return rows
 
 
@@ -71,6 +72,30 @@ def table(rows: list[dict], test_sets: list[str]) -> str:
     return "\n".join(lines)
 
 
+def device_table(rows: list[dict]) -> list[str]:
+    """Sections of RESULTS.md on what each exported size costs; none when no size was exported."""
+    sizes = {row["name"]: row["device"] for row in rows if row["device"]}
+    if not sizes:
+        return []
+    first = next(iter(sizes.values()))
+    lines = [
+        "| size | numbers | bytes | real-time factor, 1 thread | 2 threads | memory (MB) |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name, device in sizes.items():
+        for kind in ("float", "int8"):
+            cost = device[kind]
+            memory = "unknown" if cost["peak_mb"] is None else cost["peak_mb"]
+            lines.append(
+                f"| {name} | {kind} | {cost['bytes']:,} | {cost['rtf_1']:.4f} | {cost['rtf_2']:.4f} | {memory} |"
+            )
+    what = (
+        f"Exported to sherpa-onnx; {first['utterances']} utterances of {first['data']} on this machine. "
+        "Real-time factor: seconds of computing a second of audio. Memory: growth of the client's over that before loading."
+    )
+    return ["## On the device", what, "\n".join(lines)]
+
+
 def report(rows: list[dict], test_sets: list[str], command: str) -> str:
     """Text of RESULTS.md."""
     seconds = rows[0]["train_seconds"]
@@ -92,7 +117,7 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
         table(rows, test_sets),
         "![error rate against size](pareto.png)",
     ]
-    return "\n\n".join([*parts, "## Edits", "\n".join(counts)]) + "\n"
+    return "\n\n".join([*parts, *device_table(rows), "## Edits", "\n".join(counts)]) + "\n"
 
 
 def label(axes, taken: list, text: str, xy: tuple, offsets: list[int], **style) -> None:

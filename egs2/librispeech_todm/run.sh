@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Options; --name value sets one. An empty value is filled in from --corpus below.
 stage=1
-stop_stage=11
+stop_stage=12
 corpus=mini
 data_dir=
 nj=$(nproc)
@@ -46,9 +46,10 @@ stages
    9  decoding      each size on each test set
   10  scoring       word and character error rates
   11  results       RESULTS.md, results.json, pareto.png
+  12  export        each size for sherpa-onnx, float and int8; bytes, speed and memory join the results
 
 options (default)
-  --stage N --stop_stage M   first and last stage (1, 11)
+  --stage N --stop_stage M   first and last stage (1, 12)
   --corpus NAME              mini, custom or librispeech (mini)
   --data_dir DIR             custom: folder that holds a Kaldi directory for each set
   --train_set --valid_set --test_sets   names of the sets; quote several test sets
@@ -285,7 +286,7 @@ stage_sizes() {
 size_names() { python -c 'import json, sys; print(*(s["name"] for s in json.load(open(sys.argv[1]))["sizes"]))' "$expdir/sizes.json"; }
 
 stage_extract() {
-    rm -rf "$expdir/sizes" "$expdir/.sizes.decoding.done"
+    rm -rf "$expdir/sizes" "$expdir"/.sizes.{decoding,export}.done
     "$train_cmd" "$logdir/extract.log" espnet-todm extract --train_config "$superdir/config.yaml" --model_file "$averaged" \
         --sizes "$expdir/sizes.json" --out "$expdir/sizes"
     grep ' parameters, ' "$logdir/extract.log"
@@ -311,6 +312,13 @@ stage_score() {
 stage_results() {
     # shellcheck disable=SC2086
     python local/results.py --expdir "$expdir" --test_sets $test_sets --command "$original_command"
+}
+
+stage_export() {
+    local name models=()
+    for name in $(size_names); do models+=("$expdir/sizes/$name"); done
+    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/export.log" python local/device.py --model_dir "${models[@]}" --data "$rawdir/${test_sets%% *}"
+    stage_results
 }
 
 data_inputs=$corpus
@@ -339,4 +347,6 @@ for set in $test_sets; do model_inputs+=" $set $(set_sum "$set")"; done
 run_stage 9 decoding "$expdir/sizes" "$model_inputs $(checksum "$inference_config")" stage_decode
 score_inputs="$model_inputs $(checksum "$expdir"/sizes/*/decode/*/text)"
 run_stage 10 scoring "$expdir/sizes" "$score_inputs" stage_score
-run_stage 11 results "$expdir/RESULTS.md" "$score_inputs $(checksum "$expdir"/sizes/*/score/*/score.json)" stage_results
+result_inputs="$score_inputs $(checksum "$expdir"/sizes/*/score/*/score.json)"
+run_stage 11 results "$expdir/RESULTS.md" "$result_inputs" stage_results
+run_stage 12 export "$expdir/sizes" "$result_inputs" stage_export

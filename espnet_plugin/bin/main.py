@@ -12,6 +12,9 @@ VERBS = {
     "extract": "cut one size out as a stand-alone ESPnet model directory",
     "decode": "decode a Kaldi data directory with a model directory",
     "transcribe": "print the words of audio files",
+    "export": "write a size as the files that sherpa-onnx runs on a device",
+    "pack": "write a model directory as one file for ESPnet and its model zoo",
+    "unpack": "write a model directory from a pack, checking names and sums",
 }
 
 

@@ -68,6 +68,9 @@ def test_an_unknown_verb_is_refused():
             "--config: 'none.yaml' does not exist",
         ),
         (["transcribe", "none", "a.wav"], "model directory 'none' has no config.yaml"),
+        (["export", "none", "--out", "o"], "model directory 'none' has no config.yaml"),
+        (["pack", "none", "--out", "o.zip"], "model directory 'none' has no config.yaml"),
+        (["unpack", "none.zip", "--out", "o"], "pack 'none.zip' does not exist"),
     ],
 )
 def test_wrong_input_is_told_in_one_sentence(argv, said, tmp_path, monkeypatch):

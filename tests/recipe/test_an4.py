@@ -74,13 +74,19 @@ def test_all_stages_end_in_a_table_of_sizes(finished):
     report = (finished / "exp" / "RESULTS.md").read_text()
     for row in rows:
         assert row["subnet"] in report and f"{row['params']:,}" in report
+    for row in rows:
+        assert (
+            0 < row["device"]["int8"]["bytes"] < row["device"]["float"]["bytes"]
+            and f"{row['device']['float']['bytes']:,}" in report
+        )
+    assert (finished / "exp" / "sizes" / "max" / "sherpa-onnx-int8" / "encoder.int8.onnx").is_file()
     assert (finished / "exp" / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_second_run_skips_what_is_complete(finished, an4):
     done = recipe(finished, an4)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("complete, skipped") == 10 + 3  # formatting counts by set
+    assert done.stdout.count("complete, skipped") == 11 + 3  # formatting counts by set
 
 
 def test_a_half_written_output_is_made_again(finished, an4):

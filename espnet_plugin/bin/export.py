@@ -1,0 +1,48 @@
+"""Verb ``export``: a size as the files that a device runs."""
+
+import argparse
+from pathlib import Path
+
+from espnet_plugin.asr.loading import load_model, model_dir_files
+from espnet_plugin.errors import UserError
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="espnet-todm export", description="Write an extracted size as files that a device runs."
+    )
+    parser.add_argument(
+        "model_dir",
+        type=Path,
+        nargs="+",
+        help="extracted size; several of one supernet share their weights in one folder",
+    )
+    parser.add_argument("--format", choices=["sherpa-onnx"], default="sherpa-onnx", help="client (sherpa-onnx)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--int8", action="store_true", help="quantise the weights of matrix products")
+    parser.add_argument(
+        "--streaming", action="store_true", help="for the streaming client; needs a model with bidirectional: false"
+    )
+    args = parser.parse_args(argv)
+    files = {model_dir.resolve().name: model_dir_files(model_dir) for model_dir in args.model_dir}
+    if len(files) < len(args.model_dir):
+        raise UserError(f"the model directories have {len(files)} names for {len(args.model_dir)} sizes, rename them")
+    if len(files) > 1 and args.int8:
+        raise UserError("--int8: sizes that share weights are float, export one size at a time")
+    try:
+        from espnet_plugin.deploy.family import export_family
+        from espnet_plugin.deploy.sherpa import export
+    except ModuleNotFoundError as error:
+        raise UserError(f"export needs the package '{error.name}': pip install 'espnet-todm[export]'") from error
+    models = {name: load_model(*paths)[0] for name, paths in files.items()}
+    if len(models) == 1:
+        (model,) = models.values()
+        for part in export(model, args.out, args.int8, args.streaming).values():
+            difference = f"largest difference from PyTorch {part['difference']:.1e}"
+            print(f"{args.out / part['file']}: {part['bytes']:,} bytes, {difference}")
+        return
+    for name, difference in export_family(models, args.out, args.streaming).items():
+        size = (args.out / f"encoder-{name}.onnx").stat().st_size
+        print(f"{args.out}/encoder-{name}.onnx: {size:,} bytes, largest difference from PyTorch {difference:.1e}")
+    total = sum(path.stat().st_size for path in args.out.iterdir())
+    print(f"{args.out}: {total:,} bytes in all")

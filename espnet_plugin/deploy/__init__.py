@@ -1,0 +1,1 @@
+"""A trained size on the device: export, a client that decodes with it, packs."""

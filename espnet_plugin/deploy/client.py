@@ -1,0 +1,133 @@
+"""sherpa-onnx on an exported folder, which is looked through first."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from espnet_plugin.asr.data import read_audio
+from espnet_plugin.deploy.folder import check_sums
+from espnet_plugin.deploy.sherpa import PARTS
+from espnet_plugin.errors import UserError
+
+FS = 16000
+DECODER_METADATA = ("vocab_size", "context_size")
+STREAM_METADATA = ("num_encoder_layers", "T", "decode_chunk_len", "rnn_hidden_size", "d_model")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """An exported folder that is complete. Args: files: arguments of the client; streaming: whether it is for streams."""
+
+    files: dict[str, str]
+    streaming: bool
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the client made of audio files.
+
+    Args:
+        texts: one a file.
+        audio_seconds: of all files; seconds: taken to decode them, load_seconds: to load the model before.
+        peak_bytes: growth of the client's resident memory from before loading to its peak, None where the system does not tell.
+    """
+
+    texts: list[str]
+    audio_seconds: float
+    seconds: float
+    load_seconds: float
+    peak_bytes: int | None
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of computing a second of audio."""
+        return self.seconds / self.audio_seconds
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Metadata of an ONNX file.
+
+    Raises:
+        UserError: not an ONNX file.
+    """
+    try:
+        return {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
+    except Exception as error:  # protobuf's error is not public
+        raise UserError(f"'{path}' is not an ONNX file") from error
+
+
+def need(path: Path, found: dict[str, str], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if not found.get(key, "").isdigit():
+            raise UserError(f"'{path}': metadata '{key}' is '{found.get(key, '')}', must be a number")
+
+
+def open_folder(folder: Path, size: str | None = None) -> Deployed:
+    """Look through an exported folder. The client does not tell what it misses: it ends the process.
+
+    Args:
+        size: of a family (`family.export_family`), the name of one; None: the folder holds one size.
+
+    Raises:
+        UserError: sums, metadata or number of tokens are wrong.
+    """
+    folder = Path(folder)
+    check_sums(folder)
+    files = {}
+    for part in PARTS:
+        names = [f"{part}.onnx", f"{part}.int8.onnx"]
+        if part == "encoder" and size is not None:
+            names = [f"encoder-{size}.onnx"]
+        found = [folder / name for name in names if (folder / name).is_file()]
+        if not found:
+            raise UserError(f"'{folder}' has no {' and no '.join(names)}")
+        files[part] = found[0]
+    encoder, decoder = metadata(files["encoder"]), metadata(files["decoder"])
+    metadata(files["joiner"])
+    need(files["decoder"], decoder, DECODER_METADATA)
+    streaming = "model_type" in encoder
+    if streaming:
+        need(files["encoder"], encoder, STREAM_METADATA)
+    tokens = folder / "tokens.txt"
+    if not tokens.is_file():
+        raise UserError(f"'{tokens}' does not exist")
+    count = len(tokens.read_text(encoding="utf-8").splitlines())
+    if count != int(decoder["vocab_size"]):
+        raise UserError(f"'{tokens}' has {count} tokens, the model has {decoder['vocab_size']}")
+    return Deployed({part: str(path) for part, path in (files | {"tokens": tokens}).items()}, streaming)
+
+
+def decode(folder: Path, wavs: list[Path], threads: int = 1, size: str | None = None) -> Decoded:
+    """Decode audio files with sherpa-onnx (greedy search), in a process of its own.
+
+    Args:
+        folder: what `sherpa.export` wrote.
+        wavs: audio files, any sampling rate.
+        threads: of ONNX Runtime.
+        size: see `open_folder`.
+
+    Raises:
+        UserError: a file is wrong, or the client ended without an answer.
+    """
+    deployed = open_folder(folder, size)
+    audio = [read_audio(path, FS) for path in wavs]
+    with tempfile.TemporaryDirectory() as temporary:
+        arrays = Path(temporary) / "audio.npz"
+        np.savez(arrays, **{str(i): samples for i, samples in enumerate(audio)})
+        job = {"files": deployed.files, "streaming": deployed.streaming, "threads": threads}
+        done = subprocess.run(
+            [sys.executable, "-m", "espnet_plugin.deploy.client_process"],
+            input=json.dumps(job | {"fs": FS, "audio": str(arrays)}),
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"sherpa-onnx on '{folder}' ended with status {done.returncode}: {last}")
+    return Decoded(audio_seconds=sum(map(len, audio)) / FS, **json.loads(done.stdout.splitlines()[-1]))

@@ -1,0 +1,77 @@
+"""Decodes with sherpa-onnx: a program of its own, since the client ends its process on a file that it does not like.
+
+Reads a JSON object from standard input (see `client.decode`), prints one on the last line. Imports no torch, so that the memory it reports
+is the client's.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+import sherpa_onnx
+
+PIECE = 0.1  # s of audio that a stream gets at a time
+TAIL = 0.4  # s of silence behind a stream, without which the last frames would wait for a full chunk for ever
+
+
+def memory(field: str) -> int | None:
+    """Bytes of this process, VmRSS now or VmHWM at most so far; None where the system does not tell."""
+    try:
+        with open("/proc/self/status") as status:
+            return next((1024 * int(line.split()[1]) for line in status if line.startswith(field)), None)
+    except OSError:
+        return None
+
+
+def decode_offline(recognizer, audio: np.ndarray, fs: int) -> str:
+    stream = recognizer.create_stream()
+    stream.accept_waveform(fs, audio)
+    recognizer.decode_stream(stream)
+    return stream.result.text
+
+
+def decode_stream(recognizer, audio: np.ndarray, fs: int) -> str:
+    stream = recognizer.create_stream()
+
+    def drain() -> None:
+        while recognizer.is_ready(stream):
+            recognizer.decode_stream(stream)
+
+    piece = int(PIECE * fs)
+    for start in range(0, len(audio), piece):
+        stream.accept_waveform(fs, audio[start : start + piece])
+        drain()
+    stream.accept_waveform(fs, np.zeros(int(TAIL * fs), dtype=np.float32))
+    stream.input_finished()
+    drain()
+    return recognizer.get_result(stream)
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    fs = job["fs"]
+    with np.load(job["audio"]) as arrays:
+        audio = [arrays[str(i)] for i in range(len(arrays.files))]
+    before = memory("VmRSS")
+    began = time.perf_counter()
+    if job["streaming"]:
+        recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
+            **job["files"], model_type="lstm", num_threads=job["threads"]
+        )
+        decode = decode_stream
+    else:
+        recognizer = sherpa_onnx.OfflineRecognizer.from_transducer(
+            **job["files"], model_type="transducer", num_threads=job["threads"]
+        )
+        decode = decode_offline
+    loaded = time.perf_counter()
+    texts = [decode(recognizer, samples, fs) for samples in audio]
+    done = time.perf_counter()
+    peak = memory("VmHWM")
+    found = {"texts": texts, "load_seconds": loaded - began, "seconds": done - loaded}
+    print(json.dumps(found | {"peak_bytes": None if peak is None else peak - before}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Model directories as one file in ESPnet's pack format, and back with checks."""
+
+import contextlib
+import io
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import yaml
+from espnet2.main_funcs.pack_funcs import pack as espnet_pack
+
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.loading import model_dir_files, read_config
+from espnet_plugin.deploy.folder import SUMS, check_sums, sums_text
+from espnet_plugin.errors import UserError
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+BESIDE = (("normalize_conf", "stats_file", "feats_stats.npz"), (None, "bpemodel", "bpe.model"))
+LARGEST = 20 * 10**9  # bytes that a pack may unfold to
+
+
+def pack(model_dir: Path, out: Path) -> None:
+    """Write an extracted size or a supernet's training directory as one file that ESPnet's programs and model zoo read.
+
+    Args:
+        model_dir: see `model_dir_files`.
+        out: .zip, .tar, .tar.gz or .tgz.
+
+    Raises:
+        UserError: no model directory, or another suffix.
+    """
+    out = Path(out).absolute()
+    if not out.name.endswith(SUFFIXES):
+        raise UserError(f"--out: '{out.name}' must end in one of {', '.join(SUFFIXES)}")
+    config, checkpoint = (path.absolute() for path in model_dir_files(model_dir))
+    args = vars(read_config(config))
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Path(folder)
+        option = [SUMS]
+        for section, key, name in BESIDE:
+            conf = args if section is None else args[section]
+            if conf and conf.get(key):
+                shutil.copy(conf[key], stage / name)
+                conf[key] = name  # ESPnet's unpack turns names of packed files into paths
+                option.append(name)
+        if (config.parent / "subnet.json").is_file():
+            shutil.copy(config.parent / "subnet.json", stage)
+            option.append("subnet.json")
+        shutil.copy(checkpoint, stage / "model.pth")
+        (stage / "config.yaml").write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")
+        (stage / SUMS).write_text(sums_text(stage))
+
+        def write(path: Path) -> None:
+            # ESPnet tells the format by the suffix; names in the pack are relative to the working directory.
+            named = stage / f"pack{next(suffix for suffix in SUFFIXES if out.name.endswith(suffix))}"
+            with contextlib.chdir(stage), contextlib.redirect_stdout(io.StringIO()):
+                espnet_pack({"asr_model_file": "model.pth"}, {"asr_train_config": "config.yaml"}, named, option)
+            shutil.move(named, path)
+
+        write_whole(out, write)
+
+
+def members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, tuple[int, object]]:
+    """Name -> bytes and how to open it, of the files of a pack.
+
+    Raises:
+        UserError: a member that is no plain file beside the others.
+    """
+    found = {}
+    rows = archive.infolist() if isinstance(archive, zipfile.ZipFile) else archive.getmembers()
+    for info in rows:
+        if isinstance(archive, zipfile.ZipFile):
+            name, size, plain = info.filename, info.file_size, not info.is_dir() and (info.external_attr >> 28) != 0xA
+        else:
+            name, size, plain = info.name, info.size, info.isfile()
+        if not plain or PurePosixPath(name).name != name or "\\" in name or name in found:
+            raise UserError(f"pack: member '{name}' must be a plain file without a folder, once")
+        found[name] = (size, info)
+    return found
+
+
+def unpack(path: Path, out: Path) -> None:
+    """Write a model directory from a pack: members must be plain files, sums must hold, and nothing is unpickled.
+
+    Args:
+        path: file that `pack` wrote.
+        out: model directory, replaced whole; paths in its config.yaml are absolute, for ESPnet's own programs.
+
+    Raises:
+        UserError: not such a file, or a member or sum is wrong; then `out` is not touched.
+    """
+    path, out = Path(path), Path(out).absolute()
+    if not path.is_file():
+        raise UserError(f"pack '{path}' does not exist")
+    try:
+        # tar first: a checkpoint is a zip file itself, so that a tar file may end like one
+        archive = (tarfile.open if tarfile.is_tarfile(path) else zipfile.ZipFile)(path)
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
+        raise UserError(f"pack '{path}' is no zip or tar file") from error
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        found = members(archive)
+        if sum(size for size, _ in found.values()) > LARGEST:
+            raise UserError(f"pack '{path}' unfolds to more than {LARGEST:,} bytes")
+        for name, (_, info) in found.items():
+            if name == "meta.yaml":
+                continue  # ESPnet's own listing
+            opened = archive.open(info) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(info)
+            with opened as source, (folder / name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+        listed = check_sums(folder)
+        for name in sorted({entry.name for entry in folder.iterdir()} - listed - {SUMS}):
+            raise UserError(f"pack '{path}': '{name}' is not listed in {SUMS}")
+        config = folder / "config.yaml"
+        if not {"config.yaml", "model.pth"} <= listed:
+            raise UserError(f"pack '{path}' must hold config.yaml and model.pth")
+        args = yaml.safe_load(config.read_text(encoding="utf-8"))
+        for section, key, name in BESIDE:
+            conf = args if section is None else args.get(section)
+            if conf and conf.get(key):
+                conf[key] = str(out / name)
+        config.write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")
+        (folder / SUMS).write_text(sums_text(folder))
+
+    with archive:
+        try:
+            write_whole(out, write)
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+            raise UserError(f"pack '{path}' is damaged") from error

@@ -1,0 +1,81 @@
+"""README.md of an exported folder."""
+
+from collections.abc import Sequence
+
+TEXT = """\
+# A speech recogniser for sherpa-onnx
+
+{kind}, {number} weights. Sums: `sha256sum -c SHA256SUMS`.
+{sizes}
+With sherpa-onnx's program, in this folder:
+
+```sh
+{command}
+```
+
+With its Python package (`pip install sherpa-onnx soundfile`), in this folder:
+
+```sh
+python - audio.wav <<'EOF'
+{script}EOF
+```
+
+Audio: 16 kHz, one channel. The model type must be given: the client ends without a message where it is missing.
+"""
+
+OFFLINE = """\
+import sys
+
+import sherpa_onnx
+import soundfile
+
+recognizer = sherpa_onnx.OfflineRecognizer.from_transducer(
+    encoder="{encoder}", decoder="{decoder}", joiner="{joiner}", tokens="tokens.txt", model_type="transducer"
+)
+audio, rate = soundfile.read(sys.argv[1], dtype="float32")
+stream = recognizer.create_stream()
+stream.accept_waveform(rate, audio)
+recognizer.decode_stream(stream)
+print(stream.result.text)
+"""
+
+STREAMING = """\
+import sys
+
+import sherpa_onnx
+import soundfile
+
+recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
+    encoder="{encoder}", decoder="{decoder}", joiner="{joiner}", tokens="tokens.txt", model_type="lstm"
+)
+audio, rate = soundfile.read(sys.argv[1], dtype="float32")
+stream = recognizer.create_stream()
+for start in range(0, len(audio), rate // 10):
+    stream.accept_waveform(rate, audio[start : start + rate // 10])
+    while recognizer.is_ready(stream):
+        recognizer.decode_stream(stream)
+stream.accept_waveform(rate, [0.0] * int(0.4 * rate))  # a last chunk that is not full would be dropped
+stream.input_finished()
+while recognizer.is_ready(stream):
+    recognizer.decode_stream(stream)
+print(recognizer.get_result(stream))
+"""
+
+
+SIZES = """
+One model in several sizes, largest first: {sizes}. They share `weights.bin`; a device chooses by the name of the encoder.
+"""
+
+
+def readme(names: dict[str, str], streaming: bool, int8: bool, sizes: Sequence[str] = ()) -> str:
+    """Text of README.md. Args: names: encoder, decoder, joiner -> file name; sizes: of a family, largest first."""
+    program, kind = ("sherpa-onnx", "lstm") if streaming else ("sherpa-onnx-offline", "transducer")
+    options = [f"--{part}={name}" for part, name in names.items()]
+    command = " ".join([program, f"--model-type={kind}", *options, "--tokens=tokens.txt", "audio.wav"])
+    return TEXT.format(
+        kind="Streaming, chunks of 0.32 s" if streaming else "Whole utterances",
+        sizes=SIZES.format(sizes=", ".join(f"`encoder-{name}.onnx`" for name in sizes)) if sizes else "",
+        number="int8" if int8 else "float",
+        command=command,
+        script=(STREAMING if streaming else OFFLINE).format(**names),
+    )

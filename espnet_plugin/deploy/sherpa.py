@@ -1,0 +1,157 @@
+"""A model directory as the files that sherpa-onnx reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from espnet2.layers.global_mvn import GlobalMVN
+
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.deploy import check, graphs
+from espnet_plugin.deploy.folder import SUMS, sums_text
+from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
+from espnet_plugin.deploy.readme import readme
+from espnet_plugin.encoder.mhssm import MHSSMEncoder
+from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
+from espnet_plugin.transducer.prediction import StatelessDecoder
+
+PARTS = ("encoder", "decoder", "joiner")
+LARGEST_DIFFERENCE = 1e-3  # of a float file from PyTorch; what is found is some 1e-5
+
+
+def check_deployable(model: TODMModel, streaming: bool) -> None:
+    """Whether sherpa-onnx can run a model.
+
+    Raises:
+        UserError: naming the part that it cannot.
+    """
+    if model.search_space is not None or not isinstance(model.encoder, MHSSMEncoder):
+        raise UserError("encoder: a supernet is not deployed, cut a size out of it with 'espnet-todm extract' first")
+    if not isinstance(model.decoder, StatelessDecoder):
+        kind = type(model.decoder).__name__
+        raise UserError(f"decoder: '{kind}' cannot be exported, only 'stateless' has what the client calls")
+    frontend = model.frontend
+    if not isinstance(frontend, KaldiFbank):
+        raise UserError(
+            f"frontend: '{type(frontend).__name__}' cannot be exported, since the device computes 'kaldi_fbank'"
+        )
+    if (frontend.fs, frontend.n_mels) != (16000, 80):
+        raise UserError(f"frontend_conf: {frontend.fs} Hz and {frontend.n_mels} filters must be 16000 Hz and 80")
+    if model.preencoder is not None:
+        raise UserError("preencoder: must be null for a model to be exported")
+    if not isinstance(model.normalize, GlobalMVN | None):
+        kind = type(model.normalize).__name__
+        raise UserError(f"normalize: '{kind}' cannot be exported, only 'global_mvn' or none")
+    if model.blank_id != 0:
+        raise UserError(f"token_list: blank has id {model.blank_id}, must be 0 for the client")
+    if streaming and any(layer.mixer.ssm.num_directions == 2 for layer in model.encoder.layers):
+        raise UserError("encoder_conf.bidirectional: true cannot stream, train with false or leave out --streaming")
+
+
+def offline_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
+    """Graph and metadata."""
+    inputs = {"x": check.random_features(model, 300), "x_lens": torch.tensor([300, 200])}
+    axes = {"x": ["N", "S", None], "x_lens": ["N"], "encoder_out": ["N", "T", None], "encoder_out_lens": ["N"]}
+    return to_onnx(graphs.OfflineEncoder(model), inputs, ["encoder_out", "encoder_out_lens"], axes), {}
+
+
+def streaming_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
+    """Graph and metadata: those of the client's LSTM encoder, whose states are the same to it."""
+    encoder = graphs.StreamingEncoder(model)
+    width = sum(encoder.state_sizes)
+    inputs = {"x": check.random_features(model, graphs.STREAM_FRAMES)}
+    inputs |= {"h": torch.zeros(1, 2, 1), "c": torch.zeros(1, 2, width)}
+    axes = {"x": ["N", None, None], "encoder_out": ["N", None, None]}
+    axes |= {name: [None, "N", None] for name in ("h", "c", "next_h", "next_c")}
+    metadata = {"model_type": "lstm", "num_encoder_layers": 1, "T": graphs.STREAM_FRAMES}
+    metadata |= {"decode_chunk_len": graphs.STREAM_SHIFT, "rnn_hidden_size": width, "d_model": 1}
+    return to_onnx(encoder, inputs, ["encoder_out", "next_h", "next_c"], axes), metadata
+
+
+@dataclass(frozen=True)
+class Part:
+    """An exported graph. Args: name; graph; difference: largest one from PyTorch, of its outputs."""
+
+    name: str
+    graph: onnx.ModelProto
+    difference: float
+
+
+def export_parts(model: TODMModel, int8: bool, streaming: bool) -> list[Part]:
+    """Encoder, decoder and joiner, checked against PyTorch.
+
+    Raises:
+        UserError: the model cannot be deployed, or a float graph computes something else.
+    """
+    check_deployable(model, streaming)
+    width = model.joint_network.lin_enc.out_features
+    context = torch.zeros(2, model.decoder.context_size, dtype=torch.long)
+    decoder = to_onnx(
+        graphs.Decoder(model), {"y": context}, ["decoder_out"], {"y": ["N", None], "decoder_out": ["N", None]}
+    )
+    pair = {"encoder_out": torch.zeros(2, width), "decoder_out": torch.zeros(2, width)}
+    joiner = to_onnx(graphs.Joiner(model), pair, ["logit"], {name: ["N", None] for name in (*pair, "logit")})
+    whole = {
+        "encoder": streaming_encoder(model) if streaming else offline_encoder(model),
+        "decoder": (decoder, {"vocab_size": model.vocab_size, "context_size": model.decoder.context_size}),
+        "joiner": (joiner, {"joiner_dim": width}),
+    }
+    difference = {
+        "encoder": lambda graph: check.encoder_difference(model, graph, streaming),
+        "decoder": lambda graph: check.decoder_difference(model, graph),
+        "joiner": lambda graph: check.joiner_difference(model, graph),
+    }
+    parts = []
+    for name, (graph, metadata) in whole.items():
+        found = difference[name](graph)
+        if not found <= LARGEST_DIFFERENCE:
+            raise UserError(
+                f"{name}.onnx differs from PyTorch by {found:.2g}, at most {LARGEST_DIFFERENCE} is allowed: not exported"
+            )
+        if int8:
+            graph = quantise(graph)
+            found = difference[name](graph)
+        parts.append(Part(name, finish(graph, metadata), found))
+    return parts
+
+
+def tokens_text(model: TODMModel) -> str:
+    """tokens.txt: symbol and id a line. ESPnet's space symbol becomes sentencepiece's mark, which the client writes as a space."""
+    symbols = (token.replace(model.sym_space, "\u2581") for token in model.token_list)
+    return "".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols))
+
+
+def export(model: TODMModel, out: Path, int8: bool = False, streaming: bool = False) -> dict:
+    """Write the folder that sherpa-onnx reads: three graphs, tokens.txt, README.md, SHA256SUMS.
+
+    Args:
+        model: one size, in evaluation mode.
+        out: folder, replaced whole.
+        int8: quantised, in ``*.int8.onnx``.
+        streaming: for the client's OnlineRecognizer.
+
+    Returns:
+        part -> {file, bytes, difference}.
+
+    Raises:
+        UserError: see `export_parts`.
+    """
+    parts = export_parts(model, int8, streaming)
+    names = {part.name: f"{part.name}{'.int8' if int8 else ''}.onnx" for part in parts}
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        for part in parts:
+            (folder / names[part.name]).write_bytes(part.graph.SerializeToString())
+        (folder / "tokens.txt").write_text(tokens_text(model), encoding="utf-8")
+        (folder / "README.md").write_text(readme(names, streaming, int8), encoding="utf-8")
+        (folder / SUMS).write_text(sums_text(folder))
+
+    write_whole(Path(out), write)
+    return {
+        part.name: {"file": names[part.name], "bytes": part.graph.ByteSize(), "difference": part.difference}
+        for part in parts
+    }

@@ -1,0 +1,102 @@
+"""The real client on exported folders: its words are those of this package's search; broken folders are told, not loaded."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_plugin.asr.data import batches, read_audio
+from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.deploy.client import decode, open_folder
+from espnet_plugin.deploy.client_process import TAIL
+from espnet_plugin.deploy.folder import sums_text
+from espnet_plugin.deploy.graphs import STREAM_FRAMES, STREAM_SHIFT
+from espnet_plugin.deploy.sherpa import export
+from espnet_plugin.errors import UserError
+from espnet_plugin.transducer.greedy import greedy_search
+
+pytest.importorskip("sherpa_onnx", reason="sherpa-onnx is not installed: pip install 'espnet-todm[export]'")
+
+
+@pytest.fixture(scope="module")
+def offline(build, tmp_path_factory):
+    model, _ = build()
+    folder = tmp_path_factory.mktemp("offline") / "size"
+    export(model, folder)
+    return model, folder
+
+
+def test_offline_client_says_the_words_of_our_search(offline, an4_wavs):
+    model, folder = offline
+    wavs = an4_wavs[:8]
+    expected = {}
+    for batch in batches({path.name: path for path in wavs}, 16000):
+        expected |= greedy(model, batch, 16000)
+    found = decode(folder, wavs)
+    assert [text.split() for text in found.texts] == [expected[path.name].split() for path in wavs]
+    words = {word for text in found.texts for word in text.split()}
+    assert len(words) > 8 and len(set(found.texts)) == len(wavs)  # so that agreement means something
+    assert all(len(text) > 40 for text in found.texts)
+    assert found.real_time_factor > 0 and (found.peak_bytes is None or found.peak_bytes > 0)
+
+
+def test_int8_runs_in_the_client(build, an4_wavs, tmp_path):
+    export(build()[0], tmp_path / "int8", int8=True)
+    assert all(text.split() for text in decode(tmp_path / "int8", an4_wavs[:2], threads=2).texts)
+
+
+def test_streaming_client_says_the_words_of_our_search_on_the_frames_it_was_given(build, an4_wavs, tmp_path):
+    model, _ = build(encoder_conf=build()[1].encoder_conf | {"bidirectional": False})
+    export(model, tmp_path / "stream", streaming=True)
+    wavs = an4_wavs[:5]
+    found = decode(tmp_path / "stream", wavs)
+    for path, text in zip(wavs, found.texts):
+        audio = np.concatenate([read_audio(path, 16000), np.zeros(int(TAIL * 16000), dtype=np.float32)])
+        encoded, lengths = model.encode(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+        frames = int(model.frontend(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[1])
+        chunks = (frames - STREAM_FRAMES) // STREAM_SHIFT + 1
+        lengths = torch.tensor([chunks * STREAM_SHIFT // 4])
+        (symbols,) = greedy_search(encoded, lengths, model.decoder, model.joint_network)
+        assert text.split() == model.words(symbols) and len(symbols) > 20 and len(set(symbols)) > 3
+    assert len(set(found.texts)) == len(wavs)
+
+
+def test_the_readmes_script_decodes(offline, an4_wavs, tmp_path):
+    _, folder = offline
+    script = re.search(r"<<'EOF'\n(.*)EOF\n", (folder / "README.md").read_text(), re.DOTALL).group(1)
+    soundfile.write(tmp_path / "a.wav", read_audio(an4_wavs[0], 16000), 16000, subtype="FLOAT")
+    done = subprocess.run(
+        [sys.executable, "-", tmp_path / "a.wav"], input=script, cwd=folder, capture_output=True, text=True
+    )
+    assert done.stdout.split() == decode(folder, an4_wavs[:1]).texts[0].split() != []
+
+
+def change(folder, name, content: bytes, summed: bool = True) -> None:
+    (folder / name).write_bytes(content)
+    if summed:
+        (folder / "SHA256SUMS").write_text(sums_text(folder))
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda f: change(f, "tokens.txt", b"A 0\n", summed=False), "tokens.txt' was changed"),
+        (lambda f: change(f, "tokens.txt", b"A 0\n"), "has 1 tokens, the model has 29"),
+        (lambda f: change(f, "decoder.onnx", (f / "joiner.onnx").read_bytes()), "metadata 'vocab_size' is ''"),
+        (lambda f: change(f, "encoder.onnx", b"\xff\xff half a file"), "encoder.onnx' is not an ONNX file"),
+        (lambda f: (f / "joiner.onnx").unlink(), "joiner.onnx' does not exist, though SHA256SUMS lists it"),
+        (lambda f: (f / "SHA256SUMS").unlink(), "SHA256SUMS' does not exist"),
+        (lambda f: (f / "SHA256SUMS").write_text("00  ../x\n"), "must be a sum and the name of a file beside it"),
+    ],
+)
+def test_a_broken_folder_is_told_before_the_client_sees_it(offline, tmp_path, spoil, said):
+    folder = shutil.copytree(offline[1], tmp_path / "copy")
+    spoil(folder)
+    with pytest.raises(UserError) as error:
+        open_folder(folder)
+    assert said in str(error.value) and "\n" not in str(error.value)
