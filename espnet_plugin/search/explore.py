@@ -63,21 +63,23 @@ class RandomSearch:
         return list(found)
 
 
+def even_subnets(space: SearchSpace) -> Iterator[Subnet]:
+    """Every subnet whose layers are all alike."""
+    shared = space.shared()
+    for depth, width, heads, *rest in product(
+        space.depths, space.ffn_dims, space.heads or (None,), *(values or (None,) for values in shared.values())
+    ):
+        layers = space.kept(depth)
+        yield Subnet(
+            layers, (width,) * depth, (heads,) * depth if space.heads else (), **dict(zip(shared, rest, strict=True))
+        )
+
+
 class GridSearch:
     """Baseline: every subnet whose layers are all alike, in an order that spreads over the grid."""
 
     def __init__(self, space: SearchSpace, seed: int = 0, fits: Fits | None = None):
-        shared = [values or (None,) for values in space.shared().values()]
-        grid = [
-            space.subnet(depth, lambda _, w=width: w, lambda _, h=heads: h, lambda values, at=iter(rest): next(at))
-            for depth, width, heads, rest in (
-                (depth, width, heads, [v for v in values if v is not None])
-                for depth, width, heads, *values in product(
-                    space.depths, space.ffn_dims, space.heads or (None,), *shared
-                )
-            )
-        ]
-        self.grid = [subnet for subnet in grid if fits is None or fits(subnet)]
+        self.grid = [subnet for subnet in even_subnets(space) if fits is None or fits(subnet)]
         random.Random(seed).shuffle(self.grid)
 
     def propose(self, known: Known, count: int) -> list[Subnet]:
