@@ -13,6 +13,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.12,<3.14",
     packages=find_packages(include=["espnet_plugin", "espnet_plugin.*"]),
+    package_data={"espnet_plugin.search": ["page.html"]},
     install_requires=[
         "espnet==202611",
         "torch",

@@ -41,7 +41,7 @@ stages
    4  statistics    lengths and global mean and variance of the features
    5  training      the supernet
    6  averaging     mean of the last checkpoints
-   7  sizes         subnets between min and max, chosen on the development set
+   7  sizes         subnets between min and max, searched for on the development set; front.html shows them
    8  extraction    each size as a stand-alone ESPnet model directory
    9  decoding      each size on each test set
   10  scoring       word and character error rates
@@ -60,7 +60,7 @@ options (default)
   --inference_config FILE    decoding configuration (conf/decode.yaml)
   --train_args "..."         further options of espnet-todm train
   --average N                checkpoints averaged (5)
-  --num_sizes N --num_candidates N   sizes, and subnets tried for each (5, 6)
+  --num_sizes N --num_candidates N   sizes, and subnets decoded for each (5, 6)
   --expdir DIR --dumpdir DIR outputs (exp/CORPUS, dump/CORPUS)
   --streaming true           sizes of forward direction, decoded in chunks (false)
   --redo true                do stages again though their outputs are complete (false)
@@ -279,8 +279,11 @@ stage_average() {
 }
 
 stage_sizes() {
+    local options=(--num_sizes "$num_sizes" --num_candidates "$num_candidates" --nj "$nj" --out "$expdir/sizes.json")
+    [ "$streaming" = false ] || options+=(--direction forward)
     espnet-todm choose --train_config "$superdir/config.yaml" --model_file "$averaged" --data "$rawdir/$valid_set" \
-        --num_sizes "$num_sizes" --num_candidates "$num_candidates" $([ "$streaming" = false ] || echo --direction forward) --out "$expdir/sizes.json" 2> >(grep -v -i 'flash attention' >&2)
+        "${options[@]}" 2> >(grep -v -i 'flash attention' >&2)
+    espnet-todm page --expdir "$expdir"
 }
 
 size_names() { python -c 'import json, sys; print(*(s["name"] for s in json.load(open(sys.argv[1]))["sizes"]))' "$expdir/sizes.json"; }

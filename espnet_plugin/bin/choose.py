@@ -1,65 +1,29 @@
-"""Verb ``choose``: for a ladder of sizes, the subnet with the lowest word error rate on a development set."""
+"""Verb ``choose``: the best subnet within limits, or a ladder of sizes, by the word error rate on a development set."""
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 import torch
 from kaldialign import edit_distance
-from tqdm import tqdm
 
-from espnet_plugin.asr.data import batches, read_table
-from espnet_plugin.asr.extract import num_parameters, space_of
+from espnet_plugin.asr.data import read_table
+from espnet_plugin.asr.extract import space_of, write_model_dir
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.loading import load_model
 from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.asr.recognise import pad_short, sampling_rate
+from espnet_plugin.bin.decode import DecodeConf, decode_set
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.sizes import candidates, ladder
+from espnet_plugin.search.cache import EvaluationCache
+from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
+from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, quantity, weight_bytes
+from espnet_plugin.search.explore import Budget
+from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.search.quality import MEASURES, DevelopmentSet
+from espnet_plugin.search.workers import Workers
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
-from espnet_plugin.transducer.elastic import at_subnet
-from espnet_plugin.transducer.greedy import greedy_search
-
-
-class DevelopmentSet:
-    """Word error rate of subnets; what does not depend on the subnet is computed once.
-
-    Args:
-        model: supernet.
-        fs: sampling rate, Hz.
-        directories: Kaldi directories with wav.scp and text.
-    """
-
-    @torch.no_grad()
-    def __init__(self, model: TODMModel, fs: int, directories: list[Path]):
-        self.model = model
-        self.references, self.stems = {}, []
-        for directory in directories:
-            text = read_table(directory / "text")
-            self.references |= {f"{directory}:{key}": words.split() for key, words in text.items()}
-            wavs = {
-                f"{directory}:{key}": path for key, path in read_table(directory / "wav.scp").items() if key in text
-            }
-            for batch in batches(wavs, fs):
-                feats, lengths = model.features(*pad_short(batch, fs))
-                self.stems.append((batch.keys, model.encoder.stem(feats, lengths)))
-        if not self.stems:
-            raise UserError(f"--data: {', '.join(map(str, directories))} has no utterance with a transcript")
-
-    @torch.no_grad()
-    def word_error_rate(self, subnet: Subnet) -> float:
-        """Greedy word error rate, %."""
-        model, errors, words = self.model, 0, 0
-        for keys, stem in self.stems:
-            encoder_out = model.encoder.run(stem, subnet)
-            decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
-            for key, ids in zip(keys, found):
-                reference = self.references[key]
-                errors += edit_distance(reference, model.words(ids))["total"]
-                words += len(reference)
-        return 100 * errors / max(words, 1)
 
 
 def name_of(params: int, largest: int, smallest: int) -> str:
@@ -78,58 +42,204 @@ def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
     return space if direction is None or only == (direction,) else space.only(direction)
 
 
-def choose(
-    model: TODMModel, data: DevelopmentSet, num_sizes: int, num_candidates: int, direction: str | None = None
-) -> list[dict]:
-    """Sizes (of one direction, if given), largest first: name, subnet, params, dev_wer (%)."""
-    space = space_in(model, direction)
-
-    def params(subnet: Subnet) -> int:
-        return num_parameters(model, subnet)
-
-    largest, smallest = params(space.max), params(space.min)
-    targets = ladder(smallest, largest, num_sizes)
-    groups = [[space.max], *(candidates(space, params, t, num_candidates) for t in targets[1:-1]), [space.min]]
-    sizes: dict[Subnet, dict] = {}
-    with tqdm(total=sum(map(len, groups)), unit="subnet", disable=None) as bar:
-        for group in groups:
-            scored = []
-            for subnet in group:
-                scored.append((data.word_error_rate(subnet), params(subnet), str(subnet), subnet))
-                bar.update()
-            wer, count, text, subnet = min(scored)
-            name = name_of(count, largest, smallest)
-            sizes[subnet] = {"name": name, "subnet": text, "params": count, "dev_wer": round(wer, 3)}
-    ordered = sorted(sizes.values(), key=lambda size: -size["params"])
-    names = [size["name"] for size in ordered]
-    for size in ordered:
+def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found) -> list[dict]:
+    """Entries of sizes.json, as the subnets come: name, subnet, params, dev_wer (%)."""
+    largest, smallest = (costs.of(end)["params"] for end in (space.max, space.min))
+    sizes = []
+    for subnet in subnets:
+        params = costs.of(subnet)["params"]
+        size = {"name": name_of(params, largest, smallest), "subnet": str(subnet), "params": params}
+        sizes.append(size | {"dev_wer": round(found.wer[subnet], 3)})
+    names = [size["name"] for size in sizes]
+    for size in sizes:
         if names.count(size["name"]) > 1:
             size["name"] += f"-{size['subnet']}"
-    return ordered
+    return sizes
 
 
-def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="espnet-todm choose", description="Choose sizes on a development set.")
+def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespace) -> dict:
+    """Content of search.json: every evaluated subnet with its costs, and which ones are the front."""
+    on_front = set(found.front(lambda subnet: costs.of(subnet)[plan.by]))
+    points = []
+    for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
+        point = {"subnet": str(subnet), **costs.of(subnet), "size_int8": weight_bytes(costs.model, subnet, int8=True)}
+        point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
+        points.append(point | ({"wer": round(found.wer[subnet], 3)} if subnet in found.wer else {}))
+    return {
+        "train_config": str(args.train_config.absolute()),
+        "model_file": str(args.model_file.absolute()),
+        "data": [str(path) for path in args.data],
+        "search": plan.kind,
+        "by": plan.by,
+        "seed": plan.seed,
+        "evaluations": len(found.loss),
+        "decoded": len(found.wer),
+        "rank_correlation": None if found.correlation != found.correlation else round(found.correlation, 4),
+        "device": costs.table and costs.table.device,
+        "points": points,
+    }
+
+
+def told(kind: str, value: float) -> str:
+    """A cost for people, as ``1,282,244 parameters``."""
+    if kind == "latency":
+        return f"{1e3 * value:.4g} ms an utterance"
+    if kind == "size":
+        return f"{value / 1e6:.4g} MB of weights"
+    return f"{value:,.0f} {NAMES[kind]}"
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="espnet-todm choose",
+        description="Choose subnets on a development set: the best one within limits, or without limits a ladder of sizes.",
+    )
     parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
     parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="development data directory (repeatable)"
     )
-    parser.add_argument("--num_sizes", type=int, default=5, help="sizes, max and min net included (default: 5)")
-    parser.add_argument(
-        "--num_candidates", type=int, default=6, help="subnets tried for each size in between (default: 6)"
+    parser.add_argument("--direction", choices=DIRECTIONS, help="subnets of this direction only: forward for streaming")
+    limits = parser.add_argument_group("limits")
+    for kind, example in (
+        ("params", "10M"),
+        ("macs", "200M (a second of audio)"),
+        ("size", "12MB"),
+        ("latency", "80ms"),
+    ):
+        limits.add_argument(f"--max-{kind}", f"--max_{kind}", dest=f"max_{kind}", metavar="N", help=f"as {example}")
+    limits.add_argument("--int8", action="store_true", help="sizes are those of int8 weights")
+    limits.add_argument("--device", type=Path, help="table of 'espnet-todm latency', for --max-latency")
+    limits.add_argument("--threads", type=int, default=1, help="threads on that device (default: 1)")
+    ladder = parser.add_argument_group("ladder of sizes")
+    ladder.add_argument("--num_sizes", type=int, default=5, help="sizes, max and min net included (default: 5)")
+    ladder.add_argument("--out", type=Path, help="JSON file to write; needed without limits")
+    search = parser.add_argument_group("search")
+    search.add_argument(
+        "--search", choices=SEARCHES, default="evolution", help="how subnets are proposed (default: evolution)"
     )
-    parser.add_argument("--direction", choices=DIRECTIONS, help="sizes of this direction only: forward for streaming")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    search.add_argument(
+        "--by", choices=list(UNITS), help="cost that the loss is traded against (default: the limit, or params)"
+    )
+    search.add_argument(
+        "--evaluations", type=int, default=96, help="subnets whose cheap loss is computed (default: 96)"
+    )
+    search.add_argument("--seconds", type=float, help="begin no further generation of subnets after so many seconds")
+    search.add_argument("--num_candidates", type=int, default=6, help="subnets decoded for each choice (default: 6)")
+    search.add_argument("--seed", type=int, default=0)
+    search.add_argument("--nj", type=int, default=1, help="processes (default: 1)")
+    search.add_argument("--cache", type=Path, help="file of evaluated subnets (default: search.jsonl beside --out)")
+    after = parser.add_argument_group("with the best subnet within limits")
+    after.add_argument("--extract", type=Path, metavar="DIR", help="write it as a model directory")
+    after.add_argument(
+        "--decode", type=Path, nargs="+", default=[], metavar="DATA", help="decode data directories with that"
+    )
     args = parser.parse_args(argv)
     if args.num_sizes < 2:
         raise UserError(f"--num_sizes: {args.num_sizes} must be at least 2, the max and the min net")
-    model, train_args = load_model(args.train_config, args.model_file)
-    print(f"search space: {space_in(model, args.direction)}")
-    data = DevelopmentSet(model, sampling_rate(train_args), args.data)
-    sizes = choose(model, data, args.num_sizes, args.num_candidates, args.direction)
-    write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
-    for size in sizes:
-        print(
-            f"{size['name']:>8}  {size['params']:>12,} parameters  dev WER {size['dev_wer']:6.2f} %  {size['subnet']}"
+    for name in ("num_candidates", "nj"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name}: {getattr(args, name)} must be at least 1")
+    limited = [kind for kind in UNITS if getattr(args, f"max_{kind}") is not None]
+    if not limited and args.out is None:
+        raise UserError("--out: is needed for a ladder of sizes; or set a limit such as --max-params 10M")
+    if not limited and args.extract:
+        raise UserError(
+            "--extract: needs a limit such as --max-params 10M; 'espnet-todm extract --sizes' is for a ladder"
         )
+    if args.decode and args.extract is None:
+        raise UserError("--decode: needs --extract, the model directory to decode with")
+    args.by = args.by or next(iter(limited), "params")
+    if "latency" in (*limited, args.by) and args.device is None:
+        raise UserError("--device: is needed for a latency, a table that 'espnet-todm latency' has made on the device")
+    for data in args.decode:
+        if not (data / "wav.scp").is_file():
+            raise UserError(f"--decode: '{data}/wav.scp' does not exist")
+    return args
+
+
+def explain(subnet: Subnet, found: Found, costs: Costs, plan: Plan, space: SearchSpace, given: dict[str, str]) -> None:
+    """Print a choice and why."""
+    own = costs.of(subnet)
+    print(f"best subnet within {', '.join(f'--max-{kind} {text}' for kind, text in given.items())}: {subnet}")
+    print(f"  {', '.join(told(kind, value) for kind, value in own.items())}")
+    print(f"  WER {found.wer[subnet]:.2f} % on the development set, cheap loss {found.loss[subnet]:.4f} nats a symbol")
+    print(
+        f"why: of {len(found.loss)} subnets within the limits that the search ({plan.kind}) went through, the "
+        f"{len(found.wer)} with the lowest cheap loss were decoded, and this one has the lowest WER:"
+    )
+    for other in sorted(found.wer, key=lambda other: (found.wer[other], found.loss[other])):
+        cost = told(plan.by, costs.of(other)[plan.by])
+        print(f"  WER {found.wer[other]:6.2f} %  loss {found.loss[other]:.4f}  {cost}  {other}")
+    if space.max in found.loss:
+        print("the max net itself is within the limits")
+
+
+def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, str], args: argparse.Namespace) -> None:
+    """Tell the nearest possible where not even the min net is within the limits.
+
+    Raises:
+        UserError: then.
+    """
+    own = costs.of(space.min)
+    beyond = limits.excess(own)
+    if not beyond:
+        return
+    print(f"nearest possible: {space.min}")
+    print(f"  {', '.join(told(kind, value) for kind, value in own.items())}")
+    command = ["espnet-todm", "extract", "--train_config", args.train_config, "--model_file", args.model_file]
+    print(f"  {shlex.join(map(str, [*command, '--subnet', space.min, '--out', 'DIR']))}")
+    reasons = ", ".join(f"--max-{kind} {given[kind]} (it has {told(kind, own[kind])})" for kind in beyond)
+    raise UserError(f"no subnet is within the limits: the smallest one is beyond {reasons}")
+
+
+def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
+    """Decode data directories and print their word error rates, where they have transcripts."""
+    for data in directories:
+        print(decode_set((model_dir, data, DecodeConf(), False)))
+        if (data / "text").is_file():
+            found = read_table(model_dir / "decode" / data.name / "text")
+            pairs = [(words.split(), found.get(key, "").split()) for key, words in read_table(data / "text").items()]
+            errors = sum(edit_distance(*pair)["total"] for pair in pairs)
+            print(f"{data.name}: WER {100 * errors / max(sum(len(words) for words, _ in pairs), 1):.2f} %")
+
+
+def main(argv: list[str]) -> None:
+    args = parse(argv)
+    given = {kind: getattr(args, f"max_{kind}") for kind in UNITS if getattr(args, f"max_{kind}") is not None}
+    limits = Limits({kind: quantity(kind, text) for kind, text in given.items()})
+    plan = Plan(Budget(args.evaluations, args.seconds), args.search, args.by, args.num_candidates, args.seed)
+    table = LatencyTable.read(args.device) if args.device else None
+    if args.nj > 1:
+        torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
+    model, train_args = load_model(args.train_config, args.model_file)
+    space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
+    print(f"search space: {space}")
+    refuse(space, costs, limits, given, args)
+    data = DevelopmentSet(model, train_args, args.data)
+    beside = args.out and args.out.parent / "search.jsonl"
+    cache = EvaluationCache(args.cache or beside, {measure: data.key(measure) for measure in MEASURES})
+    with Workers(data.measure, cache, args.nj, {"loss": args.evaluations}) as workers:
+        if given:
+            best, found = choose_within(space, costs, plan, workers, limits)
+            chosen = [best]
+        else:
+            chosen, found = choose_sizes(space, costs, plan, workers, args.num_sizes)
+    sizes = named_sizes(chosen, space, costs, found)
+    if args.out is not None:
+        facts = search_facts(found, costs, plan, args)
+        write_whole(args.out.parent / "search.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
+        write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
+    if given:
+        explain(best, found, costs, plan, space, given)
+    else:
+        for size in sizes:
+            counted = f"{size['name']:>8}  {size['params']:>12,} parameters"
+            print(f"{counted}  dev WER {size['dev_wer']:6.2f} %  {size['subnet']}")
+    print(
+        f"{len(found.loss)} subnets by their cheap loss, {len(found.wer)} decoded; rank correlation {found.correlation:.2f}"
+    )
+    if args.extract is not None:
+        facts = write_model_dir(model, train_args, best, args.extract)
+        print(f"{args.extract}: subnet {facts['subnet']}, {facts['params']:,} parameters")
+        decoded_rates(args.extract, args.decode)

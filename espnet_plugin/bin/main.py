@@ -8,7 +8,9 @@ from espnet_plugin.errors import UserError, run_main
 VERBS = {
     "train": "train a supernet or a single size; takes every option of espnet2.bin.asr_train",
     "average": "average the last checkpoints of a training run",
-    "choose": "choose sizes between min and max on a development set",
+    "choose": "choose the best subnet within limits, or a ladder of sizes, on a development set",
+    "latency": "time a supernet's blocks on this device, to predict the time of any subnet",
+    "page": "show what 'choose' has found as a page and a picture",
     "extract": "cut one size out as a stand-alone ESPnet model directory",
     "decode": "decode a Kaldi data directory with a model directory",
     "transcribe": "print the words of audio files",

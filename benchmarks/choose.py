@@ -1,0 +1,118 @@
+"""Search, cheap loss and predicted latency on a trained supernet.
+
+    python benchmarks/choose.py --train_config C --model_file M --data DIR [--seeds 3] [--evaluations 96] [--rounds 15]
+
+Hypervolume: evolutionary search against as many random subnets and against the even grid, by the cheap loss and parameters, for each seed
+the same reference point: the max net's parameters and the largest loss that any of them met. Cheap loss: CPU time of one evaluation over
+that of decoding the whole set from audio (features included), and over that of decoding from cached features. Latency: prediction against
+measurement of extracted subnets, one thread, CPU time. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from scipy.stats import spearmanr
+
+from espnet_plugin.asr.data import batches
+from espnet_plugin.asr.extract import extract, space_of
+from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.bin.latency import compare, utterance_near
+from espnet_plugin.search.cache import EvaluationCache
+from espnet_plugin.search.choice import Plan, search_losses
+from espnet_plugin.search.costs import Costs, Limits
+from espnet_plugin.search.explore import Budget
+from espnet_plugin.search.front import Candidate, hypervolume
+from espnet_plugin.search.quality import DevelopmentSet
+from espnet_plugin.search.timing import make_table, symbols_per_second
+from espnet_plugin.search.workers import Workers
+
+
+def seconds_of(run, *args) -> float:
+    """CPU time of this thread: other programs on the machine disturb it little."""
+    began = time.thread_time()
+    run(*args)
+    return time.thread_time() - began
+
+
+def decode_from_audio(dev: DevelopmentSet, model) -> None:
+    for batch in batches(dev.wavs, dev.fs):
+        greedy(model, batch, dev.fs)
+
+
+def time_proxy(dev: DevelopmentSet, args, rounds: int) -> dict:
+    """Paired, of random subnets; medians."""
+    rng, space, ratios, cached, pairs = random.Random(1), dev.model.search_space, [], [], []
+    for turn in range(1 + rounds):
+        subnet = space.sample(rng)
+        alone = extract(dev.model, args, subnet)[0]
+        loss, whole = seconds_of(dev.loss, subnet), seconds_of(decode_from_audio, dev, alone)
+        inside = seconds_of(dev.word_error_rate, subnet)
+        pairs.append((dev.loss(subnet), dev.word_error_rate(subnet)))
+        if turn:
+            ratios.append(loss / whole)
+            cached.append(loss / inside)
+    return {
+        "proxy_over_decode_time": round(statistics.median(ratios), 4),
+        "proxy_over_cached_decode_time": round(statistics.median(cached), 4),
+        "proxy_rank_correlation": round(float(spearmanr(*zip(*pairs)).statistic), 3),
+        "proxy_rank_correlation_subnets": len(pairs),
+    }
+
+
+def compare_searches(dev: DevelopmentSet, evaluations: int, seeds: int) -> dict:
+    space, costs, cache = dev.model.search_space, Costs(dev.model), EvaluationCache(None, {"loss": ""})
+    params = lambda subnet: costs.of(subnet)["params"]  # noqa: E731
+    ratios, grids = [], []
+    with Workers(dev.measure, cache) as workers:
+        for seed in range(seeds):
+            found = {
+                kind: search_losses(space, costs, Plan(Budget(evaluations), kind, seed=seed), workers, Limits({}))
+                for kind in ("evolution", "random", "grid")
+            }
+            worst = max(loss for known in found.values() for loss in known.values())
+            reference = (params(space.max) * 1.0001, worst * 1.0001)
+            area = {
+                kind: hypervolume((Candidate(s, params(s), e) for s, e in known.items()), *reference)
+                for kind, known in found.items()
+            }
+            ratios.append(round(area["evolution"] / area["random"], 4))
+            grids.append(round(area["evolution"] / area["grid"], 4))
+    return {"hypervolume_over_random": ratios, "hypervolume_over_grid": grids, "evaluations": evaluations}
+
+
+def main(args: argparse.Namespace) -> dict:
+    torch.set_num_threads(1)
+    model, train_args = load_model(args.train_config, args.model_file)
+    space_of(model)
+    dev = DevelopmentSet(model, train_args, args.data)
+    figures = time_proxy(dev, train_args, args.rounds)
+    print(json.dumps(figures), flush=True)
+    figures |= compare_searches(dev, args.evaluations, args.seeds)
+    print(json.dumps(figures), flush=True)
+    batch = utterance_near(args.data[0], dev.fs, args.seconds)
+    rate, length = symbols_per_second(model, batch, dev.fs), float(batch.lengths[0]) / dev.fs
+    table = make_table(model, dev.fs, length, [1], args.rounds, rate)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "device.json"
+        path.write_text(table.to_json())
+        error = compare(model, train_args, table.read(path), batch, 1, args.rounds, 20)
+    return figures | {"latency_median_error": round(error, 4), "device": table.device}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train_config", type=Path, required=True)
+    parser.add_argument("--model_file", type=Path, required=True)
+    parser.add_argument("--data", type=Path, action="append", required=True, help="development data directory")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--evaluations", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of the utterance that is timed, about")
+    print(json.dumps(main(parser.parse_args())))

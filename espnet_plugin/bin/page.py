@@ -1,0 +1,22 @@
+"""Verb ``page``: what ``choose`` has found as a page to hover and click, and as a picture."""
+
+import argparse
+from pathlib import Path
+
+from espnet_plugin.asr.files import write_whole
+from espnet_plugin.search.page import collect, html, picture
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="espnet-todm page", description="Write front.html, front.png and front.svg of what 'choose' has found."
+    )
+    parser.add_argument(
+        "--expdir", type=Path, required=True, help="folder with search.json; sizes and scores are shown too"
+    )
+    args = parser.parse_args(argv)
+    found = collect(args.expdir)
+    write_whole(args.expdir / "front.html", lambda path: path.write_text(html(found), encoding="utf-8"))
+    for kind in ("png", "svg"):
+        write_whole(args.expdir / f"front.{kind}", lambda path, kind=kind: picture(found, path, kind))
+    print(f"written: {args.expdir}/front.html, front.png, front.svg")

@@ -1,0 +1,65 @@
+"""Evaluated subnets in an append-only file, so that a search that was killed goes on where it was."""
+
+import json
+import os
+from pathlib import Path
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.subnet import Subnet
+
+
+class EvaluationCache:
+    """A value for each (measure, subnet), kept as a line of JSON as soon as it is known.
+
+    A line that was torn by a kill, at the end or in front of what a later run appended, is left out. Values of other keys, as of another
+    checkpoint, stay in the file and are not seen.
+
+    Args:
+        path: file, made when the first value comes; None to keep nothing.
+        keys: measure -> what its values depend on, in a short text.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+
+    def __init__(self, path: Path | None, keys: dict[str, str]):
+        self.path, self.keys = path, keys
+        self.values: dict[tuple[str, Subnet], float] = {}
+        self.torn = False
+        if path is not None and path.is_file():
+            self.read()
+
+    def read(self) -> None:
+        lines = self.path.read_bytes().split(b"\n")
+        self.torn = bool(lines.pop())  # behind the last line break
+        known, broken = 0, 0
+        for line in filter(None, lines):
+            try:
+                entry = json.loads(line)
+                measure, key, subnet, value = (entry[k] for k in ("measure", "key", "subnet", "value"))
+                subnet, value = Subnet.parse(subnet), float(value)
+            except (ValueError, KeyError, TypeError, UserError):
+                broken += 1
+                continue
+            known += 1
+            if self.keys.get(measure) == key:
+                self.values[measure, subnet] = value
+        if broken > known:
+            raise UserError(f"cache '{self.path}' is not a file of evaluated subnets, name another one")
+
+    def get(self, measure: str, subnet: Subnet) -> float | None:
+        return self.values.get((measure, subnet))
+
+    def put(self, measure: str, subnet: Subnet, value: float) -> None:
+        """Remember a value and append it to the file."""
+        self.values[measure, subnet] = value
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"measure": measure, "key": self.keys[measure], "subnet": str(subnet), "value": value}
+        line = json.dumps(entry) + "\n"
+        with self.path.open("ab") as file:
+            file.write((("\n" if self.torn else "") + line).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self.torn = False

@@ -1,0 +1,106 @@
+"""What a subnet costs on a device, and the limits that a user sets to it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from espnet_plugin.asr.extract import cost
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.encoder.cost import CONV_KERNEL
+from espnet_plugin.errors import UserError
+from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.supernet.subnet import Subnet
+
+UNITS = {
+    "params": {"": 1, "k": 1e3, "M": 1e6, "G": 1e9},
+    "macs": {"": 1, "k": 1e3, "M": 1e6, "G": 1e9},
+    "size": {"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20},
+    "latency": {"s": 1, "ms": 1e-3, "us": 1e-6},
+}
+NAMES = {
+    "params": "parameters",
+    "macs": "multiply-adds a second",
+    "size": "bytes of weights",
+    "latency": "seconds an utterance",
+}
+
+
+def quantity(kind: str, text: str) -> float:
+    """``10M`` parameters or multiply-adds a second, ``12MB`` of weights, ``80ms``: as a number in units, bytes, seconds.
+
+    Args:
+        kind: a key of `UNITS`.
+
+    Raises:
+        UserError: not a positive number with one of the kind's units.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", text.strip())
+    units = UNITS[kind]
+    if match is None or match[2] not in units or not float(match[1]):
+        allowed = ", ".join(unit for unit in units if unit)
+        raise UserError(f"--max-{kind}: '{text}' must be a number above 0 and a unit, one of {allowed}")
+    return float(match[1]) * units[match[2]]
+
+
+def matrices(model: TODMModel, subnet: Subnet) -> Iterator[tuple[int, int]]:
+    """Inputs and outputs of each matrix product that int8 quantisation reaches: convolutions, linear layers, joiner."""
+    shape, joiner = model.encoder.shape, model.joint_network
+    joint_space, encoder_dim = joiner.lin_enc.weight.shape
+    d, width = subnet.dim or encoder_dim, subnet.joiner or joint_space
+    yield CONV_KERNEL * shape.input_size, shape.stem_dim
+    yield CONV_KERNEL * shape.stem_dim, d
+    for _, ffn, heads in subnet.per_layer():
+        channels = (heads or shape.num_heads) * shape.head_dim
+        yield from ((d, channels), (channels // 2, d), (d, ffn), (ffn, d))
+    yield d, width
+    yield subnet.prediction or model.decoder.dunits, width
+    yield width, model.vocab_size
+
+
+def weight_bytes(model: TODMModel, subnet: Subnet, int8: bool) -> int:
+    """Bytes of the weights of a subnet's stand-alone model: 4 for each, or with `int8` 1 for those of matrix products.
+
+    Each output of a quantised product has a scale (4 bytes) and a zero point (1 byte) besides. What a file format adds is not counted.
+    """
+    params = cost(model, subnet).params
+    if not int8:
+        return 4 * params
+    found = list(matrices(model, subnet))
+    weights = sum(inputs * outputs for inputs, outputs in found)
+    return 4 * (params - weights) + weights + 5 * sum(outputs for _, outputs in found)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """All costs of any subnet, without building it.
+
+    Args:
+        model: supernet.
+        int8: whether sizes are those of int8 weights.
+        table: of a device, None where no latency is asked for.
+        threads: of that device that the model may use.
+    """
+
+    model: TODMModel
+    int8: bool = False
+    table: LatencyTable | None = None
+    threads: int = 1
+
+    def of(self, subnet: Subnet) -> dict[str, float]:
+        """Kind (see `UNITS`) -> cost; ``latency`` only with a table."""
+        counted = cost(self.model, subnet)
+        found = {"params": counted.params, "macs": counted.macs, "size": weight_bytes(self.model, subnet, self.int8)}
+        if self.table is not None:
+            found["latency"] = self.table.latency(subnet, self.threads)
+        return found
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that each kind of cost may be. Args: most: kind -> number, kinds without a limit are missing."""
+
+    most: dict[str, float]
+
+    def excess(self, found: dict[str, float]) -> dict[str, float]:
+        """Kind -> how many times its limit a cost is, of those that are beyond."""
+        return {kind: found[kind] / most for kind, most in self.most.items() if found[kind] > most}

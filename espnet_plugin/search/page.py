@@ -1,0 +1,80 @@
+"""What a search has found, as one HTML page that needs no network and as a picture."""
+
+import json
+import shlex
+from importlib.resources import files
+from pathlib import Path
+
+from espnet_plugin.errors import UserError
+
+
+def read_json(path: Path) -> dict | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def collect(expdir: Path) -> dict:
+    """Content of search.json, with the names of the sizes and, as far as they are there, their word error rates on test sets.
+
+    Args:
+        expdir: folder with what ``choose`` wrote (search.json, sizes.json) and the recipe's ``sizes/NAME/score/SET/score.json``.
+
+    Returns:
+        as search.json, with ``name`` and ``sets`` (set -> {wer, cer}) in points, and ``extract``, the beginning of a command.
+
+    Raises:
+        UserError: no search.json.
+    """
+    found = read_json(expdir / "search.json")
+    if found is None:
+        raise UserError(
+            f"'{expdir}/search.json' does not exist, run 'espnet-todm choose' with --out in that folder first"
+        )
+    names = {size["subnet"]: size["name"] for size in (read_json(expdir / "sizes.json") or {"sizes": []})["sizes"]}
+    for point in found["points"]:
+        if name := names.get(point["subnet"]):
+            scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
+            sets = {path.parent.name: read_json(path) for path in scores}
+            point |= {"name": name, "sets": {key: {k: s[k] for k in ("wer", "cer")} for key, s in sets.items()}}
+    command = ["espnet-todm", "extract", "--train_config", found["train_config"], "--model_file", found["model_file"]]
+    return found | {"extract": shlex.join(command)}
+
+
+def html(found: dict) -> str:
+    """The page. Args: found: from `collect`."""
+    template = files("espnet_plugin.search").joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace("@DATA@", json.dumps(found).replace("<", "\\u003c"))
+
+
+def picture(found: dict, path: Path, kind: str) -> None:
+    """Loss against cost of all evaluated subnets, the front and the chosen sizes marked. Args: kind: ``png`` or ``svg``."""
+    import matplotlib  # an extra: only the recipe needs it
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "0"  # the same picture from the same search
+    import matplotlib.pyplot as plt
+
+    by, points = found["by"], sorted(found["points"], key=lambda point: point[found["by"]])
+    scale, label = {
+        "params": (1e-6, "parameters (millions)"),
+        "macs": (1e-6, "multiply-adds (millions a second)"),
+        "size": (1e-6, "weights (MB)"),
+        "latency": (1e3, "latency (ms an utterance)"),
+    }[by]
+    figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
+    axes.scatter([scale * p[by] for p in points], [p["loss"] for p in points], s=14, color="0.7", label="evaluated")
+    best = [point for point in points if point["front"]]
+    axes.plot(
+        [scale * p[by] for p in best], [p["loss"] for p in best], "o-", color="tab:red", ms=4, lw=1, label="front"
+    )
+    for point in points:
+        if "name" in point:
+            spot = (scale * point[by], point["loss"])
+            axes.plot(*spot, "D", mfc="none", color="black", ms=8)
+            axes.annotate(point["name"], spot, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_xlabel(label)
+    axes.set_ylabel("loss on a part of the development set (nats a symbol)")
+    axes.legend(frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    plt.close(figure)

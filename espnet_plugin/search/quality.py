@@ -1,0 +1,148 @@
+"""How good subnets are on a development set: a cheap loss on a few utterances, and the word error rate on all.
+
+Shapes: B batch, T encoder frames, U symbols.
+"""
+
+import random
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from espnet2.text.build_tokenizer import build_tokenizer
+from espnet2.text.token_id_converter import TokenIDConverter
+from kaldialign import edit_distance
+
+from espnet_plugin.asr.data import batches, read_table
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.recognise import pad_short, sampling_rate
+from espnet_plugin.encoder.mhssm import Stem
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.elastic import at_subnet
+from espnet_plugin.transducer.greedy import greedy_search
+
+MEASURES = ("loss", "wer")
+
+
+@dataclass(frozen=True)
+class ProxyBatch:
+    """Utterances of the cheap loss.
+
+    Args:
+        stem: of the encoder.
+        labels: (B, U); lengths: (B,) symbols.
+        ranges: (B, T, R) prune ranges of the max net, None with the full loss.
+    """
+
+    stem: Stem
+    labels: torch.Tensor
+    lengths: torch.Tensor
+    ranges: torch.Tensor | None
+
+
+class DevelopmentSet:
+    """Loss and word error rate of subnets; what does not depend on the subnet is computed once.
+
+    Args:
+        model: supernet, in evaluation mode.
+        args: its configuration.
+        directories: Kaldi directories with wav.scp and text.
+        proxy_share: audio of the utterances of the cheap loss over that of all; always the same utterances.
+
+    Raises:
+        UserError: no utterance with a transcript.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: TODMModel, args, directories: list[Path], proxy_share: float = 0.04):
+        self.model, self.args, self.fs = model, args, sampling_rate(args)
+        texts, self.wavs = {}, {}
+        for directory in directories:
+            text = read_table(directory / "text")
+            texts |= {f"{directory}:{key}": words for key, words in text.items()}
+            wavs = read_table(directory / "wav.scp")
+            self.wavs |= {f"{directory}:{key}": path for key, path in wavs.items() if key in text}
+        self.texts = {key: texts[key] for key in self.wavs}
+        self.references = {key: words.split() for key, words in self.texts.items()}
+        self.stems, seconds = [], {}
+        for batch in batches(self.wavs, self.fs):
+            self.stems.append((batch.keys, self.stem(batch)))
+            seconds |= zip(batch.keys, (batch.lengths / self.fs).tolist())
+        if not self.stems:
+            raise UserError(f"--data: {', '.join(map(str, directories))} has no utterance with a transcript")
+        self.proxy_seconds = proxy_share * sum(seconds.values())
+        self.proxy = self.proxy_batches(seconds)
+
+    def stem(self, batch) -> Stem:
+        return self.model.encoder.stem(*self.model.features(*pad_short(batch, self.fs)))
+
+    def key(self, measure: str) -> str:
+        """What a value of a measure depends on, as a checksum: weights, transcripts, audio paths, utterances of the cheap loss."""
+        total = 0
+        for name, value in sorted(self.model.state_dict().items()):
+            total = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), zlib.crc32(name.encode(), total))
+        about = [sorted(self.texts.items()), [sorted(keys) for keys, _ in self.stems]]
+        about += [round(self.proxy_seconds, 3)] if measure == "loss" else []
+        return f"{zlib.crc32(repr(about).encode(), total):08x}"
+
+    def proxy_batches(self, seconds: dict[str, float]) -> list[ProxyBatch]:
+        """Utterances drawn with a fixed seed up to the share, at least one, with the max net's prune ranges."""
+        model = self.model
+        tokenizer = build_tokenizer(self.args.token_type, bpemodel=self.args.bpemodel)
+        converter = TokenIDConverter(model.token_list)
+        ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in self.texts.items() if words}
+        drawn, total = {}, 0.0
+        for key in random.Random(0).sample(sorted(ids), len(ids)):
+            if total and total + seconds[key] > self.proxy_seconds:
+                continue
+            drawn[key] = self.wavs[key]
+            total += seconds[key]
+        largest = model.search_space.max
+        found = []
+        for batch in batches(drawn, self.fs):
+            stem = self.stem(batch)
+            labels = [torch.tensor(ids[key]) for key in batch.keys]
+            lengths = torch.tensor([len(label) for label in labels])
+            labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
+            part = ProxyBatch(stem, labels, lengths, None)
+            found.append(ProxyBatch(stem, labels, lengths, self.lattice(part, largest).ranges))
+        return found
+
+    def lattice(self, part: ProxyBatch, subnet: Subnet):
+        model = self.model
+        decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
+        targets = model.criterion.targets(part.labels, part.lengths, decoder, joiner)
+        return model.criterion(model.encoder.run(part.stem, subnet), part.stem.lengths, targets, joiner, part.ranges)
+
+    @torch.no_grad()
+    def loss(self, subnet: Subnet) -> float:
+        """Transducer loss on the fixed utterances, nats a symbol, on the cells that the max net's ranges allow.
+
+        Utterances that the loss has no path for (``rnnt_type: modified`` with more symbols than frames) are left out.
+        """
+        total = symbols = 0.0
+        for part in self.proxy:
+            cost = self.lattice(part, subnet).cost
+            fits = part.stem.lengths >= part.lengths if self.model.criterion.conf.modified else cost.isfinite()
+            total += float(cost[fits].sum())
+            symbols += float(part.lengths[fits].sum())
+        return total / max(symbols, 1.0)
+
+    @torch.no_grad()
+    def word_error_rate(self, subnet: Subnet) -> float:
+        """Greedy word error rate on all utterances, %."""
+        model, errors, words = self.model, 0, 0
+        for keys, stem in self.stems:
+            encoder_out = model.encoder.run(stem, subnet)
+            decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
+            for key, ids in zip(keys, found):
+                reference = self.references[key]
+                errors += edit_distance(reference, model.words(ids))["total"]
+                words += len(reference)
+        return 100 * errors / max(words, 1)
+
+    def measure(self, name: str, subnet: Subnet) -> float:
+        """One of `MEASURES`."""
+        return self.loss(subnet) if name == "loss" else self.word_error_rate(subnet)

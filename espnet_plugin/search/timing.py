@@ -1,0 +1,164 @@
+"""Times of a supernet's building blocks, and of whole subnets, on this machine with torch.
+
+Shapes: B = 1, T encoder frames, D model dimension.
+"""
+
+import copy
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import torch
+from tqdm import tqdm
+
+from espnet_plugin.asr.data import AudioBatch
+from espnet_plugin.asr.extract import extract, space_of
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.encoder.mhssm import MHSSM, FeedForward, TimeReduction
+from espnet_plugin.search.latency import Fixed, LatencyTable
+from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.transducer.elastic import at_subnet
+from espnet_plugin.transducer.greedy import greedy_search
+
+Run = Callable[[], object]
+
+
+def fixed_of(model: TODMModel) -> Fixed:
+    """What the search space of a supernet leaves fixed."""
+    shape, (joint_space, _) = model.encoder.shape, model.joint_network.lin_enc.weight.shape
+    return Fixed(shape.d_model, shape.num_heads, model.decoder.dunits, joint_space, shape.num_directions)
+
+
+def device_description() -> dict:
+    """Machine and software, as far as the system tells."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            rows = dict(line.split(":", 1) for line in file if ":" in line)
+        name = {key.strip(): value.strip() for key, value in rows.items()}.get("model name", name)
+    except OSError:
+        pass
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def noise(fs: int, seconds: float) -> AudioBatch:
+    speech = 0.1 * torch.randn(1, round(fs * seconds), generator=torch.Generator().manual_seed(0))
+    return AudioBatch(("noise",), speech, torch.tensor([speech.shape[1]]))
+
+
+class Residual(torch.nn.Module):
+    """Norm, block, residual connection, as in a layer of the encoder."""
+
+    def __init__(self, d: int, block: torch.nn.Module):
+        super().__init__()
+        self.norm, self.block = torch.nn.LayerNorm(d), block
+
+    def forward(self, x: torch.Tensor, *rest) -> torch.Tensor:
+        return x + self.block(self.norm(x), *rest)
+
+
+def blocks(model: TODMModel, fs: int, seconds: float) -> Iterator[tuple[str, Run]]:
+    """Name (see `Fixed.blocks`) and code of every block of the search space, on an utterance of noise.
+
+    Blocks are of ordinary layers, as in an extracted model.
+    """
+    space, fixed, shape = space_of(model), fixed_of(model), model.encoder.shape
+    batch = noise(fs, seconds)
+    _, lengths = model.features(batch.speech, batch.lengths)
+    frames = int(TimeReduction.reduced(lengths)[0])
+    mask = torch.ones(1, frames, 1)
+    ways = space.directions or (DIRECTIONS[fixed.directions - 1],)
+    for d in space.model_dims or (fixed.dim,):
+        x = torch.randn(1, frames, d)
+        stem = TimeReduction(shape.input_size, d, shape.stem_dim).eval()
+        norm = torch.nn.LayerNorm(d)
+        yield f"stem d{d}", lambda f=stem, n=norm: n(f(model.features(batch.speech, batch.lengths)[0]))
+        for heads, way in product(space.heads or (fixed.heads,), ways):
+            sizes = dict(num_modes=shape.num_modes, bidirectional=way == "bidirectional")
+            mixer = Residual(d, MHSSM(d, heads, shape.head_dim, **sizes)).eval()
+            ssm = mixer.block.ssm
+            yield f"mixer d{d} h{heads} {way}", lambda f=mixer, x=x, s=ssm: f(x, mask, s.spectrum(frames))
+        for width in space.ffn_dims:
+            ffn = Residual(d, FeedForward(d, width, 0.0)).eval()
+            yield f"feed-forward d{d} x{width}", lambda f=ffn, x=x: f(x)
+        for p, j in product(space.prediction_dims or (fixed.prediction,), space.joiner_dims or (fixed.joiner,)):
+            yield from searches(model, x, d, p, j)
+
+
+def searches(model: TODMModel, x: torch.Tensor, d: int, p: int, j: int) -> Iterator[tuple[str, Run]]:
+    """Greedy search that finds a symbol at no frame, and at every frame. Args: x: (1, T, d) encoder output."""
+    space, lengths = space_of(model), torch.tensor([x.shape[1]])
+    widths = {"prediction": space.prediction_dims and p, "joiner": space.joiner_dims and j}
+    subnet = Subnet((0,), (1,), (), None, *(value or None for value in widths.values()))
+    for name, bias in (("silent", 1e6), ("emitting", -1e6)):
+        joiner = copy.deepcopy(model.joint_network).eval()
+        with torch.no_grad():
+            joiner.lin_out.bias[model.blank_id] = bias
+        pair = at_subnet(model.decoder, joiner, subnet)
+        yield f"{name} d{d} p{p} j{j}", lambda pair=pair: greedy_search(x, lengths, *pair, model.blank_id)
+
+
+def clock_for(threads: int) -> Callable[[], float]:
+    """With one thread its CPU time, which other programs on the machine disturb little; else wall time."""
+    return time.thread_time if threads == 1 else time.perf_counter
+
+
+@torch.no_grad()
+def medians(runs: dict, threads: int, rounds: int, what: str) -> dict:
+    """Median time of each run, s. All take turns, in another order each round, so that none finds its data in the cache.
+
+    Args:
+        runs: key -> code; threads: of torch; rounds: timed ones, after one to warm up; what: for the progress bar.
+    """
+    before, clock, rng = torch.get_num_threads(), clock_for(threads), random.Random(0)
+    taken = {key: [] for key in runs}
+    torch.set_num_threads(threads)
+    try:
+        order = list(runs)
+        for turn in tqdm(range(1 + rounds), desc=f"{what}, {threads} threads", unit="round", disable=None):
+            rng.shuffle(order)
+            for key in order:
+                began = clock()
+                runs[key]()
+                if turn:
+                    taken[key].append(clock() - began)
+    finally:
+        torch.set_num_threads(before)
+    return {key: statistics.median(times) for key, times in taken.items()}
+
+
+@torch.no_grad()
+def make_table(
+    model: TODMModel, fs: int, seconds: float, threads: list[int], rounds: int, symbols_per_second: float
+) -> LatencyTable:
+    """Time all blocks of a supernet's search space; its weights do not matter."""
+    runs = dict(blocks(model, fs, seconds))
+    times = {count: medians(runs, count, rounds, "blocks") for count in threads}
+    runtime = f"torch {torch.__version__}"
+    return LatencyTable(device_description(), runtime, seconds, symbols_per_second, fixed_of(model), times)
+
+
+@torch.no_grad()
+def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
+    """Of greedy search by the max net."""
+    encoder_out, lengths = model.encode(batch.speech, batch.lengths)
+    found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
+    return sum(map(len, found)) * fs / float(batch.lengths.sum())
+
+
+def measured(model: TODMModel, args, subnets: list[Subnet], batch: AudioBatch, fs: int, threads: int, rounds: int):
+    """Times of whole extracted models, from samples to words. Returns: subnet -> s."""
+    alone = {subnet: extract(model, args, subnet)[0] for subnet in subnets}
+    runs = {subnet: lambda net=net: greedy(net, batch, fs) for subnet, net in alone.items()}
+    return medians(runs, threads, rounds, "subnets")

@@ -1,0 +1,79 @@
+"""Measures of many subnets: from the cache where they are known, else by several processes that share the development set."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+from espnet_plugin.search.cache import EvaluationCache
+from espnet_plugin.supernet.subnet import Subnet
+
+Measure = Callable[[str, Subnet], float]
+measure_of_process: Measure | None = None
+
+
+def adopt(measure: Measure) -> None:
+    """Give a process, which a fork has made, what it measures with."""
+    global measure_of_process
+    measure_of_process = measure
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
+
+
+def work(job: tuple[str, Subnet]) -> tuple[Subnet, float]:
+    return job[1], measure_of_process(*job)
+
+
+class Workers:
+    """Context of processes that measure.
+
+    Args:
+        measure: (name of the measure, subnet) -> value. It is inherited by forks: make what it holds before, with one torch thread.
+        cache: where values are looked up and kept.
+        count: processes; 1 measures in this one.
+        expected: measure -> subnets that are going to be asked for in all, for the progress shown; else those of the first call.
+    """
+
+    def __init__(
+        self, measure: Measure, cache: EvaluationCache, count: int = 1, expected: dict[str, int] | None = None
+    ):
+        self.measure, self.cache, self.count, self.expected = measure, cache, count, expected or {}
+        self.pool, self.bar, self.shown = None, None, None
+
+    def __enter__(self) -> "Workers":
+        if self.count > 1:
+            context = multiprocessing.get_context("fork")
+            self.pool = context.Pool(self.count, initializer=adopt, initargs=(self.measure,))
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        if self.pool is not None:
+            self.pool.terminate()
+            self.pool.join()
+
+    def show(self, name: str, count: int) -> None:
+        """One bar for each measure, with the time left."""
+        if name != self.shown:
+            if self.bar is not None:
+                self.bar.close()
+            self.bar = tqdm(total=self.expected.get(name, count), desc=name, unit="subnet", disable=None)
+            self.shown = name
+
+    def __call__(self, name: str, subnets: list[Subnet]) -> Iterator[tuple[Subnet, float]]:
+        """Values in any order, each kept as soon as it is known."""
+        subnets = list(dict.fromkeys(subnets))
+        self.show(name, len(subnets))
+        known = {subnet: self.cache.get(name, subnet) for subnet in subnets}
+        missing = [(name, subnet) for subnet, value in known.items() if value is None]
+        self.bar.update(len(subnets) - len(missing))
+        yield from ((subnet, value) for subnet, value in known.items() if value is not None)
+        if self.pool is None:
+            fresh = ((subnet, self.measure(name, subnet)) for name, subnet in missing)
+        else:
+            fresh = self.pool.imap_unordered(work, missing)
+        for subnet, value in fresh:
+            self.cache.put(name, subnet, value)
+            self.bar.update()
+            yield subnet, value

@@ -1,0 +1,141 @@
+"""Verbs choose, latency and page from end to end, on a tiny supernet of noise."""
+
+import json
+
+import pytest
+
+from espnet_plugin.bin import choose, latency, page
+from espnet_plugin.errors import UserError
+from espnet_plugin.search.choice import Found, shortlist
+from espnet_plugin.search.costs import Costs
+from espnet_plugin.supernet.subnet import Subnet
+
+
+@pytest.fixture
+def options(supernet):
+    config, checkpoint, data = supernet
+    return ["--train_config", str(config), "--model_file", str(checkpoint), "--data", str(data), "--evaluations", "30"]
+
+
+def lines_of(path):
+    return path.read_text().splitlines()
+
+
+def test_a_ladder_of_sizes(options, loaded, tmp_path, capsys, read_json):
+    out = tmp_path / "exp" / "sizes.json"
+    choose.main([*options, "--num_sizes", "4", "--num_candidates", "2", "--out", str(out)])
+    sizes, found = read_json(out)["sizes"], read_json(out.parent / "search.json")
+    costs = Costs(loaded[0])
+    space = loaded[0].search_space
+    assert [size["name"] for size in sizes][:: len(sizes) - 1] == ["max", "min"] and len(sizes) == 4
+    params = [size["params"] for size in sizes]
+    assert params == sorted(params, reverse=True)
+    for size in sizes:
+        subnet = space.resolve(size["subnet"])
+        assert costs.of(subnet)["params"] == size["params"] and set(size) == {"name", "subnet", "params", "dev_wer"}
+    points = found["points"]
+    assert len(points) == found["evaluations"] == 30 and sum("wer" in p for p in points) == found["decoded"] >= 4
+    best = [p for p in points if p["front"]]
+    assert all(a["params"] < b["params"] and a["loss"] > b["loss"] for a, b in zip(best, best[1:]))
+    # Killed while it wrote, begun again: what is known is not evaluated again, and the outcome is the same.
+    cache, before = out.parent / "search.jsonl", out.read_text()
+    whole = cache.read_bytes()
+    cache.write_bytes(whole[: len(whole) * 2 // 3])
+    out.unlink()
+    choose.main([*options, "--num_sizes", "4", "--num_candidates", "2", "--out", str(out)])
+    assert out.read_text() == before and len(lines_of(cache)) == len(whole.splitlines()) + 1  # the torn one
+
+
+def test_the_best_within_limits_is_extracted_and_decoded(options, supernet, loaded, tmp_path, capsys):
+    model, _ = loaded
+    costs = Costs(model, int8=True)
+    most = (costs.of(model.search_space.max)["size"] + costs.of(model.search_space.min)["size"]) // 2
+    limits = ["--max-size", f"{most}B", "--int8", "--max-params", "1M", "--num_candidates", "3"]
+    model_dir = tmp_path / "best"
+    choose.main([*options, *limits, "--extract", str(model_dir), "--decode", str(supernet[2])])
+    said = capsys.readouterr().out
+    facts = json.loads((model_dir / "subnet.json").read_text())
+    assert f"best subnet within --max-params 1M, --max-size {most}B: {facts['subnet']}" in said and "why: " in said
+    assert costs.of(Subnet.parse(facts["subnet"]))["size"] <= most
+    assert len(lines_of(model_dir / "decode" / "dev" / "text")) == 6 and "dev: WER " in said
+    # What is said of the development set is what the extracted model does there.
+    assert said.split("  WER ")[1].split()[0] == said.split("dev: WER ")[1].split()[0]
+
+
+def test_an_impossible_limit_names_the_nearest(options, loaded, tmp_path, capsys):
+    model_dir = tmp_path / "best"
+    with pytest.raises(
+        UserError, match=r"no subnet is within the limits: the smallest one is beyond --max-params 7 \(it"
+    ):
+        choose.main([*options, "--max-params", "7", "--extract", str(model_dir)])
+    said = capsys.readouterr().out
+    assert f"nearest possible: {loaded[0].search_space.min}\n" in said and "espnet-todm extract" in said
+    assert not model_dir.exists()
+
+
+def test_a_latency_limit_uses_the_table_of_a_device(options, supernet, loaded, tmp_path, capsys):
+    config, checkpoint, data = map(str, supernet)
+    table = tmp_path / "device.json"
+    checked = ["--model_file", checkpoint, "--data", data, "--rounds", "2", "--check", "4", "--seconds", "0.5"]
+    latency.main(["--train_config", config, *checked, "--out", str(table)])
+    said = capsys.readouterr().out
+    assert said.count(" ms predicted ") == 4 and "median error" in said
+    made = latency.LatencyTable.read(table)
+    space = loaded[0].search_space
+    most = (made.latency(space.max) + made.latency(space.min)) / 2
+    choose.main(
+        [*options, "--max-latency", f"{1e3 * most:.4f}ms", "--device", str(table), "--out", str(tmp_path / "s.json")]
+    )
+    points = json.loads((tmp_path / "search.json").read_text())["points"]
+    assert points and all(point["latency"] <= 1.0001 * most for point in points)
+    assert "ms an utterance" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ([], "--out: is needed for a ladder"),
+        (["--max-latency", "3ms"], "--device: is needed for a latency"),
+        (["--max-params", "10MB"], "--max-params: '10MB' must be a number"),
+        (["--max-params", "1M", "--decode", "x"], "--decode: needs --extract"),
+        (["--max-params", "1M", "--extract", "d", "--decode", "x"], "--decode: 'x/wav.scp' does not exist"),
+        (["--out", "s.json", "--extract", "d"], "--extract: needs a limit"),
+        (["--out", "s.json", "--nj", "0"], "--nj: 0 must be at least 1"),
+        (["--out", "s.json", "--evaluations", "0"], "--evaluations: 0 must be above 0"),
+    ],
+)
+def test_contradictions_are_told(options, wrong, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        choose.main([*options, *wrong])
+    assert said in str(error.value) and not any(tmp_path.iterdir())
+
+
+def test_the_page_holds_what_the_search_found(options, tmp_path):
+    choose.main([*options, "--num_sizes", "3", "--num_candidates", "1", "--out", str(tmp_path / "sizes.json")])
+    score = tmp_path / "sizes" / "max" / "score" / "test" / "score.json"
+    score.parent.mkdir(parents=True)
+    score.write_text(json.dumps({"wer": 12.5, "cer": 3.25, "words": 8}))
+    page.main(["--expdir", str(tmp_path)])
+    text = (tmp_path / "front.html").read_text()
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert {p["name"]: p["sets"] for p in data["points"] if p.get("name") == "max"} == {
+        "max": {"test": {"wer": 12.5, "cer": 3.25}}
+    }
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")  # the name of a format, not fetched
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "front.svg").read_text()
+    with pytest.raises(UserError, match="does not exist, run 'espnet-todm choose'"):
+        page.main(["--expdir", str(tmp_path / "none")])
+
+
+def test_choices_by_hand():
+    a, b, c, d = (Subnet((0,), (width,)) for width in (100, 96, 104, 110))
+    loss = {a: 3.0, b: 1.0, c: 2.0, d: 0.5}
+    params = {a: 100, b: 96, c: 104, d: 110}.get
+    assert shortlist(loss, params, 100, 2) == [b, c]  # d is beyond 5 %
+    assert shortlist(loss, params, 200, 2) == [d]
+    found = Found(loss, {a: 10.0, b: 10.0, c: 11.0})
+    assert found.best([a, b, c, d], params) == b
+    assert Found(loss, {a: 30.0, b: 10.0, c: 20.0}).correlation == pytest.approx(1.0)
+    assert found.front(params) == [b, d]

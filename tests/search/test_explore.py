@@ -1,0 +1,129 @@
+"""Search on an error that is known everywhere, so that its front is known too."""
+
+import random
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.search.explore import Budget, EvolutionarySearch, GridSearch, RandomSearch, explore
+from espnet_plugin.search.front import Candidate, hypervolume
+from espnet_plugin.search.genes import crossover, mutate
+from espnet_plugin.supernet.space import SearchSpace
+
+FIXED = SearchSpace.build(6, [2, 4, 6], [1, 2, 4, 8])
+WIDE = SearchSpace.build(
+    4,
+    [2, 3, 4],
+    [1, 2, 4],
+    heads=[2, 4],
+    model_dims=[8, 16],
+    prediction_dims=[4, 8],
+    joiner_dims=[4, 8],
+    directions=["forward", "bidirectional"],
+)
+TINY = SearchSpace.build(2, [1, 2], [1, 2])
+
+
+def cost(subnet):
+    return 10 * len(subnet.layers) + sum(subnet.ffn)
+
+
+def error(subnet):
+    """Width in low layers is worth more, so that even shapes are not the best ones."""
+    return 1 / (1 + sum(width / (1 + layer) ** 2 for layer, width in zip(subnet.layers, subnet.ffn))) + 1 / len(
+        subnet.layers
+    )
+
+
+def evaluate(subnets):
+    for subnet in reversed(subnets):  # answers may come in any order
+        yield subnet, error(subnet)
+
+
+def volume(known):
+    return hypervolume((Candidate(s, cost(s), e) for s, e in known.items()), cost(FIXED.max), error(FIXED.min))
+
+
+@given(st.integers(), st.floats(0, 1), st.sampled_from([FIXED, WIDE, TINY]))
+def test_children_are_in_the_space_and_made_of_their_parents(seed, rate, space):
+    rng = random.Random(seed)
+    one, other = space.sample(rng), space.sample(rng)
+    child = space.check(crossover(space, one, other, rng))
+    assert len(child.layers) in (len(one.layers), len(other.layers))
+    for name in space.shared():
+        assert getattr(child, name) in (getattr(one, name), getattr(other, name))
+    parents = [dict(zip(p.layers, zip(p.ffn, p.heads or p.ffn))) for p in (one, other)]
+    for layer, *widths in zip(child.layers, child.ffn, child.heads or child.ffn):
+        assert tuple(widths) in [p[layer] for p in parents if layer in p]
+    space.check(mutate(space, child, rng, rate))
+    assert crossover(space, one, one, rng) == one
+
+
+def test_a_point_mutates_to_itself():
+    point = SearchSpace.build(2, [2], [4])
+    assert mutate(point, point.max, random.Random(0), 1.0) == point.max
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_evolution_beats_random_subnets(seed):
+    found = volume(explore(EvolutionarySearch(FIXED, cost, seed), evaluate, Budget(150)))
+    drawn = volume(explore(RandomSearch(FIXED, seed), evaluate, Budget(150)))
+    assert found > drawn
+
+
+def test_evolution_comes_near_the_true_front():
+    depths = {depth: list(product(FIXED.ffn_dims, repeat=depth)) for depth in FIXED.depths}
+    like = {depth: FIXED.uniform(depth, 1) for depth in depths}
+    everything = {type(FIXED.max)(like[depth].layers, ffn): None for depth, widths in depths.items() for ffn in widths}
+    best = volume({subnet: error(subnet) for subnet in everything})
+    found = volume(explore(EvolutionarySearch(FIXED, cost, 1), evaluate, Budget(300)))
+    assert len(everything) == FIXED.size and 0.97 * best < found <= best
+
+
+def test_a_small_space_is_gone_through_once():
+    known = explore(RandomSearch(TINY), evaluate, Budget(1000))
+    assert len(known) == TINY.size == 6
+    assert len(explore(EvolutionarySearch(TINY, cost), evaluate, Budget(1000))) == 6
+
+
+def test_the_grid_is_every_even_subnet():
+    known = explore(GridSearch(WIDE), evaluate, Budget(10**6))
+    assert len(known) == 3 * 3 * 2 * 2 * 2 * 2 * 2
+    for subnet in known:
+        WIDE.check(subnet)
+        assert len(set(subnet.ffn)) == len(set(subnet.heads)) == 1
+    assert list(explore(GridSearch(FIXED), evaluate, Budget(5))) == list(
+        explore(GridSearch(FIXED), evaluate, Budget(5))
+    )
+
+
+@pytest.mark.parametrize("kind", [RandomSearch, GridSearch, lambda *a, **k: EvolutionarySearch(a[0], cost, **k)])
+def test_all_stay_within_a_budget(kind):
+    known = explore(kind(FIXED, fits=lambda subnet: cost(subnet) <= 40), evaluate, Budget(60))
+    assert 4 <= len(known) <= 60 and max(map(cost, known)) <= 40
+
+
+def test_an_impossible_budget_is_refused():
+    with pytest.raises(UserError, match="even the smallest subnet"):
+        explore(RandomSearch(FIXED, fits=lambda subnet: False), evaluate, Budget(5))
+
+
+def test_the_order_of_answers_does_not_matter():
+    straight = explore(EvolutionarySearch(FIXED, cost, 3), lambda subnets: ((s, error(s)) for s in subnets), Budget(99))
+    assert list(straight) == list(explore(EvolutionarySearch(FIXED, cost, 3), evaluate, Budget(99)))
+
+
+def test_start_is_evaluated_first():
+    start = FIXED.uniform(4, 2)
+    assert list(explore(EvolutionarySearch(FIXED, cost, start=[start]), evaluate, Budget(3)))[2] == start
+
+
+def test_time_ends_a_search_after_a_generation():
+    ticks = iter(range(100))
+    known = explore(RandomSearch(FIXED), evaluate, Budget(1000, seconds=3), generation=7, clock=lambda: next(ticks))
+    assert len(known) == 2 * 7
+    with pytest.raises(UserError, match="--evaluations: 0 must be above 0"):
+        Budget(0)

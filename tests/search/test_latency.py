@@ -1,0 +1,68 @@
+import random
+
+import pytest
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.search.latency import Fixed, LatencyTable
+from espnet_plugin.search.timing import blocks, make_table, medians
+from espnet_plugin.supernet.subnet import Subnet
+
+FIXED = Fixed(dim=8, heads=4, prediction=6, joiner=5, directions=2)
+TIMES = {
+    "stem d8": 1.0,
+    "mixer d8 h4 bidirectional": 10.0,
+    "feed-forward d8 x2": 100.0,
+    "feed-forward d8 x3": 200.0,
+    "silent d8 p6 j5": 1000.0,
+    "emitting d8 p6 j5": 3000.0,
+}
+
+
+def table(**changes):
+    parts = dict(device={"cores": 2}, runtime="none", audio_seconds=4.0, symbols_per_second=10.0, fixed=FIXED)
+    return LatencyTable(**parts | {"times": {1: TIMES}} | changes)
+
+
+def test_a_prediction_by_hand():
+    subnet = Subnet((0, 2), (2, 3))
+    # 10 symbols a second on 25 frames: 0.6 of the silent search, 0.4 of the emitting one.
+    expected = 1 + 2 * 10 + 100 + 200 + 0.6 * 1000 + 0.4 * 3000
+    assert table().latency(subnet) == pytest.approx(expected)
+    assert table().real_time_factor(subnet) == pytest.approx(expected / 4)
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    (tmp_path / "t.json").write_text(table().to_json())
+    assert LatencyTable.read(tmp_path / "t.json") == table()
+
+
+def test_what_was_not_timed_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"--threads: 4 was not timed on this device, only \[1\]"):
+        table().latency(Subnet((0,), (2,)), threads=4)
+    with pytest.raises(UserError, match="block 'feed-forward d8 x9' of subnet '0x9' was not timed"):
+        table().latency(Subnet((0,), (9,)))
+    with pytest.raises(UserError, match="does not exist, make it on the device"):
+        LatencyTable.read(tmp_path / "none.json")
+    for wrong in ("{}", "[1]", "no json", table().to_json().replace('"version": 1', '"version": 9')):
+        (tmp_path / "wrong.json").write_text(wrong)
+        with pytest.raises(UserError, match="is not what 'espnet-todm latency' writes"):
+            LatencyTable.read(tmp_path / "wrong.json")
+
+
+def test_a_table_has_every_block_of_the_space(loaded):
+    model, _ = loaded
+    made = make_table(model, 16000, 0.5, [1], rounds=1, symbols_per_second=10.0)
+    rng, space = random.Random(0), model.search_space
+    for subnet in (space.max, space.min, *(space.sample(rng) for _ in range(20))):
+        assert made.latency(subnet) > 0
+    assert set(made.times[1]) == {name for name, _ in blocks(model, 16000, 0.5)}
+    used = {block for subnet in (space.sample(rng) for _ in range(500)) for block in made.fixed.blocks(subnet)}
+    assert used == set(made.times[1])  # and no other
+
+
+def test_every_run_has_its_turn():
+    turns = []
+    runs = {key: lambda key=key: turns.append(key) for key in "abc"}
+    assert set(medians(runs, 1, 4, "test")) == set("abc")
+    assert sorted(turns) == sorted("abc" * 5)  # one round to warm up
+    assert all(sorted(turns[i : i + 3]) == ["a", "b", "c"] for i in range(0, 15, 3))
