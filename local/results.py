@@ -2,16 +2,14 @@
 """The table and the picture of an experiment: RESULTS.md, results.json, pareto.png."""
 
 import argparse
-import datetime
 import json
-import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from environment import facts
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
@@ -49,13 +47,6 @@ def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
 
 def percent(value: float | None) -> str:
     return "missing" if value is None else f"{value:.2f}"
-
-
-def git_revision() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return done.stdout.strip() if done.returncode == 0 else "not under git"
 
 
 def table(rows: list[dict], test_sets: list[str]) -> str:
@@ -104,15 +95,11 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
     for row in rows:
         edits = (("missing" if row[k] is None else row[k]) for k in ("words", "ins", "del", "sub"))
         counts.append(f"| {row['name']} | {row['test_set']} | " + " | ".join(map(str, edits)) + " |")
-    facts = [
-        f"- command: `{command}`",
-        f"- training time: {time}",
-        f"- date: {datetime.date.today().isoformat()}, git {git_revision()}",
-        f"- espnet {version('espnet')}, torch {version('torch')}",
-    ]
+    command_line, *made_with = facts(command)
+    lines = [command_line, f"- training time: {time}", *made_with]
     parts = [
         "# Results",
-        "\n".join(facts),
+        "\n".join(lines),
         "Error rates in percent.",
         table(rows, test_sets),
         "![error rate against size](pareto.png)",

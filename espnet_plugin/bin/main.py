@@ -6,6 +6,8 @@ from importlib import import_module
 from espnet_plugin.errors import UserError, run_main
 
 VERBS = {
+    "compose": "merge a configuration and the files it is based on into one",
+    "plan": "estimate steps, memory and GPU-hours of training before it is paid",
     "train": "train a supernet or a single size; takes every option of espnet2.bin.asr_train",
     "average": "average the last checkpoints of a training run",
     "choose": "choose the best subnet within limits, or a ladder of sizes, on a development set",

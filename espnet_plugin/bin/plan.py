@@ -1,0 +1,172 @@
+"""Verb ``plan``: what training a supernet, and its sizes one by one, will cost, before it is paid."""
+
+import argparse
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from espnet_plugin.compose import compose
+from espnet_plugin.errors import UserError
+
+# Dense matrix products of NVIDIA's data sheets, 10^12 operations a second (bfloat16; V100: float16), and memory, 10^9 bytes.
+GPUS = {
+    "v100": (125, 32),
+    "a100": (312, 80),
+    "h100": (989, 80),
+    "h200": (989, 141),
+    "l40s": (362, 48),
+    "rtx3090": (71, 24),
+    "rtx4090": (165, 24),
+}
+SPEEDS = "0.9 1.0 1.1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training job of the plan.
+
+    Args:
+        name: of the configuration.
+        params: of the model.
+        updates_per_epoch, epochs: of the job.
+        audio_hours: speech seen in all.
+        tera_macs: multiply-adds of the job, forward and backward, 10^12.
+        utilisation: share of the GPU's matrix rate that is assumed.
+        gpu_hours: all GPUs together.
+        memory_gb: of a GPU, 10^9 bytes; only weights and optimizer where no step was measured.
+    """
+
+    name: str
+    params: int
+    updates_per_epoch: int
+    epochs: int
+    audio_hours: float
+    tera_macs: float
+    utilisation: float
+    gpu_hours: float
+    memory_gb: float
+
+
+def audio_seconds(hours: float, speeds: list[float]) -> float:
+    """Seconds of speech in an epoch; at speed s a recording lasts 1 / s as long."""
+    return 3600 * hours * sum(1 / speed for speed in speeds)
+
+
+def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
+    """Plan one job.
+
+    Raises:
+        UserError: a configuration without ``batch_type: numel`` or ``max_epoch``.
+    """
+    from espnet_plugin.asr import workload as work
+
+    if conf.get("batch_type") != "numel" or not isinstance(conf.get("batch_bins"), int) or "max_epoch" not in conf:
+        raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")
+    counted = work.count(conf, options.vocabulary)
+    fs = (conf.get("frontend_conf") or {}).get("fs", 16000)
+    update_seconds = conf["batch_bins"] * (conf.get("accum_grad") or 1) / fs
+    if options.stats is not None:
+        updates = work.updates_per_epoch(conf, options.stats)
+    else:
+        updates = math.ceil(audio_seconds(options.hours, options.speeds) / update_seconds)
+    updates = conf.get("num_iters_per_epoch") or updates
+    seconds = updates * update_seconds * conf["max_epoch"]
+    activations, utilisation = 0.0, options.utilisation
+    if utilisation is None:
+        measured = work.measure(conf, options.vocabulary, options.measured_seconds)
+        activations, utilisation = measured.activation_bytes, min(measured.utilisation, 1.0)
+    operations = 2 * counted.step_macs * seconds  # an operation is a multiplication or an addition
+    memory = work.STATE_BYTES * counted.params
+    memory += activations * conf["batch_bins"] / fs / options.num_gpus
+    return Job(
+        name=name,
+        params=counted.params,
+        updates_per_epoch=updates,
+        epochs=conf["max_epoch"],
+        audio_hours=round(seconds / 3600, 1),
+        tera_macs=round(operations / 2e12, 1),
+        utilisation=round(utilisation, 4),
+        gpu_hours=operations / (options.tera_ops * 1e12 * utilisation) / 3600,
+        memory_gb=round(memory / 1e9, 2),
+    )
+
+
+def table(jobs: list[Job]) -> str:
+    """Markdown: supernet, individual jobs, their sum, the ratio."""
+    lines = [
+        "| job | parameters | updates an epoch | epochs | hours of audio | 10^15 multiply-adds | GPU-hours | GB a GPU |",
+        "|---|" + "---:|" * 7,
+    ]
+    for job in jobs:
+        cells = [job.name, f"{job.params / 1e6:.1f} M", f"{job.updates_per_epoch:,}", job.epochs]
+        cells += [f"{job.audio_hours:,.0f}", f"{job.tera_macs / 1e3:,.1f}", f"{job.gpu_hours:,.3g}", job.memory_gb]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    first, *others = jobs
+    if others:
+        total = sum(job.gpu_hours for job in others)
+        lines.append(f"| all individual jobs | | | | | | {total:,.3g} | |")
+        lines.append(f"| supernet / all individual jobs | | | | | | {first.gpu_hours / total:.2f} | |")
+    return "\n".join(lines)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="espnet-todm plan", description="What training will cost.")
+    parser.add_argument("--config", type=Path, required=True, help="supernet's configuration")
+    parser.add_argument("--individual", type=Path, nargs="*", default=[], help="configurations of the sizes")
+    parser.add_argument("--vocabulary", type=int, default=500, help="tokens (default: 500)")
+    parser.add_argument("--hours", type=float, default=960.9, help="speech of the corpus (default: LibriSpeech's)")
+    parser.add_argument(
+        "--speeds", default=SPEEDS, help=f"speed perturbation, the factors of an epoch (default: '{SPEEDS}')"
+    )
+    parser.add_argument(
+        "--stats", type=Path, help="EXPDIR/stats of stage 4: exact updates an epoch, in place of --hours"
+    )
+    parser.add_argument("--gpu", choices=GPUS, default="a100", help="kind of GPU (default: a100)")
+    parser.add_argument("--num_gpus", type=int, default=8, help="of all nodes together (default: 8)")
+    parser.add_argument(
+        "--utilisation", type=float, help="share of the GPU's matrix rate; without it a step is measured"
+    )
+    parser.add_argument("--measured_seconds", type=float, default=10.0, help="audio of the measured step (default: 10)")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    args = parser.parse_args(argv)
+    args.tera_ops, args.gpu_memory = GPUS[args.gpu]
+    try:
+        args.speeds = [float(text) for text in args.speeds.split()]
+    except ValueError:
+        raise UserError(f"--speeds: '{args.speeds}' must be factors such as '{SPEEDS}'") from None
+    if not args.speeds or min(args.speeds) <= 0:
+        raise UserError("--speeds: must be factors above 0")
+    for key in ("hours", "num_gpus", "measured_seconds"):
+        if getattr(args, key) <= 0:
+            raise UserError(f"--{key}: {getattr(args, key)} must be above 0")
+    if args.utilisation is not None and not 0 < args.utilisation <= 1:
+        raise UserError(f"--utilisation: {args.utilisation} must be above 0 and at most 1")
+    return args
+
+
+def main(argv: list[str]) -> None:
+    args = parse(argv)
+    files = [args.config, *args.individual]
+    confs = [compose(file) for file in files]  # a mistake shows before anything is measured
+    jobs = [plan("supernet" if file is args.config else file.stem, conf, args) for file, conf in zip(files, confs)]
+    print(f"{args.num_gpus} {args.gpu}: {args.tera_ops} * 10^12 operations a second and {args.gpu_memory} GB each\n")
+    print(table(jobs))
+    how = "given" if args.utilisation is not None else "measured here"
+    shares = ", ".join(f"{job.name} {job.utilisation:.0%}" for job in jobs)
+    print(
+        f"\nUtilisation of the matrix rate, {how}: {shares}. GPU-hours are those at this utilisation on the GPU: run the plan on the GPU"
+    )
+    print("itself for a utilisation that is its own. Time for data, validation and waiting of workers comes on top.")
+    if args.utilisation is not None:
+        print(
+            "Memory is that of weights, gradients and optimizer alone: activations are measured without --utilisation."
+        )
+    for job in jobs:
+        if job.memory_gb > args.gpu_memory:
+            print(
+                f"WARNING: {job.name} needs {job.memory_gb} GB a GPU: lower batch_bins and raise accum_grad by the same factor"
+            )
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps([asdict(job) for job in jobs], indent=1) + "\n")
