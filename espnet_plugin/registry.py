@@ -20,6 +20,7 @@ ADDITIONS = {
         ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm_supernet.MHSSMSupernetEncoder"),
         ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.MHSSMEncoder"),
         ("decoder_choices", "stateless", "espnet_plugin.transducer.prediction.StatelessDecoder"),
+        ("decoder_choices", "stateless_supernet", "espnet_plugin.transducer.elastic.ElasticStatelessDecoder"),
         ("model_choices", "todm", "espnet_plugin.asr.model.TODMModel"),
     ],
 }

@@ -27,7 +27,11 @@ CHAPTER = 1
 RATE, VOLUME, PITCH = 1, 2, 3  # espeak's parameter numbers
 QUIET = 30  # volume at which no voice clips; each utterance is brought to its level afterwards
 
-# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Each variant of training speaks in two accents.
+# Formants and pitch of a speaker relative to the voice's own, as from a longer or shorter vocal tract: more speakers than voices. Training
+# has a wider range than what is held out, since most variants are of men.
+TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
+
+# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Each variant of training speaks in every accent.
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbcwmd")
 OTHER_ACCENTS = ("en-gb-scotland", "en-gb-x-gbclan", "en-029", "en-us-nyc")
 TRAIN_VARIANTS = (
@@ -75,6 +79,7 @@ class Speaker:
         part: such as ``dev-clean``.
         number: LibriSpeech speaker id.
         voice: espeak voice, accent+variant.
+        tract: lowest and highest factor on formants and pitch.
         count: utterances.
         noises: kinds of noise, one of which is in each utterance; empty for none.
         snr: lowest and highest signal-to-noise ratio, dB.
@@ -83,6 +88,7 @@ class Speaker:
     part: str
     number: int
     voice: str
+    tract: tuple[float, float]
     count: int
     noises: tuple[Noise, ...] = ()
     snr: tuple[float, float] = (0.0, 0.0)
@@ -90,19 +96,19 @@ class Speaker:
 
 def speakers(train: int, dev: int, test: int) -> list[Speaker]:
     """All speakers. Args: utterances in train, in each dev set and in each test set."""
-    voices = [f"{ACCENTS[(i + turn) % 4]}+{v}" for turn in (0, 2) for i, v in enumerate(TRAIN_VARIANTS)]
-    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0))]
+    voices = [f"{ACCENTS[(i + turn) % 4]}+{v}" for turn in range(4) for i, v in enumerate(TRAIN_VARIANTS)]
+    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), TRACT)]
     for part, variants in HELD_OUT_VARIANTS.items():
         total = dev if part.startswith("dev") else test
         noises, accents = ((street, babble), OTHER_ACCENTS) if part.endswith("other") else ((), ACCENTS)
         voices = [f"{accents[i % 4]}+{variant}" for i, variant in enumerate(variants.split())]
-        parts.append((part, voices, total, noises, (8.0, 20.0)))
+        parts.append((part, voices, total, noises, (12.0, 25.0), HELD_OUT_TRACT))
     found = []
-    for p, (part, voices, total, noises, snr) in enumerate(parts, 1):
+    for p, (part, voices, total, noises, snr, tract) in enumerate(parts, 1):
         for i, voice in enumerate(voices):
             count = total // len(voices) + (i < total % len(voices))
             if count:
-                found.append(Speaker(part, 1000 * p + i, voice, count, noises, snr))
+                found.append(Speaker(part, 1000 * p + i, voice, tract, count, noises, snr))
     return found
 
 
@@ -158,8 +164,9 @@ def make_utterance(espeak: Espeak, speaker: Speaker, index: int, seed: int) -> t
     words = sentence(rng, speaker.part.partition("-")[0])
     base = random.Random(f"{seed}:{speaker.number}")
     rate = round(base.uniform(135, 170) * rng.uniform(0.93, 1.07))
-    pitch = round(base.uniform(35, 65) + rng.uniform(-5, 5))
-    wave = soxr.resample(espeak.speak(words, speaker.voice, rate, pitch, number & 0x7FFFFFFF), ESPEAK_FS, FS)
+    pitch = round(base.uniform(30, 70) + rng.uniform(-5, 5))
+    spoken = espeak.speak(words, speaker.voice, rate, pitch, number & 0x7FFFFFFF)
+    wave = soxr.resample(spoken, ESPEAK_FS, FS / base.uniform(*speaker.tract))
     wave = wave / max(1e-4, float(np.abs(wave).max())) * rng.uniform(0.2, 0.8)
     wave = np.pad(wave, [int(rng.uniform(0.05, 0.25) * FS) for _ in range(2)])
     if speaker.noises:
@@ -189,7 +196,7 @@ def write_speaker(job: tuple[Path, Speaker, int]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; LibriSpeech/ appears in it")
-    parser.add_argument("--train", type=positive, default=3000, help="training utterances (default: 3000)")
+    parser.add_argument("--train", type=positive, default=9000, help="training utterances (default: 9000)")
     parser.add_argument("--dev", type=positive, default=150, help="utterances in each dev set (default: 150)")
     parser.add_argument("--test", type=positive, default=250, help="utterances in each test set (default: 250)")
     parser.add_argument("--seed", type=int, default=0, help="other seeds make other corpora (default: 0)")

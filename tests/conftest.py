@@ -5,6 +5,10 @@ from importlib.metadata import files
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None)  # a busy machine is no failure
+settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ num_candidates=6
 average=5
 train_args=
 redo=false
+streaming=false
 
 usage() {
     cat <<'EOF'
@@ -54,13 +55,14 @@ options (default)
   --train_set --valid_set --test_sets   names of the sets; quote several test sets
   --nj N                     processes for data and decoding (number of cores)
   --ngpu N                   GPUs for training (0)
-  --nbpe N                   sentencepiece units (mini 100, custom 100, librispeech 500)
+  --nbpe N                   sentencepiece units (mini 32, custom 100, librispeech 500)
   --asr_config FILE          training configuration (conf/train_mini.yaml)
   --inference_config FILE    decoding configuration (conf/decode.yaml)
   --train_args "..."         further options of espnet-todm train
   --average N                checkpoints averaged (5)
   --num_sizes N --num_candidates N   sizes, and subnets tried for each (5, 6)
   --expdir DIR --dumpdir DIR outputs (exp/CORPUS, dump/CORPUS)
+  --streaming true           sizes of forward direction, decoded in chunks (false)
   --redo true                do stages again though their outputs are complete (false)
 EOF
 }
@@ -71,7 +73,7 @@ fail() {
 }
 
 known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config expdir dumpdir train_set valid_set test_sets
- num_sizes num_candidates average train_args redo"
+ num_sizes num_candidates average train_args streaming redo"
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
@@ -91,7 +93,7 @@ done
 
 case $corpus in
 mini)
-    : "${nbpe:=100}" "${asr_config:=conf/train_mini.yaml}"
+    : "${nbpe:=32}" "${asr_config:=conf/train_mini.yaml}"
     : "${train_set:=train-clean-mini}" "${valid_set:=dev-clean}" "${test_sets:=test-clean test-other}"
     ;;
 custom)
@@ -110,7 +112,9 @@ for number in stage stop_stage nj nbpe num_sizes num_candidates average; do
 done
 [ "$stage" -le "$stop_stage" ] || fail "--stage '$stage' must not be after --stop_stage '$stop_stage'"
 [[ $ngpu =~ ^[0-9]+$ ]] || fail "--ngpu '$ngpu' must be a number of GPUs"
-[[ $redo == true || $redo == false ]] || fail "--redo '$redo' must be true or false"
+for switch in streaming redo; do
+    [[ ${!switch} == true || ${!switch} == false ]] || fail "--$switch '${!switch}' must be true or false"
+done
 for file in "$asr_config" "$inference_config"; do
     [ -f "$file" ] || fail "configuration '$file' does not exist"
 done
@@ -276,7 +280,7 @@ stage_average() {
 
 stage_sizes() {
     espnet-todm choose --train_config "$superdir/config.yaml" --model_file "$averaged" --data "$rawdir/$valid_set" \
-        --num_sizes "$num_sizes" --num_candidates "$num_candidates" --out "$expdir/sizes.json" 2> >(grep -v -i 'flash attention' >&2)
+        --num_sizes "$num_sizes" --num_candidates "$num_candidates" $([ "$streaming" = false ] || echo --direction forward) --out "$expdir/sizes.json" 2> >(grep -v -i 'flash attention' >&2)
 }
 
 size_names() { python -c 'import json, sys; print(*(s["name"] for s in json.load(open(sys.argv[1]))["sizes"]))' "$expdir/sizes.json"; }
@@ -293,7 +297,7 @@ stage_decode() {
     for name in $(size_names); do models+=("$expdir/sizes/$name"); done
     for set in $test_sets; do data+=("$rawdir/$set"); done
     OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/decode.log" espnet-todm decode --model_dir "${models[@]}" --data "${data[@]}" \
-        --config "$inference_config" --nj "$nj"
+        --config "$inference_config" --streaming "$streaming" --nj "$nj"
 }
 
 stage_score() {
@@ -335,7 +339,7 @@ train_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checks
 run_stage 4 statistics "$statsdir" "$train_inputs" stage_stats
 run_stage 5 training "$superdir" "$train_inputs" stage_train
 run_stage 6 averaging "$averaged" "$train_inputs $average" stage_average
-model_inputs="$(checksum "$averaged") $num_sizes $num_candidates"
+model_inputs="$(checksum "$averaged") $num_sizes $num_candidates $streaming"
 run_stage 7 sizes "$expdir/sizes.json" "$model_inputs $(set_sum "$valid_set")" stage_sizes
 model_inputs+=" $(checksum "$expdir/sizes.json")"
 run_stage 8 extraction "$expdir/sizes" "$model_inputs" stage_extract

@@ -13,7 +13,13 @@ from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.cost import Cost
+from espnet_plugin.supernet.slices import leading
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.cost import joiner_cost, recurrent_cost, stateless_cost
+from espnet_plugin.transducer.elastic import ElasticStatelessDecoder
+from espnet_plugin.transducer.prediction import StatelessDecoder
 
 TRAINING_ONLY = ("criterion.",)  # projections of the simple loss: no use after training
 
@@ -29,10 +35,24 @@ def space_of(model: TODMModel) -> SearchSpace:
     return model.search_space
 
 
+def cost(model: TODMModel, subnet: Subnet) -> Cost:
+    """Of the stand-alone model of a subnet, without building it; see `EncoderShape.cost` for what is counted."""
+    counted = ("encoder.", "decoder.", "joint_network.", *TRAINING_ONLY)
+    rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(counted))
+    decoder, joiner = model.decoder, model.joint_network
+    if isinstance(decoder, StatelessDecoder):
+        prediction = stateless_cost(model.vocab_size, subnet.prediction or decoder.dunits, decoder.context_size)
+    else:
+        prediction = recurrent_cost(decoder)
+    joint_space, encoder_dim = joiner.lin_enc.weight.shape
+    widths = (subnet.dim or encoder_dim, subnet.prediction or decoder.dunits, subnet.joiner or joint_space)
+    joined = joiner_cost(model.vocab_size, *widths, lin_dec_bias=joiner.lin_dec.bias is not None)
+    return model.encoder.cost(subnet) + prediction + joined + Cost(rest, 0)
+
+
 def num_parameters(model: TODMModel, subnet: Subnet) -> int:
     """Parameters of the stand-alone model of a subnet, without building it."""
-    rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(("encoder.", *TRAINING_ONLY)))
-    return rest + model.encoder.num_parameters(subnet)
+    return cost(model, subnet).params
 
 
 def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple[TODMModel, argparse.Namespace]:
@@ -47,14 +67,19 @@ def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple
     args = copy.deepcopy(args)
     args.encoder, args.encoder_conf = model.encoder.extracted_conf(subnet)
     args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
+    if subnet.joiner is not None:
+        args.model_conf["joint_space_size"] = subnet.joiner
+    if isinstance(model.decoder, ElasticStatelessDecoder):
+        args.decoder = "stateless"
+        args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet.prediction or model.decoder.dunits}
     args.init_param, args.specaug, args.specaug_conf = [], None, {}
+    alone, own = TODMTask.build_model(args), model.state_dict()
     state = {
-        name: value.clone()
-        for name, value in model.state_dict().items()
-        if not name.startswith(("encoder.", *TRAINING_ONLY))
+        name: leading(own[name], value.shape)
+        for name, value in alone.state_dict().items()
+        if not name.startswith("encoder.")
     }
     state |= {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
-    alone = TODMTask.build_model(args)
     alone.load_state_dict(state)
     return alone.eval(), args
 
@@ -65,13 +90,13 @@ def write_model_dir(model: TODMModel, args: argparse.Namespace, subnet: Subnet, 
     Paths in config.yaml are absolute, for ESPnet's own programs; ours find the files beside it wherever it is moved.
 
     Returns:
-        the content of subnet.json: subnet (text form), params, share of the max net's parameters.
+        the content of subnet.json: subnet (text form), params, share of the max net's parameters, multiply-adds for a second of audio.
     """
     alone, args = extract(model, args, subnet)
     out = Path(out).absolute()
-    params = sum(p.numel() for p in alone.parameters())
-    largest = num_parameters(model, space_of(model).max)
-    facts = {"subnet": str(subnet), "params": params, "share": round(params / largest, 4)}
+    own, largest = cost(model, subnet), cost(model, space_of(model).max)
+    share = round(own.params / largest.params, 4)
+    facts = {"subnet": str(subnet), "params": own.params, "share": share, "macs_per_second": own.macs}
 
     def write(folder: Path) -> None:
         folder.mkdir()

@@ -1,10 +1,12 @@
 """ESPnet model ``todm``: a transducer whose encoder is a supernet, trained at several sizes in every step."""
 
+import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
-import torch.distributed as dist
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr_transducer.joint_network import JointNetwork
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
@@ -12,12 +14,33 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from kaldialign import edit_distance
 
 from espnet_plugin.asr.conf import build_conf
+from espnet_plugin.asr.ranks import rank
+from espnet_plugin.encoder.mhssm import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.sizes import candidates, ladder
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.cells import LogitsInParts
 from espnet_plugin.transducer.distill import DistillConf
+from espnet_plugin.transducer.elastic import ElasticJointNetwork, ElasticStatelessDecoder, at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 from espnet_plugin.transducer.loss import Lattice, Targets, TransducerConf, TransducerCriterion, distillation_cost
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all nets of a step share, computed once a batch.
+
+    Args:
+        stem: of the encoder.
+        targets: labels and what the prediction network makes of them at the max net's widths.
+        text: (B, U) token ids as they came, for word error rates.
+    """
+
+    stem: Stem
+    targets: Targets
+    text: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -25,16 +48,73 @@ class NetLoss:
     """Loss of one net of a step, averaged over the batch (nats an utterance).
 
     Args:
-        name: ``max``, ``min`` or ``random``.
+        name: ``max``, ``min`` or ``random``; in validation also ``mid``.
+        subnet: None for an encoder of one size.
         loss: what is added to the step's loss.
         transducer: transducer loss alone, detached.
         distillation: divergence from the teacher, detached; None for the teacher itself or without distillation.
+        wer: word error rate of greedy search, in validation only.
     """
 
     name: str
+    subnet: Subnet | None
     loss: torch.Tensor
     transducer: torch.Tensor
     distillation: torch.Tensor | None
+    wer: torch.Tensor | None = None
+
+
+def rows_of(value, rows: torch.Tensor):
+    """A dataclass whose tensors have the batch in front (`Stem`, `Targets`, `Lattice`), for some utterances only; other fields stay.
+
+    Args:
+        rows: (b,) indices into the batch.
+    """
+    parts = {f.name: getattr(value, f.name) for f in fields(value)}
+    chosen = {key: x[rows] for key, x in parts.items() if isinstance(x, torch.Tensor)}
+    return replace(
+        value, **chosen, **{key: rows_of(x, rows) for key, x in parts.items() if isinstance(x, LogitsInParts)}
+    )
+
+
+def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
+    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged."""
+    stats = {}
+    for name in dict.fromkeys(net.name for net in nets):
+        same = [net for net in nets if net.name == name]
+        for key, values in (
+            ("loss", [net.transducer for net in same]),
+            ("distill", [net.distillation for net in same]),
+            ("wer", [net.wer for net in same]),
+        ):
+            if key != "wer" or values[0] is not None:
+                stats[f"{key}_{name}"] = None if values[0] is None else sum(values) / len(values)
+    return stats
+
+
+def detached(lattice: Lattice) -> Lattice:
+    """A lattice that teaches but holds no graph."""
+    parts = {f.name: getattr(lattice, f.name) for f in fields(lattice)}
+    return replace(lattice, **{key: x.detach() for key, x in parts.items() if hasattr(x, "detach")})
+
+
+def build_joiner(given, space: SearchSpace | None, decoder, vocab_size: int, encoder_size: int, joint_space_size: int):
+    """The joiner: the one given, or ESPnet's JointNetwork, elastic in a supernet.
+
+    Raises:
+        UserError: the search space asks of prediction network or joiner what they cannot do.
+    """
+    if space is None:
+        return given or JointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
+        raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
+    space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)
+    if given is None:
+        space.check_largest("joiner_dims", "model_conf.joint_space_size", joint_space_size)
+        return ElasticJointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.model_dims or space.joiner_dims:
+        raise UserError("search_space: model_dims and joiner_dims need decoder 'stateless' or 'stateless_supernet'")
+    return given
 
 
 class TODMModel(ESPnetASRModel):
@@ -107,8 +187,8 @@ class TODMModel(ESPnetASRModel):
         )
         del self.criterion_att
         self.use_transducer_decoder = True
-        self.joint_network = joint_network or JointNetwork(
-            vocab_size, encoder.output_size(), decoder.dunits, joint_space_size
+        self.joint_network = build_joiner(
+            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
@@ -162,89 +242,137 @@ class TODMModel(ESPnetASRModel):
         encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
         return encoder_out, lengths
 
-    def step_subnets(self) -> tuple[Subnet | None, ...]:
-        """Subnets of the coming step: from the sampling rule in training, max and min in validation."""
+    @cached_property
+    def mid(self) -> Subnet:
+        """A subnet whose encoder has about the geometric mean of the parameters of min and max, for validation."""
+        space, params = self.search_space, self.encoder.num_parameters
+        target = ladder(params(space.min), params(space.max), 3)[1]
+        return candidates(space, params, target, count=1, draws=50)[0]
+
+    def step_subnets(self) -> tuple[tuple[str, Subnet | None], ...]:
+        """Names and subnets of the coming step: from the sampling rule in training; max, a mid size and min in validation."""
         space = self.search_space
         if space is None:
-            return (None,)
-        if not self.training:
-            return tuple(dict.fromkeys((space.max, space.min)))
-        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-        return self.sampling.subnets(space, int(self.num_updates), rank)
+            return (("max", None),)
+        known = {space.min: "min", space.max: "max"}
+        if self.training:
+            subnets = self.sampling.subnets(space, int(self.num_updates), rank())
+            return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
+        return tuple((name, subnet) for subnet, name in ({space.max: "max", self.mid: "mid"} | known).items())
 
-    def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
-        """One step on a batch.
+    def shared(self, speech, speech_lengths, text, text_lengths, utt_id=None, **kwargs) -> Shared:
+        """What a step computes once a batch.
 
         Args:
             speech: (B, samples).
             speech_lengths: (B,).
             text: (B, U) token ids.
             text_lengths: (B,).
+            utt_id: names of the utterances, for messages.
 
-        Returns:
-            loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
+        Raises:
+            UserError: an utterance is too short for the encoder.
         """
         feats, lengths = self.features(speech, speech_lengths)
-        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, self.decoder, self.joint_network)
         try:
             stem = self.encoder.stem(feats, lengths)
         except TooShortUttError as error:
             shortest = int(lengths.argmin())
-            name = kwargs.get("utt_id", range(len(lengths)))[shortest]
+            name = shortest if utt_id is None else utt_id[shortest]
             raise UserError(
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
-        stats, losses, teacher = {}, [], None
-        for subnet in self.step_subnets():
-            encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
-            lattice = self.criterion(
-                encoder_out, stem.lengths, targets, self.joint_network, None if teacher is None else teacher.ranges
-            )
-            net = self.net_loss(self.net_name(subnet), lattice, teacher, targets)
-            losses.append(net.loss)
-            stats[f"loss_{net.name}"] = net.transducer
-            stats[f"distill_{net.name}"] = net.distillation
-            if not self.training and self.report_wer:
-                stats[f"wer_{net.name}"] = self.word_error_rate(encoder_out, stem.lengths, text, text_lengths)
-            if net.name == "max":
-                teacher = lattice
-        if self.training:
-            self.num_updates += 1
-        loss = sum(losses)
-        stats["loss"] = loss.detach() / len(losses)
-        return force_gatherable((loss, stats, speech.shape[0]), loss.device)
+        widest = at_subnet(self.decoder, self.joint_network, self.search_space and self.search_space.max)
+        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest)
+        if self.training and self.criterion.conf.modified:
+            for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
+                name, symbols, frames = (
+                    i if utt_id is None else utt_id[i],
+                    int(targets.lengths[i]),
+                    int(stem.lengths[i]),
+                )
+                logging.warning(
+                    f"utterance '{name}': {symbols} symbols do not fit into {frames} frames, left out of the loss"
+                )
+        return Shared(stem, targets, text)
 
-    def net_name(self, subnet: Subnet | None) -> str:
-        space = self.search_space
-        if subnet is None or subnet == space.max:
-            return "max"
-        return "min" if subnet == space.min else "random"
+    def shares_prediction(self, subnet: Subnet | None) -> bool:
+        """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `shared` ran them."""
+        if subnet is None:
+            return True
+        largest = self.search_space.max
+        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
 
-    def net_loss(self, name: str, lattice: Lattice, teacher: Lattice | None, targets: Targets) -> NetLoss:
-        """Weigh simple, lattice and distillation costs of one net; the teacher is the max net's lattice."""
+    def nets(self, shared: Shared) -> Iterator[NetLoss]:
+        """The nets of the step, one after the other.
+
+        A net's graph belongs to the loss that was handed out: a caller that goes backward before it asks for the next net holds one
+        graph at a time. In training, nets after the max net see a share of the batch where the sampling rule says so.
+        """
+        teacher = rows = None
+        for name, subnet in self.step_subnets():
+            part = shared
+            if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
+                part = Shared(rows_of(shared.stem, rows), rows_of(shared.targets, rows), shared.text[rows])
+            net, lattice = self.net(name, subnet, part, teacher)
+            if name == "max":
+                teacher = detached(lattice)
+                if self.training and self.sampling.student_share < 1:
+                    rows = self.sampling.rows(len(shared.text), int(self.num_updates), rank())
+                    rows = torch.tensor(rows, device=shared.text.device)
+                    teacher = rows_of(teacher, rows)
+            del lattice
+            yield net
+
+    def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
+        """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
+        stem, targets = shared.stem, shared.targets
+        decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
+        if not self.shares_prediction(subnet):
+            targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
+        encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
+        ranges = None if teacher is None else teacher.ranges
+        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
         step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
         simple_weight, weight = self.criterion.conf.weights(step)
         transducer = lattice.cost.mean()
         loss = weight * transducer
         if lattice.simple_cost is not None:
             loss = loss + simple_weight * lattice.simple_cost.mean()
-        distillation = None
+        distillation = wer = None
         if teacher is not None and self.distill.weight > 0:
             distillation = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id).mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
-        return NetLoss(name, loss, transducer.detach(), distillation)
+        if not self.training and self.report_wer:
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
+            wer = self.word_error_rate(found, shared.text, targets.lengths)
+        return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
+
+    def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
+        """All nets of a step and the sum of their losses: validation, and training by ESPnet's own trainer.
+
+        The trainer of this package goes through `nets` one by one instead, so that one graph is alive at a time.
+
+        Returns:
+            loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
+        """
+        nets = list(self.nets(self.shared(speech, speech_lengths, text, text_lengths, **kwargs)))
+        if self.training:
+            self.num_updates += 1
+        loss = sum(net.loss for net in nets)
+        stats = net_stats(nets) | {"loss": loss.detach() / len(nets)}
+        return force_gatherable((loss, stats, speech.shape[0]), loss.device)
 
     @torch.no_grad()
-    def word_error_rate(self, encoder_out, lengths, text, text_lengths) -> torch.Tensor:
-        """Word error rate of greedy search on a batch (0 to 1, or above with many insertions)."""
-        hypotheses = greedy_search(encoder_out, lengths, self.decoder, self.joint_network, self.blank_id)
+    def word_error_rate(self, hypotheses: list[list[int]], text, text_lengths) -> torch.Tensor:
+        """Word error rate of a batch (0 to 1, or above with many insertions)."""
         errors = words = 0
         for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
             reference = self.words(ids[:count])
             errors += edit_distance(reference, self.words(hypothesis))["total"]
             words += len(reference)
-        return torch.tensor(errors / max(words, 1), device=encoder_out.device)
+        return torch.tensor(errors / max(words, 1), device=text.device)
 
     def words(self, ids: list[int]) -> list[str]:
         """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""

@@ -9,6 +9,7 @@ import espnet2.tasks.asr as espnet_asr
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
 
+from espnet_plugin.asr.trainer import TODMTrainer
 from espnet_plugin.errors import UserError
 
 PARTS = ("frontend", "specaug", "normalize", "preencoder", "encoder", "decoder", "model")
@@ -33,6 +34,8 @@ def check_keys(part: str, cls: type, conf: dict | None) -> None:
 
 class TODMTask(ASRTask):
     """Takes every option of ``espnet2.bin.asr_train``."""
+
+    trainer = TODMTrainer
 
     @classmethod
     def get_parser(cls):

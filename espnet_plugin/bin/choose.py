@@ -16,7 +16,9 @@ from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.recognise import pad_short, sampling_rate
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sizes import candidates, ladder
-from espnet_plugin.supernet.space import Subnet
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
 
@@ -51,7 +53,8 @@ class DevelopmentSet:
         model, errors, words = self.model, 0, 0
         for keys, stem in self.stems:
             encoder_out = model.encoder.run(stem, subnet)
-            found = greedy_search(encoder_out, stem.lengths, model.decoder, model.joint_network, model.blank_id)
+            decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
             for key, ids in zip(keys, found):
                 reference = self.references[key]
                 errors += edit_distance(reference, model.words(ids))["total"]
@@ -64,9 +67,22 @@ def name_of(params: int, largest: int, smallest: int) -> str:
     return {largest: "max", smallest: "min"}.get(params) or f"p{round(100 * params / largest)}"
 
 
-def choose(model: TODMModel, data: DevelopmentSet, num_sizes: int, num_candidates: int) -> list[dict]:
-    """Sizes, largest first: name, subnet, params, dev_wer (%)."""
+def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
+    """The search space, or its part of one direction.
+
+    Raises:
+        UserError: see `space_of` and `SearchSpace.only`; a space that has no other direction is its own part.
+    """
     space = space_of(model)
+    only = space.directions or (DIRECTIONS[model.encoder.shape.num_directions - 1],)
+    return space if direction is None or only == (direction,) else space.only(direction)
+
+
+def choose(
+    model: TODMModel, data: DevelopmentSet, num_sizes: int, num_candidates: int, direction: str | None = None
+) -> list[dict]:
+    """Sizes (of one direction, if given), largest first: name, subnet, params, dev_wer (%)."""
+    space = space_in(model, direction)
 
     def params(subnet: Subnet) -> int:
         return num_parameters(model, subnet)
@@ -103,14 +119,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--num_candidates", type=int, default=6, help="subnets tried for each size in between (default: 6)"
     )
+    parser.add_argument("--direction", choices=DIRECTIONS, help="sizes of this direction only: forward for streaming")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args(argv)
     if args.num_sizes < 2:
         raise UserError(f"--num_sizes: {args.num_sizes} must be at least 2, the max and the min net")
     model, train_args = load_model(args.train_config, args.model_file)
-    print(f"search space: {space_of(model)}")
+    print(f"search space: {space_in(model, args.direction)}")
     data = DevelopmentSet(model, sampling_rate(train_args), args.data)
-    sizes = choose(model, data, args.num_sizes, args.num_candidates)
+    sizes = choose(model, data, args.num_sizes, args.num_candidates, args.direction)
     write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
     for size in sizes:
         print(

@@ -15,6 +15,7 @@ from espnet_plugin.asr.data import batches, read_table
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.loading import load_model, model_dir_files
 from espnet_plugin.asr.recognise import BeamSearch, greedy, sampling_rate
+from espnet_plugin.asr.streaming import check_streaming, streamed
 from espnet_plugin.errors import UserError
 
 
@@ -26,11 +27,17 @@ class DecodeConf:
         beam_size: 1 is greedy search as the device does it; more is ESPnet's beam search.
         transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
         batch_seconds: audio in a batch of the greedy search, s.
+        chunk_ms: audio fed at a time with ``--streaming``, ms.
     """
 
     beam_size: int = 1
     transducer_conf: dict | None = None
     batch_seconds: float = 60.0
+    chunk_ms: int = 320
+
+    def __post_init__(self):
+        if self.chunk_ms < 1:
+            raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
 
 
 def read_conf(path: Path | None) -> DecodeConf:
@@ -41,12 +48,22 @@ def read_conf(path: Path | None) -> DecodeConf:
     return build_conf(str(path), DecodeConf, yaml.safe_load(path.read_text()) or {})
 
 
-def decode(model_dir: Path, paths: dict[str, str], conf: DecodeConf) -> Iterator[dict[str, str]]:
-    """Words of audio files, a batch at a time. Args: paths: utterance id -> file."""
+def decode(
+    model_dir: Path, paths: dict[str, str], conf: DecodeConf, streaming: bool = False
+) -> Iterator[dict[str, str]]:
+    """Words of audio files, a batch at a time.
+
+    Args:
+        paths: utterance id -> file.
+        streaming: feed each file in chunks, as it would come from a microphone; greedy search.
+    """
     config, checkpoint = model_dir_files(model_dir)
     model, args = load_model(config, checkpoint)
     fs = sampling_rate(args)
-    if conf.beam_size == 1:
+    if streaming:
+        check_streaming(model)
+        search = lambda batch: streamed(model, batch, fs, conf.chunk_ms)  # noqa: E731
+    elif conf.beam_size == 1:
         search = lambda batch: greedy(model, batch, fs)  # noqa: E731
     else:
         beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
@@ -55,13 +72,13 @@ def decode(model_dir: Path, paths: dict[str, str], conf: DecodeConf) -> Iterator
         yield search(batch)
 
 
-def decode_set(job: tuple[Path, Path, DecodeConf]) -> str:
+def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:
     """Decode one data directory with one model; write MODEL_DIR/decode/SET/text. Returns: a line that says so."""
-    model_dir, data, conf = job
+    model_dir, data, conf, streaming = job
     torch.set_num_threads(1)
     paths = read_table(data / "wav.scp")
     found = {}
-    for part in decode(model_dir, paths, conf):
+    for part in decode(model_dir, paths, conf, streaming):
         found |= part
     lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
     out = model_dir / "decode" / data.name / "text"
@@ -77,7 +94,10 @@ def main(argv: list[str]) -> None:
         "--model_dir", type=Path, nargs="+", required=True, help="extracted sizes or training directories"
     )
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="directories with wav.scp")
-    parser.add_argument("--config", type=Path, help="YAML with beam_size, transducer_conf, batch_seconds")
+    parser.add_argument("--config", type=Path, help="YAML with beam_size, transducer_conf, batch_seconds, chunk_ms")
+    parser.add_argument(
+        "--streaming", choices=("true", "false"), default="false", help="feed audio in chunks (forward models only)"
+    )
     parser.add_argument(
         "--nj", type=int, default=1, help="processes, each takes a model and a set at a time (default: 1)"
     )
@@ -87,7 +107,8 @@ def main(argv: list[str]) -> None:
         model_dir_files(model_dir)
     for data in args.data:
         read_table(data / "wav.scp")
-    jobs = [(model_dir, data, conf) for model_dir in args.model_dir for data in args.data]
+    streaming = args.streaming == "true"
+    jobs = [(model_dir, data, conf, streaming) for model_dir in args.model_dir for data in args.data]
     # Forked before torch computes anything, so that the children share what took seconds to import.
     with (
         multiprocessing.get_context("fork").Pool(args.nj) as pool,

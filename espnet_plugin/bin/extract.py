@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
     parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--subnet", help="max, min, or a text form such as 0-3x512_5x256")
+    which.add_argument("--subnet", help="max, min, max_forward ..., or a text form such as 0-3x512_5x256")
     which.add_argument("--sizes", type=Path, help="JSON file of 'espnet-todm choose': every size, into OUT/NAME")
     parser.add_argument(
         "--out", type=Path, required=True, help="model directory to write, or with --sizes their folder"

@@ -19,15 +19,22 @@ class TimeReduction(torch.nn.Module):
 
     Without padding an output frame needs its own 7 input frames and no other, so batching leaks nothing, and 32 k + 3 input
     frames give exactly 8 k output frames, which lets a stream run in chunks.
+
+    Args:
+        input_size: F.
+        d_model: D.
+        stem_dim: channels between the two convolutions (default: D).
     """
 
     kernel = 3
     receptive_field = 7  # input frames behind one output frame
+    conv_class = torch.nn.Conv1d  # what an elastic subclass replaces; likewise below
 
-    def __init__(self, input_size: int, d_model: int):
+    def __init__(self, input_size: int, d_model: int, stem_dim: int | None = None):
         super().__init__()
-        self.conv1 = torch.nn.Conv1d(input_size, d_model, self.kernel, stride=2)
-        self.conv2 = torch.nn.Conv1d(d_model, d_model, self.kernel, stride=2)
+        stem_dim = stem_dim or d_model
+        self.conv1 = torch.nn.Conv1d(input_size, stem_dim, self.kernel, stride=2)
+        self.conv2 = self.conv_class(stem_dim, d_model, self.kernel, stride=2)
 
     @classmethod
     def reduced(cls, length):
@@ -44,41 +51,50 @@ class TimeReduction(torch.nn.Module):
 class MHSSM(torch.nn.Module):
     """Drop-in for multi-head attention: projection, state space heads, gating between heads, projection.
 
-    The first half of the heads carries values, the second half gates them (sigmoid), so heads act on each other as in MH-SSM
+    Heads come in pairs: the first of a pair carries values, the second gates them (sigmoid), so heads act on each other as in MH-SSM
     (arXiv 2305.12498); the pairing and the gate are our choice.
 
     Args:
         d_model: D.
         num_heads: H, even.
-        expand: E / D.
+        head_dim: P, channels of a head; E = H P.
         ssm: further arguments of `MultiHeadSSM`.
     """
 
-    def __init__(self, d_model: int, num_heads: int, expand: int = 2, **ssm):
+    linear_class, ssm_class = torch.nn.Linear, MultiHeadSSM
+
+    def __init__(self, d_model: int, num_heads: int, head_dim: int, **ssm):
         super().__init__()
         if num_heads % 2:
             raise UserError(
                 f"encoder_conf.num_heads: {num_heads} must be even, since half of the heads gate the other half"
             )
-        channels = expand * d_model
-        self.linear_in = torch.nn.Linear(d_model, channels)
-        self.ssm = MultiHeadSSM(channels, num_heads, **ssm)
-        self.linear_out = torch.nn.Linear(channels // 2, d_model)
+        channels = num_heads * head_dim
+        self.head_dim = head_dim
+        self.linear_in = self.linear_class(d_model, channels)
+        self.ssm = self.ssm_class(channels, num_heads, **ssm)
+        self.linear_out = self.linear_class(channels // 2, d_model)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
         """Args: x (B, T, D), mask (B, T, 1) with 1 at valid frames, spectrum of `self.ssm`. Returns: (B, T, D)."""
         y = F.silu(self.ssm(self.linear_in(x) * mask, spectrum))
-        value, gate = y.chunk(2, dim=-1)
-        return self.linear_out(value * torch.sigmoid(gate))
+        return self.linear_out(self.gate(y))
+
+    def gate(self, y: torch.Tensor) -> torch.Tensor:
+        """Args: y (B, T, E). Returns: (B, T, E / 2), the first head of each pair times the sigmoid of the second."""
+        value, gate = y.unflatten(-1, (-1, 2, self.head_dim)).unbind(-2)
+        return (value * torch.sigmoid(gate)).flatten(-2)
 
 
 class FeedForward(torch.nn.Module):
     """Linear, SiLU, dropout, linear. Args: d_model D, ffn_dim inner width, dropout."""
 
+    linear_class = torch.nn.Linear
+
     def __init__(self, d_model: int, ffn_dim: int, dropout: float):
         super().__init__()
-        self.linear_in = torch.nn.Linear(d_model, ffn_dim)
-        self.linear_out = torch.nn.Linear(ffn_dim, d_model)
+        self.linear_in = self.linear_class(d_model, ffn_dim)
+        self.linear_out = self.linear_class(ffn_dim, d_model)
         self.dropout = torch.nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -89,21 +105,32 @@ class FeedForward(torch.nn.Module):
 class MHSSMLayer(torch.nn.Module):
     """Pre-norm layer: state space mixing, then a feed-forward network, each with a residual connection."""
 
-    def __init__(self, d_model: int, feed_forward: torch.nn.Module, dropout: float, **mixer):
-        super().__init__()
-        self.norm_mixer = torch.nn.LayerNorm(d_model)
-        self.mixer = MHSSM(d_model, **mixer)
-        self.norm_ffn = torch.nn.LayerNorm(d_model)
-        self.feed_forward = feed_forward
-        self.dropout = torch.nn.Dropout(dropout)
+    norm_class, mixer_class, feed_forward_class = torch.nn.LayerNorm, MHSSM, FeedForward
 
-    def mix(self, x: torch.Tensor, mask: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
-        return x + self.dropout(self.mixer(self.norm_mixer(x), mask, spectrum))
+    def __init__(self, d_model: int, ffn_dim: int, dropout: float, **mixer):
+        super().__init__()
+        self.norm_mixer = self.norm_class(d_model)
+        self.mixer = self.mixer_class(d_model, **mixer)
+        self.norm_ffn = self.norm_class(d_model)
+        self.feed_forward = self.feed_forward_class(d_model, ffn_dim, dropout)
+        self.dropout = torch.nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
         """Args: x (B, T, D), mask (B, T, 1), spectrum of this layer. Returns: (B, T, D)."""
-        x = self.mix(x, mask, spectrum)
+        x = x + self.dropout(self.mixer(self.norm_mixer(x), mask, spectrum))
         return x + self.dropout(self.feed_forward(self.norm_ffn(x)))
+
+
+def channels_of_head(d_model: int, num_heads: int, expand: int) -> int:
+    """P = expand D / H.
+
+    Raises:
+        UserError: the heads do not divide the channels.
+    """
+    channels = expand * d_model
+    if channels % num_heads:
+        raise UserError(f"encoder_conf.num_heads: {num_heads} must divide the {channels} channels of the layer")
+    return channels // num_heads
 
 
 @dataclass(frozen=True)
@@ -114,13 +141,13 @@ class Stem:
         x: (B, T, D) after time reduction.
         lengths: (B,) valid frames.
         mask: (B, T, 1), 1 at valid frames.
-        spectra: transform of the kernel of each layer.
+        spectra: transform of the kernel of each layer; None for a layer that the only net lacks.
     """
 
     x: torch.Tensor
     lengths: torch.Tensor
     mask: torch.Tensor
-    spectra: tuple[Spectrum, ...]
+    spectra: tuple[Spectrum | None, ...]
 
 
 class MHSSMEncoder(AbsEncoder):
@@ -129,19 +156,30 @@ class MHSSMEncoder(AbsEncoder):
     Args:
         input_size: F, features a frame.
         d_model: D, also the output size.
-        num_heads, num_modes, expand, bidirectional, dt_min, dt_max, ssm_init: see `MHSSM` and `MultiHeadSSM`.
+        num_heads: of all layers, or of each.
+        num_modes, bidirectional, dt_min, dt_max, ssm_init: see `MultiHeadSSM`.
         ffn_dims: inner feed-forward width of each layer, lowest layer first.
+        expand: channels of the state space heads over D, where head_dim does not give them.
+        head_dim: channels of a head (default: expand D / num_heads).
+        stem_dim: see `TimeReduction`.
         dropout: of residual branches and of the feed-forward inner layer.
+
+    Raises:
+        UserError: a value that is not allowed.
     """
+
+    time_reduction_class, layer_class, norm_class = TimeReduction, MHSSMLayer, torch.nn.LayerNorm
 
     def __init__(
         self,
         input_size: int,
         d_model: int = 256,
-        num_heads: int = 8,
+        num_heads: int | list = 8,
         num_modes: int = 16,
         ffn_dims: list = (1024,) * 6,
         expand: int = 2,
+        head_dim: int | None = None,
+        stem_dim: int | None = None,
         bidirectional: bool = True,
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
@@ -149,16 +187,20 @@ class MHSSMEncoder(AbsEncoder):
         dropout: float = 0.1,
     ):
         super().__init__()
-        mixer = dict(num_heads=num_heads, num_modes=num_modes, expand=expand, bidirectional=bidirectional)
+        heads = [num_heads] * len(ffn_dims) if isinstance(num_heads, int) else list(num_heads)
+        if len(heads) != len(ffn_dims):
+            raise UserError(
+                f"encoder_conf.num_heads: {num_heads} must be one number or one for each of {len(ffn_dims)} layers"
+            )
+        head_dim = head_dim or channels_of_head(d_model, max(heads), expand)
+        mixer = dict(num_modes=num_modes, head_dim=head_dim, bidirectional=bidirectional)
         mixer |= dict(dt_min=dt_min, dt_max=dt_max, init=ssm_init)
         self.d_model = d_model
-        self.dropout = dropout
-        self.time_reduction = TimeReduction(input_size, d_model)
-        self.layers = torch.nn.ModuleList(self.build_layer(width, mixer) for width in ffn_dims)
-        self.norm_out = torch.nn.LayerNorm(d_model)
-
-    def build_layer(self, ffn_dim: int, mixer: dict) -> MHSSMLayer:
-        return MHSSMLayer(self.d_model, FeedForward(self.d_model, ffn_dim, self.dropout), self.dropout, **mixer)
+        self.time_reduction = self.time_reduction_class(input_size, d_model, stem_dim)
+        self.layers = torch.nn.ModuleList(
+            self.layer_class(d_model, width, dropout, num_heads=count, **mixer) for width, count in zip(ffn_dims, heads)
+        )
+        self.norm_out = self.norm_class(d_model)
 
     def output_size(self) -> int:
         return self.d_model
@@ -173,16 +215,21 @@ class MHSSMEncoder(AbsEncoder):
         Raises:
             TooShortUttError: an utterance has fewer than 7 frames.
         """
+        x, lengths, mask = self.reduce(xs_pad, ilens)
+        return Stem(x, lengths, mask, tuple(layer.mixer.ssm.spectrum(x.shape[1]) for layer in self.layers))
+
+    def reduce(self, xs_pad: torch.Tensor, ilens: torch.Tensor, **width):
+        """Time reduction (at a width, where it is elastic). Returns: (B, T, D), lengths (B,), mask (B, T, 1)."""
         shortest = int(ilens.min())
         if shortest < TimeReduction.receptive_field:
             need = TimeReduction.receptive_field
             raise TooShortUttError(
                 f"an utterance has {shortest} frames, time reduction needs at least {need}", shortest, need
             )
-        x = self.time_reduction(xs_pad)
+        x = self.time_reduction(xs_pad, **width)
         lengths = TimeReduction.reduced(ilens)
         mask = (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1).to(x.dtype)
-        return Stem(x, lengths, mask, tuple(layer.mixer.ssm.spectrum(x.shape[1]) for layer in self.layers))
+        return x, lengths, mask
 
     def run(self, stem: Stem) -> torch.Tensor:
         """Layers on a stem. Returns: (B, T, D)."""

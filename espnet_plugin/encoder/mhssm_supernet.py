@@ -1,35 +1,15 @@
 """The elastic Multi-Head State Space encoder: one set of weights, many sizes."""
 
 import torch
-import torch.nn.functional as F
 
-from espnet_plugin.encoder.mhssm import FeedForward, MHSSMEncoder, MHSSMLayer, Stem
-from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticLinear
-from espnet_plugin.supernet.space import SearchSpace, Subnet
-
-
-class ElasticFeedForward(FeedForward):
-    """Feed-forward network that uses the first channels of its inner layer."""
-
-    def __init__(self, d_model: int, ffn_dim: int, dropout: float, adaptive_dropout: bool):
-        super().__init__(d_model, ffn_dim, dropout)
-        self.linear_in = ElasticLinear(d_model, ffn_dim)
-        self.linear_out = ElasticLinear(ffn_dim, d_model)
-        self.dropout = AdaptiveDropout(dropout, ffn_dim, adaptive_dropout)
-
-    def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
-        """Args: x (B, T, D), width: active inner channels. Returns: (B, T, D)."""
-        hidden = self.dropout(F.silu(self.linear_in(x, out_features=width)))
-        return self.linear_out(hidden, in_features=width)
-
-
-class ElasticMHSSMLayer(MHSSMLayer):
-    """A layer whose feed-forward width is an argument."""
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor, spectrum, width: int) -> torch.Tensor:
-        x = self.mix(x, mask, spectrum)
-        return x + self.dropout(self.feed_forward(self.norm_ffn(x), width))
+from espnet_plugin.encoder.cost import EncoderShape
+from espnet_plugin.encoder.elastic import ElasticMHSSMLayer, ElasticTimeReduction
+from espnet_plugin.encoder.mhssm import MHSSMEncoder, Stem, channels_of_head
+from espnet_plugin.supernet.cost import Cost
+from espnet_plugin.supernet.layers import ElasticLayerNorm
+from espnet_plugin.supernet.slices import leading
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 
 
 class MHSSMSupernetEncoder(MHSSMEncoder):
@@ -38,14 +18,16 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
     Args:
         input_size: F, features a frame.
         num_layers: layers of the max net.
-        search_space: ``ffn_dims`` (required), ``depths``, ``drop_order``, see `SearchSpace.build`. A single depth and a single width
-            give an individually trained model of one size.
-        adaptive_dropout: scale the feed-forward dropout by the active width, see `AdaptiveDropout`.
-        others: as in `MHSSMEncoder`.
+        search_space: ``ffn_dims`` (required), ``depths``, ``heads``, ``model_dims``, ``directions`` and so on, see `SearchSpace`. A single
+            depth and a single width give an individually trained model of one size.
+        adaptive_dropout: scale dropout by the active width, see `AdaptiveDropout`.
+        others: as in `MHSSMEncoder`, for the max net.
 
     Raises:
         UserError: a key or value of the search space is not allowed.
     """
+
+    time_reduction_class, layer_class, norm_class = ElasticTimeReduction, ElasticMHSSMLayer, ElasticLayerNorm
 
     def __init__(
         self,
@@ -56,6 +38,8 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
         num_layers: int = 6,
         search_space: dict = {"ffn_dims": [256, 512, 1024]},  # noqa: B006 (ESPnet prints defaults; never changed)
         expand: int = 2,
+        head_dim: int | None = None,
+        stem_dim: int | None = None,
         bidirectional: bool = True,
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
@@ -63,32 +47,59 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
         dropout: float = 0.1,
         adaptive_dropout: bool = True,
     ):
-        unknown = set(search_space) - {"depths", "ffn_dims", "drop_order"}
-        if unknown or "ffn_dims" not in search_space:
-            raise UserError(
-                f"encoder_conf.search_space: keys {sorted(search_space)} must be ffn_dims and, if wanted, depths and drop_order"
-            )
-        self.size_conf = dict(d_model=d_model, num_heads=num_heads, num_modes=num_modes, expand=expand)
-        self.size_conf |= dict(
-            bidirectional=bidirectional, dt_min=dt_min, dt_max=dt_max, ssm_init=ssm_init, dropout=dropout
+        largest = dict(d_model=d_model, num_heads=num_heads)
+        space = SearchSpace.from_conf(num_layers, search_space, largest, bidirectional)
+        stem_dim = stem_dim or d_model
+        head_dim = head_dim or channels_of_head(d_model, num_heads, expand)
+        conf = dict(d_model=d_model, num_heads=num_heads, num_modes=num_modes, head_dim=head_dim, stem_dim=stem_dim)
+        conf |= dict(bidirectional=bidirectional, dt_min=dt_min, dt_max=dt_max, ssm_init=ssm_init, dropout=dropout)
+        super().__init__(input_size, ffn_dims=space.max.ffn, **conf)
+        for layer in self.layers:
+            layer.adapt_dropout(adaptive_dropout)
+        self.search_space, self.conf = space, conf
+        self.shape = EncoderShape(
+            input_size, stem_dim, d_model, num_heads, head_dim, num_modes, 2 if bidirectional else 1
         )
-        self.adaptive_dropout = adaptive_dropout
-        space = SearchSpace.build(
-            num_layers, search_space.get("depths"), search_space["ffn_dims"], search_space.get("drop_order")
-        )
-        super().__init__(input_size, ffn_dims=space.max.ffn, **self.size_conf)
-        self.search_space = space
 
-    def build_layer(self, ffn_dim: int, mixer: dict) -> ElasticMHSSMLayer:
-        feed_forward = ElasticFeedForward(self.d_model, ffn_dim, self.dropout, self.adaptive_dropout)
-        return ElasticMHSSMLayer(self.d_model, feed_forward, self.dropout, **mixer)
+    def ways(self, subnet: Subnet | None) -> list[int]:
+        """Numbers of directions in which the nets of a step may run, ascending; None: every net of the space."""
+        directions = self.search_space.directions if subnet is None else (subnet.direction,)
+        return [1 if d == "forward" else 2 for d in directions if d] or [self.shape.num_directions]
+
+    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
+        """Time reduction and kernels: at full size for all nets of a step, or those of the only net.
+
+        Args:
+            xs_pad: (B, S, F).
+            ilens: (B,) input frames.
+            subnet: the only net that is going to run.
+
+        Raises:
+            TooShortUttError: an utterance has fewer than 7 frames.
+        """
+        x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet.dim)
+        nets = ((i, None, None) for i in range(len(self.layers))) if subnet is None else subnet.per_layer()
+        active = {layer: heads for layer, _, heads in nets}
+        ways = self.ways(subnet)
+        spectra = (
+            layer.mixer.ssm.spectrum(x.shape[1], active[i], ways) if i in active else None
+            for i, layer in enumerate(self.layers)
+        )
+        return Stem(x, lengths, mask, tuple(spectra))
 
     def run(self, stem: Stem, subnet: Subnet | None = None) -> torch.Tensor:
-        """The layers of a subnet (None: the max net) on a stem. Returns: (B, T, D)."""
+        """The layers of a subnet (None: the max net) on a stem.
+
+        The stem may be that of all nets, since slicing its channels is exact: both convolutions end before any sum over them.
+
+        Returns:
+            (B, T, d), d the subnet's model dimension.
+        """
         subnet = subnet or self.search_space.max
-        x = stem.x
-        for index, width in zip(subnet.layers, subnet.ffn):
-            x = self.layers[index](x, stem.mask, stem.spectra[index], width)
+        way = 0 if subnet.direction == "forward" else -1
+        x = stem.x[..., : subnet.dim]
+        for index, width, heads in subnet.per_layer():
+            x = self.layers[index](x, stem.mask, stem.spectra[index], width, heads, way)
         return self.norm_out(x)
 
     def forward(
@@ -99,37 +110,39 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
         subnet: Subnet | None = None,
     ):
         """ESPnet's encoder interface with the active subnet as a further argument; see `MHSSMEncoder.forward`."""
-        stem = self.stem(xs_pad, ilens)
+        subnet = subnet or self.search_space.max
+        stem = self.stem(xs_pad, ilens, subnet)
         return self.run(stem, subnet), stem.lengths, None
 
     def extracted_conf(self, subnet: Subnet) -> tuple[str, dict]:
         """ESPnet name and configuration of the plain encoder of a subnet."""
-        return "mhssm", {**self.size_conf, "ffn_dims": list(subnet.ffn)}
+        conf = {**self.conf, "ffn_dims": list(subnet.ffn)}
+        if subnet.heads:
+            conf["num_heads"] = list(subnet.heads)
+        if subnet.dim:
+            conf["d_model"] = subnet.dim
+        if subnet.direction:
+            conf["bidirectional"] = subnet.direction == "bidirectional"
+        return "mhssm", conf
 
     def extracted_state(self, subnet: Subnet) -> dict[str, torch.Tensor]:
         """State of the plain encoder of a subnet, named as in `MHSSMEncoder`; tensors are copies."""
-        state = {}
-        for name, value in self.state_dict().items():
-            if not name.startswith("layers."):
-                state[name] = value.clone()
-                continue
-            _, index, rest = name.split(".", 2)
-            if int(index) not in subnet.layers:
-                continue
-            position = subnet.layers.index(int(index))
-            width = subnet.ffn[position]
-            if rest in ("feed_forward.linear_in.weight", "feed_forward.linear_in.bias"):
-                value = value[:width]
-            elif rest == "feed_forward.linear_out.weight":
-                value = value[:, :width]
-            state[f"layers.{position}.{rest}"] = value.clone()
+        _, conf = self.extracted_conf(subnet)
+        with torch.device("meta"):  # shapes without memory
+            plain = MHSSMEncoder(self.shape.input_size, **conf)
+        own, state = self.state_dict(), {}
+        for name, value in plain.state_dict().items():
+            source = name
+            if name.startswith("layers."):
+                _, position, rest = name.split(".", 2)
+                source = f"layers.{subnet.layers[int(position)]}.{rest}"
+            state[name] = leading(own[source], value.shape)
         return state
+
+    def cost(self, subnet: Subnet) -> Cost:
+        """Of the plain encoder of a subnet, without building it."""
+        return self.shape.cost(subnet)
 
     def num_parameters(self, subnet: Subnet) -> int:
         """Parameters of the plain encoder of a subnet, without building it."""
-        total = sum(p.numel() for p in self.parameters())
-        layer = sum(p.numel() for p in self.layers[0].parameters())
-        channel = 2 * self.d_model + 1  # a row of linear_in with its bias, a column of linear_out
-        full = self.search_space.ffn_dims[-1]
-        dropped = (self.search_space.num_layers - len(subnet.layers)) * layer
-        return total - dropped - channel * sum(full - width for width in subnet.ffn)
+        return self.cost(subnet).params

@@ -4,6 +4,7 @@ Shapes: B batch, T frames, H heads, P channels of a head, E = H P channels, N mo
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,17 +35,83 @@ def initial_poles(init: str, num_modes: int) -> tuple[torch.Tensor, torch.Tensor
     raise UserError(f"encoder_conf.ssm_init: '{init}' is not one of {list(INITIALISATIONS)}")
 
 
+def zero_order_hold(
+    log_dt: torch.Tensor, log_decay: torch.Tensor, frequency: torch.Tensor, output: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Discretise continuous-time heads, in float32 at least.
+
+    Args:
+        log_dt: (directions, H) logarithm of the step size in frames.
+        log_decay, frequency: (directions, H, N), A = -exp(log_decay) + i frequency.
+        output: (directions, H, P, N, 2), real and imaginary part of C.
+
+    Returns:
+        z = dt A, complex (directions, H, N), and C (exp(z) - 1) / A, complex (directions, H, P, N).
+    """
+    poles = torch.complex(-wide(log_decay).exp(), wide(frequency))
+    z = wide(log_dt).exp().unsqueeze(-1) * poles
+    readout = torch.view_as_complex(wide(output)) * (torch.expm1(z) / poles).unsqueeze(-2)
+    return z, readout
+
+
+def convolution_kernel(z: torch.Tensor, readout: torch.Tensor, length: int) -> torch.Tensor:
+    """K_l = 2 Re sum_n readout_n exp(l z_n). Args: as `zero_order_hold` returns. Returns: (directions, E, length), real."""
+    steps = torch.arange(length, device=z.device)
+    powers = torch.exp(z.unsqueeze(-1) * steps)  # (directions, H, N, T)
+    # Re(a b) as one real product over 2N rows: complex matrix products are slow on CPU.
+    left = torch.cat([readout.real, -readout.imag], dim=-1)  # (directions, H, P, 2N)
+    right = torch.cat([powers.real, powers.imag], dim=-2)  # (directions, H, 2N, T)
+    return 2 * (left @ right).flatten(1, 2)
+
+
+def convolve(u: torch.Tensor, spectrum: torch.Tensor, fft_length: int, skip: torch.Tensor) -> torch.Tensor:
+    """K * u + D u along time. Args: u (B, T, E), spectrum (E, F) of K, skip (E,) D. Returns: (B, T, E)."""
+    with torch.autocast(u.device.type, enabled=False):
+        u_BET = wide(u).transpose(1, 2)
+        y_BET = torch.fft.irfft(torch.fft.rfft(u_BET, fft_length) * spectrum, fft_length)[..., : u.shape[1]]
+        return (y_BET + wide(skip).unsqueeze(-1) * u_BET).transpose(1, 2).to(u.dtype)
+
+
+def wide(x: torch.Tensor) -> torch.Tensor:
+    """In float32 at least: the dynamics are too sensitive for half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def spread(count: int) -> list[int]:
+    """0 .. count - 1 in the order of a halved interval: 0, then the end, then always the one furthest from those before."""
+    order = [0]
+    while len(order) < count:
+        rest = [i for i in range(count) if i not in order]
+        order.append(max(rest, key=lambda i: (min(abs(i - j) for j in order), i)))
+    return order
+
+
 @dataclass(frozen=True)
 class Spectrum:
     """Fourier transform of a layer's kernel, computed once a batch and shared by all nets of a step.
 
     Args:
-        values: (E, F) complex, F = fft_length // 2 + 1.
+        values: (K, E, F) complex, F = fft_length // 2 + 1; one for each way of running, the one with most directions last.
         fft_length: samples of the transform, at least 2 T - 1.
     """
 
     values: torch.Tensor
     fft_length: int
+
+    @classmethod
+    def of(cls, kernels: torch.Tensor, directions: Sequence[int]) -> "Spectrum":
+        """Transform of kernels (directions, E, T) for inputs of up to T frames.
+
+        Args:
+            directions: ways of running wanted: 1 is the first direction alone; with 2, the second one fills the negative lags.
+        """
+        size = next_fast_len(2 * kernels.shape[-1], real=True)
+        first = torch.fft.rfft(kernels[0], size)
+        ways = {1: first}
+        if 2 in directions:
+            # Lag -l of the second kernel is the complex conjugate of lag l in the Fourier domain.
+            ways[2] = first + torch.fft.rfft(kernels[1], size).conj()
+        return cls(torch.stack([ways[n] for n in directions]), size)
 
 
 class MultiHeadSSM(torch.nn.Module):
@@ -53,8 +120,8 @@ class MultiHeadSSM(torch.nn.Module):
     Every head has its own dynamics, a step size dt and N poles A_n shared by its P channels (MH-SSM, arXiv 2305.12498; which parts a head
     shares is our choice); every channel has its own output C_n, so B_n = 1 without loss.  Zero-order hold, with z = dt A:
     K_l = 2 Re sum_n C_n (exp(z_n) - 1) / A_n exp(l z_n),  y = K * u + D u.
-    Step sizes start log-spaced over each half of the heads, from local to global, since one half may gate the other.  All parameters
-    are real numbers.
+    Step sizes start log-spaced over pairs of heads, since the second of a pair may gate the first, in an order in which the first pairs
+    span the range from local to global however few of them are used (see `spread`).  All parameters are real numbers.
 
     Args:
         num_channels: E.
@@ -85,8 +152,9 @@ class MultiHeadSSM(torch.nn.Module):
         self.num_directions = 2 if bidirectional else 1
         real, imag = initial_poles(init, num_modes)
         directions = (self.num_directions, num_heads)
-        half = -(-num_heads // 2)
-        log_dt = torch.linspace(math.log(dt_max), math.log(dt_min), half).repeat(2)[:num_heads]
+        pairs = -(-num_heads // 2)
+        log_dt = torch.linspace(math.log(dt_max), math.log(dt_min), pairs)[spread(pairs)]
+        log_dt = log_dt.repeat_interleave(2)[:num_heads]
         self.log_dt = torch.nn.Parameter(log_dt.expand(directions).clone())
         # The real part is stored as log(-Re A), which keeps every pole stable.
         self.log_decay = torch.nn.Parameter(torch.log(-real).expand(*directions, num_modes).clone())
@@ -98,43 +166,17 @@ class MultiHeadSSM(torch.nn.Module):
         self.skip = torch.nn.Parameter(torch.randn(num_channels))
 
     def discretise(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Zero-order hold in float32.
-
-        Returns:
-            z = dt A, complex (directions, H, N), and C (exp(z) - 1) / A, complex (directions, H, P, N).
-        """
-        poles = torch.complex(-self.log_decay.float().exp(), self.frequency.float())
-        z = self.log_dt.float().exp().unsqueeze(-1) * poles
-        readout = torch.view_as_complex(self.output.float()) * (torch.expm1(z) / poles).unsqueeze(-2)
-        return z, readout
+        """Dynamics and readout of all heads, see `zero_order_hold`."""
+        return zero_order_hold(self.log_dt, self.log_decay, self.frequency, self.output)
 
     def kernel(self, length: int) -> torch.Tensor:
-        """Convolution kernels.
-
-        Args:
-            length: T, frames.
-
-        Returns:
-            (directions, E, T), float32.
-        """
-        z, readout = self.discretise()
-        steps = torch.arange(length, device=z.device)
-        powers = torch.exp(z.unsqueeze(-1) * steps)  # (directions, H, N, T)
-        # Re(a b) as one real product over 2N rows: complex matrix products are slow on CPU.
-        left = torch.cat([readout.real, -readout.imag], dim=-1)  # (directions, H, P, 2N)
-        right = torch.cat([powers.real, powers.imag], dim=-2)  # (directions, H, 2N, T)
-        return 2 * (left @ right).flatten(1, 2)
+        """Convolution kernels of `length` frames: (directions, E, T)."""
+        return convolution_kernel(*self.discretise(), length)
 
     def spectrum(self, length: int) -> Spectrum:
-        """Transform of the kernel for inputs of up to `length` frames; the second direction fills the negative lags."""
+        """Transform of the kernel for inputs of up to `length` frames."""
         with torch.autocast(self.skip.device.type, enabled=False):
-            kernels = self.kernel(length)
-            size = next_fast_len(2 * length, real=True)
-            values = torch.fft.rfft(kernels[0], size)
-            if self.num_directions == 2:
-                # Lag -l of the second kernel is the complex conjugate of lag l in the Fourier domain.
-                values = values + torch.fft.rfft(kernels[1], size).conj()
-        return Spectrum(values, size)
+            return Spectrum.of(self.kernel(length), [self.num_directions])
 
     def forward(self, u: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
         """Convolve along time, in float32 also inside autocast.
@@ -146,11 +188,7 @@ class MultiHeadSSM(torch.nn.Module):
         Returns:
             (B, T, E).
         """
-        with torch.autocast(u.device.type, enabled=False):
-            u_BET = u.float().transpose(1, 2)
-            product = torch.fft.rfft(u_BET, spectrum.fft_length) * spectrum.values
-            y_BET = torch.fft.irfft(product, spectrum.fft_length)[..., : u.shape[1]]
-            return (y_BET + self.skip.float().unsqueeze(-1) * u_BET).transpose(1, 2).to(u.dtype)
+        return convolve(u, spectrum.values[-1], spectrum.fft_length, self.skip)
 
     def step(self, u: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """One frame of the first direction as a recurrence: x_t = exp(z) x_{t-1} + u_t, y_t = 2 Re(readout x_t) + D u_t.
@@ -163,7 +201,29 @@ class MultiHeadSSM(torch.nn.Module):
             y (B, E) and the next state.
         """
         z, readout = self.discretise()
-        u_BHPN = u.float().unflatten(-1, (self.num_heads, -1)).unsqueeze(-1)
+        u_BHPN = wide(u).unflatten(-1, (self.num_heads, -1)).unsqueeze(-1)
         state = u_BHPN + (0 if state is None else torch.exp(z[0]).unsqueeze(-2) * state)
         y = 2 * (readout[0] * state).sum(-1).real.flatten(1)
         return y + self.skip * u, state
+
+    def stream(self, u: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Several frames of the first direction at once: the same as `step` on each, by a convolution within the chunk.
+
+        Args:
+            u: (B, T, E).
+            state: as in `step`.
+
+        Returns:
+            y (B, T, E) and the next state.
+        """
+        z, readout = (value[:1] for value in self.discretise())
+        length = u.shape[1]
+        spectrum = Spectrum.of(convolution_kernel(z, readout, length), [1])
+        y = convolve(u, spectrum.values[0], spectrum.fft_length, self.skip)
+        powers = torch.exp(z[0].unsqueeze(-1) * torch.arange(length + 1, device=u.device))  # (H, N, T + 1)
+        u_BTHP = wide(u).unflatten(-1, (self.num_heads, -1)).to(powers.dtype)
+        added = torch.einsum("bthp,hnt->bhpn", u_BTHP, powers[..., :-1].flip(-1))
+        if state is None:
+            return y, added
+        decayed = torch.einsum("bhpn,hpn,hnt->bthp", state, readout[0], powers[..., 1:])
+        return y + 2 * decayed.real.flatten(2), added + powers[..., -1].unsqueeze(-2) * state

@@ -35,9 +35,10 @@ class ScaledAdam(torch.optim.Optimizer):
         param_min_rms, param_max_rms: range in which sizes are learnt.
         scalar_max: bound of single numbers.
         size_update_period, clipping_update_period: in steps.
+        lr_scales: rates relative to lr of the parameters, given with names, whose names end in a key; they form groups of their own.
 
     Raises:
-        UserError: an option that is not a number in its range.
+        UserError: an option that is not a number in its range, or a key of `lr_scales` that no parameter has.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ScaledAdam(torch.optim.Optimizer):
         scalar_max: float = 10.0,
         size_update_period: int = 4,
         clipping_update_period: int = 100,
+        lr_scales: dict[str, float] | None = None,
     ):
         options = dict(lr=lr, scalar_lr_scale=scalar_lr_scale, eps=eps, param_min_rms=param_min_rms)
         options |= dict(param_max_rms=param_max_rms, scalar_max=scalar_max)
@@ -70,6 +72,7 @@ class ScaledAdam(torch.optim.Optimizer):
             raise UserError(f"optim_conf.betas: {betas!r} must be two numbers of at least 0 and below 1")
         # Norms of past steps and the threshold live in the group, so that they are saved with it.
         options |= dict(clipping_scale=clipping_scale, clip_step=0, clip_threshold=None, clip_norms=None)
+        params = groups_by_rate(params, lr, lr_scales) if lr_scales else params
         super().__init__(params, options | periods | dict(betas=tuple(betas)))
 
     @torch.no_grad()
@@ -195,6 +198,21 @@ class ScaledAdam(torch.optim.Optimizer):
                     f"which must be {tuple(flat[index].shape)} as in the model"
                 )
         super().load_state_dict(state_dict)
+
+
+def groups_by_rate(params: Iterable, lr: float, lr_scales: dict[str, float]) -> list[dict]:
+    """Parameter groups: parameters, pairs of a name and a parameter, by the key of `lr_scales` that their name ends in."""
+    groups = {key: [] for key in ("", *lr_scales)}
+    for pair in params:
+        if not isinstance(pair, tuple):
+            raise UserError("optim_conf.lr_scales: needs parameters with names")
+        groups[next((key for key in lr_scales if pair[0].endswith(key)), "")].append(pair)
+    for key, scale in lr_scales.items():
+        if not groups[key] or not isinstance(scale, int | float) or not scale > 0:
+            raise UserError(
+                f"optim_conf.lr_scales: '{key}: {scale!r}' must be the end of a parameter's name and a number above 0"
+            )
+    return [{"params": group, "lr": lr * lr_scales.get(key, 1.0)} for key, group in groups.items() if group]
 
 
 def root_mean_squares(tensors: list[torch.Tensor]) -> list[float]:

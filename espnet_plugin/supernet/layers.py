@@ -1,4 +1,7 @@
-"""Layers that run at a chosen width: the active width is an argument, weights are sliced without a copy."""
+"""Layers that run at a chosen width: the active width is an argument, weights are sliced without a copy.
+
+The active input width is that of the input; a slice always holds the first channels, so that narrower ones are nested in wider ones.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +15,54 @@ class ElasticLinear(torch.nn.Linear):
 
         Args:
             x: (..., in_features).
-            in_features, out_features: active widths (channels); None stands for all.
+            in_features: active input channels; None stands for those that x has.
+            out_features: active output channels; None stands for all.
 
         Returns:
             (..., out_features).
         """
+        in_features = x.shape[-1] if in_features is None else in_features
         bias = None if self.bias is None else self.bias[:out_features]
         return F.linear(x, self.weight[:out_features, :in_features], bias)
+
+
+class ElasticLayerNorm(torch.nn.LayerNorm):
+    """Layer norm over the first channels: statistics are those of the slice, so slicing must come before it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Args: x (..., C) with the C active channels. Returns: the same shape."""
+        width = x.shape[-1]
+        return F.layer_norm(x, (width,), self.weight[:width], self.bias[:width], self.eps)
+
+
+class ElasticConv1d(torch.nn.Conv1d):
+    """A convolution (one group) of which the first output channels can be used alone."""
+
+    def forward(self, x: torch.Tensor, out_channels: int | None = None) -> torch.Tensor:
+        """Args: x (B, C, T), out_channels: active ones, None for all. Returns: (B, out_channels, T')."""
+        bias = None if self.bias is None else self.bias[:out_channels]
+        return self._conv_forward(x, self.weight[:out_channels, : x.shape[1]], bias)
+
+
+class ElasticDepthwiseConv1d(torch.nn.Conv1d):
+    """A depthwise convolution on the first channels. Args: channels, kernel_size; kwargs: of torch's Conv1d."""
+
+    def __init__(self, channels: int, kernel_size: int, **kwargs):
+        super().__init__(channels, channels, kernel_size, groups=channels, **kwargs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Args: x (B, C, T) with the C active channels. Returns: (B, C, T')."""
+        width = x.shape[1]
+        bias = None if self.bias is None else self.bias[:width]
+        return F.conv1d(x, self.weight[:width], bias, self.stride, self.padding, self.dilation, groups=width)
+
+
+class ElasticEmbedding(torch.nn.Embedding):
+    """An embedding of which the first dimensions can be used alone."""
+
+    def forward(self, ids: torch.Tensor, width: int | None = None) -> torch.Tensor:
+        """Args: ids (...), width: active dimensions, None for all. Returns: (..., width)."""
+        return F.embedding(ids, self.weight[:, :width], self.padding_idx)
 
 
 class AdaptiveDropout(torch.nn.Module):

@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 
 RULES = ("sandwich", "single")
 
@@ -18,12 +19,15 @@ class SubnetSampling:
             ``single`` trains one random subnet a step, the baseline without the sandwich rule.
         num_random: random subnets a step under the sandwich rule.
         seed: first part of the random key.
+        student_share: share of a batch's utterances, drawn anew in each step, that the nets after the max net see (at least one): the
+            cheaper schemes.
         same_on_all_ranks: all data-parallel workers use the same subnets in a step; False mixes the rank into the key.
     """
 
     rule: str = "sandwich"
     num_random: int = 1
     seed: int = 0
+    student_share: float = 1.0
     same_on_all_ranks: bool = True
 
     def __post_init__(self):
@@ -31,6 +35,8 @@ class SubnetSampling:
             raise UserError(f"sampling_conf.rule: '{self.rule}' is not one of {list(RULES)}")
         if not isinstance(self.num_random, int) or self.num_random < 0:
             raise UserError(f"sampling_conf.num_random: {self.num_random} must be an integer of at least 0")
+        if not isinstance(self.student_share, int | float) or not 0 < self.student_share <= 1:
+            raise UserError(f"sampling_conf.student_share: {self.student_share!r} must be above 0 and at most 1")
 
     def subnets(self, space: SearchSpace, step: int, rank: int = 0) -> tuple[Subnet, ...]:
         """Subnets of a step, the max net first under the sandwich rule; no subnet twice, so a space of one point gives one net."""
@@ -39,3 +45,8 @@ class SubnetSampling:
             return (space.sample(rng),)
         drawn = [space.sample(rng) for _ in range(self.num_random)]
         return tuple(dict.fromkeys([space.max, space.min, *drawn]))
+
+    def rows(self, count: int, step: int, rank: int = 0) -> list[int]:
+        """Indices, ascending, of the utterances of a batch of `count` that the nets after the max net see."""
+        rng = random.Random(f"rows:{self.seed}:{step}:{rank}")
+        return sorted(rng.sample(range(count), max(1, round(self.student_share * count))))

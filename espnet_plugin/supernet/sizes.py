@@ -3,7 +3,8 @@
 import random
 from collections.abc import Callable
 
-from espnet_plugin.supernet.space import SearchSpace, Subnet
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 
 
 def ladder(smallest: int, largest: int, count: int) -> list[int]:

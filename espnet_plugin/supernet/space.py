@@ -2,100 +2,79 @@
 
 A subnet keeps some of the supernet's layers and, in each kept layer, the first ``c`` of ``c_max`` channels of the feed-forward network
 (TODM, arXiv 2309.01947: depth and width).  Which layers go first is fixed by the space, so that smaller depths are nested in larger ones.
+Beyond the paper, the heads of a layer, the model dimension, the widths of prediction network and joiner and the direction may vary.
 """
 
 import math
 import random
-import re
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
 
-
-@dataclass(frozen=True)
-class Subnet:
-    """One network inside the supernet.
-
-    The text form joins ``LAYERSxWIDTH`` by ``_``: ``0-3x512_5x256`` keeps layers 0 to 3 with 512 feed-forward channels and
-    layer 5 with 256. It round-trips through `parse` and is safe in file names.
-
-    Args:
-        layers: indices of the kept layers, ascending.
-        ffn: feed-forward width of each kept layer (channels).
-    """
-
-    layers: tuple[int, ...]
-    ffn: tuple[int, ...]
-
-    def __str__(self) -> str:
-        runs = groupby(enumerate(zip(self.layers, self.ffn)), key=lambda item: (item[1][0] - item[0], item[1][1]))
-        parts = []
-        for (_, width), run in runs:
-            first, *rest = [layer for _, (layer, _) in run]
-            parts.append(f"{first}-{rest[-1]}x{width}" if rest else f"{first}x{width}")
-        return "_".join(parts)
-
-    @classmethod
-    def parse(cls, text: str) -> "Subnet":
-        """Read the text form.
-
-        Raises:
-            UserError: the text is not of the form ``0-3x512_5x256`` or its layers do not ascend.
-        """
-        layers, ffn = [], []
-        for part in text.split("_"):
-            match = re.fullmatch(r"(\d+)(?:-(\d+))?x(\d+)", part)
-            if match is None:
-                raise UserError(
-                    f"subnet '{text}': '{part}' is not LAYERxWIDTH or FIRST-LASTxWIDTH, as in 0-3x512_5x256"
-                )
-            first, last = int(match[1]), int(match[2] or match[1])
-            layers += range(first, last + 1)
-            ffn += [int(match[3])] * (last + 1 - first)
-        if not layers or any(a >= b for a, b in zip(layers, layers[1:])):
-            raise UserError(f"subnet '{text}': layer numbers must ascend")
-        return cls(tuple(layers), tuple(ffn))
+WIDTHS = ("ffn_dims", "heads", "model_dims", "prediction_dims", "joiner_dims")
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """All subnets that a supernet holds.
+    """All subnets that a supernet holds. An empty tuple stands for a dimension that is fixed by the rest of the configuration.
 
     Args:
         num_layers: layers of the max net.
         depths: allowed numbers of kept layers, ascending; the largest equals ``num_layers``.
         ffn_dims: allowed feed-forward widths of each kept layer (channels), ascending.
         drop_order: all layers, the one that goes first in front.
+        heads: allowed numbers of heads of each kept layer, even, ascending.
+        model_dims, prediction_dims, joiner_dims: allowed widths of the encoder (all its layers share one), the prediction network and
+            the joiner (channels), ascending.
+        directions: allowed directions, ``forward`` before ``bidirectional``, which costs more.
     """
 
     num_layers: int
     depths: tuple[int, ...]
     ffn_dims: tuple[int, ...]
     drop_order: tuple[int, ...]
+    heads: tuple[int, ...] = ()
+    model_dims: tuple[int, ...] = ()
+    prediction_dims: tuple[int, ...] = ()
+    joiner_dims: tuple[int, ...] = ()
+    directions: tuple[str, ...] = ()
 
     @classmethod
     def build(
-        cls, num_layers: int, depths: list[int] | None, ffn_dims: list[int], drop_order: list[int] | None = None
+        cls,
+        num_layers: int,
+        depths: list[int] | None,
+        ffn_dims: list[int],
+        drop_order: list[int] | None = None,
+        directions: list[str] | None = None,
+        **widths: list[int] | None,
     ) -> "SearchSpace":
         """Check the values of a configuration and fill in defaults.
 
         By default every depth is ``num_layers``, and every second layer goes first, from the top down, the lowest layer last
         (our choice: neighbours of a dropped layer remain, as in LayerDrop, arXiv 1909.11556).
 
+        Args:
+            widths: ``heads``, ``model_dims``, ``prediction_dims``, ``joiner_dims``; one that is not given is fixed.
+
         Raises:
             UserError: naming the key, the value and what is allowed.
         """
         depths = depths or [num_layers]
-        for key, values in (("depths", depths), ("ffn_dims", ffn_dims)):
-            if (
-                not all(isinstance(v, int) and v > 0 for v in values)
-                or list(values) != sorted(set(values))
-                or not values
-            ):
+        given = {key: values for key, values in widths.items() if values is not None}
+        for key, values in {"depths": depths, "ffn_dims": ffn_dims, **given}.items():
+            if not is_ascending(values):
                 raise UserError(f"search_space.{key}: {values} must be a non-empty ascending list of positive integers")
+        if any(count % 2 for count in given.get("heads", ())):
+            raise UserError(f"search_space.heads: {given['heads']} must be even, half of the heads gate the other half")
         if depths[-1] != num_layers:
             raise UserError(f"search_space.depths: the largest of {depths} must equal num_layers, {num_layers}")
+        if directions is not None and (
+            not isinstance(directions, list) or not directions or not set(directions) <= set(DIRECTIONS)
+        ):
+            raise UserError(f"search_space.directions: {directions} must be a non-empty list of {list(DIRECTIONS)}")
         if drop_order is None:
             seconds = list(range(num_layers - 2, 0, -2))
             rest = [layer for layer in range(num_layers - 1, 0, -1) if layer not in seconds]
@@ -104,15 +83,70 @@ class SearchSpace:
             raise UserError(
                 f"search_space.drop_order: {drop_order} must hold each layer from 0 to {num_layers - 1} once"
             )
-        return cls(num_layers, tuple(depths), tuple(ffn_dims), tuple(drop_order))
+        return cls(
+            num_layers,
+            tuple(depths),
+            tuple(ffn_dims),
+            tuple(drop_order),
+            directions=tuple(d for d in DIRECTIONS if d in (directions or ())),
+            **{key: tuple(values) for key, values in given.items()},
+        )
+
+    @classmethod
+    def from_conf(cls, num_layers: int, conf: dict, largest: dict[str, int], bidirectional: bool) -> "SearchSpace":
+        """Read ``encoder_conf.search_space``.
+
+        Args:
+            num_layers: layers of the max net.
+            conf: the dictionary; ``ffn_dims`` is required.
+            largest: key of the encoder's configuration -> its value, for ``num_heads`` and ``d_model``: what the largest of ``heads`` and
+                of ``model_dims`` must equal.
+            bidirectional: whether the max net is.
+
+        Raises:
+            UserError: an unknown key, an impossible value, or one that contradicts the encoder's configuration.
+        """
+        allowed = ("depths", *WIDTHS, "directions", "drop_order")
+        if not set(conf) <= set(allowed) or "ffn_dims" not in conf:
+            raise UserError(
+                f"encoder_conf.search_space: keys {sorted(conf)} must be ffn_dims and, if wanted, some of "
+                f"{', '.join(key for key in allowed if key != 'ffn_dims')}"
+            )
+        space = cls.build(num_layers, **{"depths": None, **conf})
+        for key, name in (("heads", "num_heads"), ("model_dims", "d_model")):
+            space.check_largest(key, f"encoder_conf.{name}", largest[name])
+        if space.directions and (space.directions[-1] == "bidirectional") != bidirectional:
+            raise UserError(
+                f"search_space.directions: {list(space.directions)} contradicts encoder_conf.bidirectional: {bidirectional}"
+            )
+        return space
+
+    def check_largest(self, key: str, name: str, value: int) -> None:
+        """Raise a `UserError` unless dimension `key` is fixed or its largest width is `value`, what `name` configures."""
+        widths = getattr(self, key)
+        if widths and widths[-1] != value:
+            raise UserError(f"search_space.{key}: the largest of {list(widths)} must equal {name}, {value}")
 
     def kept(self, depth: int) -> tuple[int, ...]:
         """Layers that remain at a depth, ascending."""
         return tuple(sorted(self.drop_order[self.num_layers - depth :]))
 
+    def subnet(self, depth: int, ffn: Callable, heads: Callable, other: Callable) -> Subnet:
+        """A subnet of a depth whose values the functions pick: each takes the allowed values of one dimension."""
+        layers = self.kept(depth)
+        return Subnet(
+            layers,
+            tuple(ffn(self.ffn_dims) for _ in layers),
+            tuple(heads(self.heads) for _ in layers) if self.heads else (),
+            *(
+                other(values) if values else None
+                for values in (self.model_dims, self.prediction_dims, self.joiner_dims, self.directions)
+            ),
+        )
+
     def uniform(self, depth: int, ffn_dim: int) -> Subnet:
-        """The subnet with one feed-forward width in all its layers."""
-        return Subnet(self.kept(depth), (ffn_dim,) * depth)
+        """The subnet with one feed-forward width in all its layers, and the largest value of all other dimensions."""
+        return self.subnet(depth, lambda _: ffn_dim, max, lambda values: values[-1])
 
     @property
     def max(self) -> Subnet:
@@ -120,17 +154,73 @@ class SearchSpace:
 
     @property
     def min(self) -> Subnet:
-        return self.uniform(self.depths[0], self.ffn_dims[0])
+        return self.subnet(self.depths[0], min, min, lambda values: values[0])
 
     @property
     def size(self) -> int:
         """Number of subnets in the space."""
-        return sum(len(self.ffn_dims) ** depth for depth in self.depths)
+        layer = len(self.ffn_dims) * max(len(self.heads), 1)
+        shared = (self.model_dims, self.prediction_dims, self.joiner_dims, self.directions)
+        return sum(layer**depth for depth in self.depths) * math.prod(max(len(values), 1) for values in shared)
 
-    def sample(self, rng: random.Random) -> Subnet:
-        """A subnet with uniformly drawn depth, then uniformly drawn width in each layer."""
-        depth = rng.choice(self.depths)
-        return Subnet(self.kept(depth), tuple(rng.choice(self.ffn_dims) for _ in range(depth)))
+    def only(self, direction: str) -> "SearchSpace":
+        """The part of the space that runs in one direction.
+
+        Raises:
+            UserError: the space has no choice of directions, or not this one.
+        """
+        if direction not in self.directions:
+            raise UserError(f"direction '{direction}': the search space has {list(self.directions) or 'one direction'}")
+        return replace(self, directions=(direction,))
+
+    def sample(self, rng: random.Random, fits: Callable[[Subnet], bool] | None = None, draws: int = 50) -> Subnet:
+        """A subnet with uniformly drawn depth, then uniformly drawn values of each other dimension.
+
+        Args:
+            fits: whether a subnet is within a budget.
+            draws: random draws before the last one is made smaller step by step, in random dimensions, until it fits; the min net ends
+                that at the latest, so the number of steps is bounded.
+
+        Raises:
+            UserError: not even the min net fits.
+        """
+        if fits is not None and not fits(self.min):
+            raise UserError(f"budget: even the smallest subnet, {self.min}, is beyond it")
+        for _ in range(draws if fits else 1):
+            subnet = self.subnet(rng.choice(self.depths), rng.choice, rng.choice, rng.choice)
+            if fits is None or fits(subnet):
+                return subnet
+        while not fits(subnet):
+            subnet = rng.choice(list(self.smaller(subnet)))
+        return subnet
+
+    def smaller(self, subnet: Subnet) -> Iterator[Subnet]:
+        """The subnets one step smaller in one dimension; none for the min net."""
+        position = self.depths.index(len(subnet.layers))
+        if position:
+            layers = self.kept(self.depths[position - 1])
+            stay = [i for i, layer in enumerate(subnet.layers) if layer in layers]
+            ffn, heads = ([values[i] for i in stay] if values else [] for values in (subnet.ffn, subnet.heads))
+            yield replace(subnet, layers=layers, ffn=tuple(ffn), heads=tuple(heads))
+        for name, allowed in (("ffn", self.ffn_dims), ("heads", self.heads)):
+            values = getattr(subnet, name)
+            for i, value in enumerate(values):
+                if value != allowed[0]:
+                    less = allowed[allowed.index(value) - 1]
+                    yield replace(subnet, **{name: (*values[:i], less, *values[i + 1 :])})
+        for name, allowed in self.shared().items():
+            value = getattr(subnet, name)
+            if value is not None and value != allowed[0]:
+                yield replace(subnet, **{name: allowed[allowed.index(value) - 1]})
+
+    def shared(self) -> dict[str, tuple]:
+        """Dimension of a `Subnet` that its layers share -> allowed values, none where it is fixed."""
+        return {
+            "dim": self.model_dims,
+            "prediction": self.prediction_dims,
+            "joiner": self.joiner_dims,
+            "direction": self.directions,
+        }
 
     def check(self, subnet: Subnet) -> Subnet:
         """Return the subnet when it is in the space.
@@ -146,18 +236,60 @@ class SearchSpace:
         for width in subnet.ffn:
             if width not in self.ffn_dims:
                 raise UserError(f"subnet '{subnet}': feed-forward width {width} is not one of {list(self.ffn_dims)}")
+        values = {"heads": (subnet.heads, self.heads)}
+        values |= {name: ((getattr(subnet, name),), allowed) for name, allowed in self.shared().items()}
+        for name, (chosen, allowed) in values.items():
+            chosen = [value for value in chosen if value is not None]
+            if chosen and not allowed:
+                raise UserError(f"subnet '{subnet}': {name} {chosen[0]}, but {name} is fixed in this search space")
+            if allowed and not chosen:
+                raise UserError(f"subnet '{subnet}': {name} is missing, allowed are {list(allowed)}")
+            for value in chosen:
+                if value not in allowed:
+                    raise UserError(f"subnet '{subnet}': {name} {value} is not one of {list(allowed)}")
         return subnet
 
+    def named(self) -> dict[str, Subnet]:
+        """``max``, ``min`` and, with a choice of directions, ``max_forward``, ``min_bidirectional`` and so on."""
+        names = {"max": self.max, "min": self.min}
+        if len(self.directions) > 1:
+            for direction in self.directions:
+                one = self.only(direction)
+                names |= {f"max_{direction}": one.max, f"min_{direction}": one.min}
+        return names
+
     def resolve(self, text: str) -> Subnet:
-        """A subnet from ``max``, ``min`` or its text form.
+        """A subnet from its name (see `named`) or its text form.
 
         Raises:
-            UserError: the text is none of these, or the subnet is outside the space.
+            UserError: the text is neither, or the subnet is outside the space.
         """
-        named = {"max": self.max, "min": self.min}
-        return named[text] if text in named else self.check(Subnet.parse(text))
+        names = self.named()
+        return names[text] if text in names else self.check(Subnet.parse(text))
 
     def __str__(self) -> str:
         digits = math.log10(self.size)
         count = str(self.size) if digits < 7 else f"about 10^{digits:.0f}"
-        return f"depths {list(self.depths)}, feed-forward widths {list(self.ffn_dims)}: {count} subnets"
+        parts = [f"depths {list(self.depths)}", f"feed-forward widths {list(self.ffn_dims)}"]
+        parts += [
+            f"{name} {list(values)}"
+            for name, values in (
+                ("heads", self.heads),
+                ("model dimensions", self.model_dims),
+                ("prediction widths", self.prediction_dims),
+                ("joiner widths", self.joiner_dims),
+                ("directions", self.directions),
+            )
+            if values
+        ]
+        return f"{', '.join(parts)}: {count} subnets"
+
+
+def is_ascending(values) -> bool:
+    """Whether it is a non-empty ascending list of positive integers."""
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
+        and list(values) == sorted(set(values))
+    )

@@ -2,8 +2,6 @@
 
 import torch
 
-from espnet_plugin.transducer.prediction import StatelessDecoder
-
 
 class Predictor:
     """The prediction network as a batch of states: stateless, or ESPnet's recurrent ``transducer`` decoder.
@@ -23,7 +21,7 @@ class Predictor:
 
     def advance(self, labels: torch.Tensor, rows: torch.Tensor) -> None:
         """Feed `labels` (B,) to the rows (B,) that emitted; the others keep state and output."""
-        if isinstance(self.decoder, StatelessDecoder):
+        if hasattr(self.decoder, "predict"):  # stateless
             state = torch.where(rows.unsqueeze(1), self.decoder.advance(self.state, labels), self.state)
             self.state, self.output = state, self.decoder.predict(state)[:, 0]
             return
@@ -38,23 +36,29 @@ class Predictor:
 
 @torch.no_grad()
 def greedy_search(
-    encoder_out: torch.Tensor, lengths: torch.Tensor, decoder, joint_network, blank_id: int = 0
+    encoder_out: torch.Tensor,
+    lengths: torch.Tensor,
+    decoder,
+    joint_network,
+    blank_id: int = 0,
+    predictor: Predictor | None = None,
 ) -> list[list[int]]:
     """Most probable symbol of each frame, given the symbols before.
 
     Args:
         encoder_out: (B, T, D).
         lengths: (B,) frames.
-        decoder: `StatelessDecoder` or ESPnet's TransducerDecoder.
-        joint_network: ESPnet's JointNetwork.
+        decoder: `StatelessDecoder`, `PredictionAt` or ESPnet's TransducerDecoder.
+        joint_network: ESPnet's JointNetwork or `JoinerAt`.
         blank_id: index of blank.
+        predictor: to go on from on a stream, and changed by the search; None at the start of the utterances.
 
     Returns:
         symbols of each utterance, without blanks.
     """
     decoder.set_device(encoder_out.device)  # ESPnet's makes its states there
     acoustic = joint_network.lin_enc(encoder_out)  # (B, T, J)
-    predictor = Predictor(decoder, len(encoder_out), blank_id)
+    predictor = predictor or Predictor(decoder, len(encoder_out), blank_id)
     predicted = joint_network.lin_dec(predictor.output)  # (B, J)
     best = []
     for t in range(acoustic.shape[1]):

@@ -2,9 +2,10 @@
 
 Shapes: B batch, T frames, U symbols, V vocabulary. A node (t, u) has seen frames before t and the first u symbols; its blank arc leads to
 (t + 1, u), its emit arc to (t, u + 1). A path ends with the blank arc of node (T_b - 1, U_b).
+In the modified lattice (k2's name) an emit arc leads to (t + 1, u + 1), so that a frame has one symbol at most; paths end at (T_b, U_b).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -110,33 +111,89 @@ class EarlyEmission:
 NO_HURRY = EarlyEmission()
 
 
+# (blank, emit, T_lens, U_lens), as for `antidiagonals` -> total, occupations of blank arcs and of emit arcs
+Recursion = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+
+
+def antidiagonals(
+    blank: torch.Tensor, emit: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Forward-backward in T + U steps for the whole batch, in float64.
+
+    Args:
+        blank: (B, T, U + 1) log scores of blank arcs, `FORBIDDEN` beyond an utterance's end.
+        emit: (B, T, U) the same of emit arcs.
+        T_lens, U_lens: (B,).
+
+    Returns:
+        (B,) log of the sum over all paths, and the arcs' posteriors, (B, T, U + 1) and (B, T, U), all float64.
+    """
+    T = blank.shape[1]
+    last = (
+        T_lens - 1 + U_lens,
+        torch.arange(len(blank), device=blank.device),
+        U_lens,
+    )  # node of each utterance's last arc
+    blank, emit = rows_of(blank, emit, skew)
+    total, on_blank, on_emit = forward_backward(blank, emit, last)
+    on_blank[last] = 1.0
+    return total + blank[last], *(unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
+
+
+def frame_by_frame(
+    blank: torch.Tensor, emit: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The same of the modified lattice in T steps; the total of an utterance with U_b > T_b, which has no path, is 0."""
+    T = blank.shape[1]
+    last = (T_lens, torch.arange(len(blank), device=blank.device), U_lens)
+    blank, emit = rows_of(blank, emit, lambda x: torch.nn.functional.pad(x, (0, 0, 0, 1), value=FORBIDDEN))
+    total, *occupations = forward_backward(blank, emit, last)
+    possible = (T_lens >= U_lens).view(-1, 1, 1)
+    on_blank, on_emit = (torch.where(possible, x.transpose(0, 1)[:, :T], 0) for x in occupations)
+    return torch.where(T_lens >= U_lens, total, 0), on_blank, on_emit[..., :-1]
+
+
+def rows_of(blank: torch.Tensor, emit: torch.Tensor, rows: Callable) -> list[torch.Tensor]:
+    """Scores in float64 as rows (D, B, W); the last column never emits, its scores only make both tables one shape."""
+    tables = blank.double(), torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN)
+    return [rows(table).transpose(0, 1).contiguous() for table in tables]
+
+
+def forward_backward(
+    blank_d: torch.Tensor, emit_d: torch.Tensor, last: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A programme whose blank arcs lead from a row to the next, and whose emit arcs there to the next column.
+
+    Args:
+        blank_d, emit_d: (D, B, W).
+        last: index of each utterance's last node, three times (B,).
+
+    Returns:
+        (B,) log of the sum over all paths from the first node to the last, and the arcs' posteriors, (D, B, W).
+    """
+    alpha = torch.full_like(blank_d, FORBIDDEN)
+    alpha[0, :, 0] = 0.0
+    steps = zip(alpha, alpha[..., :-1], alpha[1:], alpha[1:, :, 1:], blank_d, emit_d[..., :-1])
+    for before, before_left, here, here_right, stay, move in steps:
+        torch.add(before, stay, out=here)
+        torch.logaddexp(here_right, before_left + move, out=here_right)
+    # Share of each node's mass that came by its blank arc and by its emit arc: ratios of neighbours do not cancel as alpha + beta does.
+    by_blank = (alpha[:-1] + blank_d[:-1]).sub_(alpha[1:]).exp_()
+    by_emit = (alpha[:-1, :, :-1] + emit_d[:-1, :, :-1]).sub_(alpha[1:, :, 1:]).exp_()
+    node, on_blank, on_emit = (torch.zeros_like(alpha) for _ in range(3))
+    node[last] = 1.0
+    steps = (node[1:], node[1:, :, 1:], by_blank, by_emit, on_blank, on_emit[..., :-1], node, node[..., :-1])
+    steps = zip(*(reversed(x[: len(alpha) - 1].unbind()) for x in steps))
+    for arrived, arrived_right, share_blank, share_emit, blank_arc, emit_arc, start, start_left in steps:
+        start += torch.mul(arrived, share_blank, out=blank_arc)
+        start_left += torch.mul(arrived_right, share_emit, out=emit_arc)
+    return alpha[last], on_blank, on_emit
+
+
 class _Lattice(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, blank, emit, T_lens, U_lens, fast_emit):
-        B, T, _ = blank.shape
-        # Rows are anti-diagonals: (D, B, W). The last column never emits, its scores only make both tables one shape.
-        blank_d = skew(blank.double()).transpose(0, 1).contiguous()
-        emit_d = skew(torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN)).transpose(0, 1).contiguous()
-        alpha = torch.full_like(blank_d, FORBIDDEN)
-        alpha[0, :, 0] = 0.0
-        steps = zip(alpha, alpha[..., :-1], alpha[1:], alpha[1:, :, 1:], blank_d, emit_d[..., :-1])
-        for before, before_left, here, here_right, stay, move in steps:
-            torch.add(before, stay, out=here)
-            torch.logaddexp(here_right, before_left + move, out=here_right)
-        last = (T_lens - 1 + U_lens, torch.arange(B, device=blank.device), U_lens)  # node of each utterance's last arc
-        total = alpha[last] + blank_d[last]
-        # Share of each node's mass that came by its blank arc and by its emit arc: ratios of neighbours do not cancel as alpha + beta does.
-        by_blank = (alpha[:-1] + blank_d[:-1]).sub_(alpha[1:]).exp_()
-        by_emit = (alpha[:-1, :, :-1] + emit_d[:-1, :, :-1]).sub_(alpha[1:, :, 1:]).exp_()
-        node, on_blank, on_emit = (torch.zeros_like(alpha) for _ in range(3))
-        node[last] = 1.0
-        steps = (node[1:], node[1:, :, 1:], by_blank, by_emit, on_blank, on_emit[..., :-1], node, node[..., :-1])
-        steps = zip(*(reversed(x[: len(alpha) - 1].unbind()) for x in steps))
-        for arrived, arrived_right, share_blank, share_emit, blank_arc, emit_arc, start, start_left in steps:
-            start += torch.mul(arrived, share_blank, out=blank_arc)
-            start_left += torch.mul(arrived_right, share_emit, out=emit_arc)
-        on_blank[last] = 1.0
-        occupations = (unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
+    def forward(ctx, blank, emit, T_lens, U_lens, fast_emit, recursion):
+        total, *occupations = recursion(blank, emit, T_lens, U_lens)
         occupations = [torch.where(x > NEGLIGIBLE, x, 0).to(blank.dtype) for x in occupations]
         ctx.save_for_backward(*occupations)
         ctx.mark_non_differentiable(*occupations)
@@ -148,7 +205,7 @@ class _Lattice(torch.autograd.Function):
     def backward(ctx, grad, *_):
         occupation_blank, occupation_emit = ctx.saved_tensors
         grad = -grad.view(-1, 1, 1)
-        return grad * occupation_blank, (1.0 + ctx.fast_emit) * grad * occupation_emit, None, None, None
+        return grad * occupation_blank, (1.0 + ctx.fast_emit) * grad * occupation_emit, None, None, None, None
 
 
 def lattice(
@@ -157,8 +214,9 @@ def lattice(
     T_lens: torch.Tensor,
     U_lens: torch.Tensor,
     early: EarlyEmission = NO_HURRY,
+    recursion: Recursion = antidiagonals,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Forward-backward over anti-diagonals: T + U steps for the whole batch, in float64 inside.
+    """Sum over all paths, differentiable.
 
     Args:
         blank: (B, T, U + 1) log scores of blank arcs; they need not be normalised.
@@ -166,6 +224,7 @@ def lattice(
         T_lens: (B,) frames, at least 1.
         U_lens: (B,) symbols, at least 0.
         early: see `EarlyEmission`.
+        recursion: who runs the dynamic programme, and of which lattice, see `espnet_plugin.transducer.backend`.
 
     Returns:
         cost (B,): minus log of the sum over all paths, summed over an utterance (nats);
@@ -180,7 +239,7 @@ def lattice(
         emit = emit + early.delay_penalty * ((T_lens_ - 1) / 2 - frames).to(emit.dtype)
     blank = torch.where((frames < T_lens_) & (u <= U_lens_), blank, FORBIDDEN)
     emit = torch.where((frames < T_lens_) & (u[..., :-1] < U_lens_), emit, FORBIDDEN)
-    return _Lattice.apply(blank, emit, T_lens, U_lens, early.fast_emit)
+    return _Lattice.apply(blank, emit, T_lens, U_lens, early.fast_emit, recursion)
 
 
 def rnnt_loss(
@@ -190,6 +249,8 @@ def rnnt_loss(
     U_lens: torch.Tensor,
     blank: int = 0,
     early: EarlyEmission = NO_HURRY,
+    recursion: Recursion = antidiagonals,
+    modified: bool = False,
 ) -> torch.Tensor:
     """Full transducer loss (Graves 2012, arXiv 1211.3711) by torchaudio, in float32; by `lattice` where torchaudio cannot.
 
@@ -198,7 +259,8 @@ def rnnt_loss(
         targets: (B, U), any padding.
         T_lens, U_lens: (B,).
         blank: its index.
-        early: see `EarlyEmission`.
+        early, recursion: as for `lattice`.
+        modified: whether `recursion` is of the modified lattice, which torchaudio does not know.
 
     Returns:
         (B,) negative log-likelihood, summed over an utterance (nats), no reduction.
@@ -210,10 +272,10 @@ def rnnt_loss(
     with torch.autocast(logits.device.type, enabled=False):
         # torchaudio's CUDA kernel leaves the cost of an utterance of one frame or no symbol unset.
         narrow = logits.is_cuda and bool(((T_lens == 1) | (U_lens == 0)).any())
-        if narrow or early != NO_HURRY or logits.dtype == torch.float64:
+        if narrow or modified or early != NO_HURRY or logits.dtype == torch.float64:
             following = torch.nn.functional.pad(targets, (0, 1)).unsqueeze(1).expand(logits.shape[:3])
             on_blank, on_symbol = arc_scores(logits, following, blank)
-            return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early)[0]
+            return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early, recursion)[0]
         return torchaudio.functional.rnnt_loss(
             logits.float().contiguous(),
             targets.int().contiguous(),

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.layers import ElasticLinear
+from espnet_plugin.transducer.backend import recursion_of
+from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
-from espnet_plugin.transducer.lattice import rnnt_loss
-from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
+from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
+from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_loss, simple_loss
 
 LOSSES = ("pruned", "full")
+RNNT_TYPES = ("regular", "modified")
 
 
 @dataclass(frozen=True)
@@ -21,24 +25,49 @@ class TransducerConf:
 
     Args:
         loss: ``pruned`` evaluates the joiner on `prune_range` symbols a frame (Kuang et al. 2022, arXiv 2206.13236), ``full`` everywhere.
+        rnnt_type: ``regular``, or ``modified`` (k2's name) for one symbol a frame at most, as searches on devices have it; short units such
+            as characters need that in training too. An utterance with more symbols than encoder frames is left out of the loss then.
         prune_range: R, symbols a frame.
         simple_weight: weight of the simple loss after warm-up.
         lm_scale, am_scale: smoothing of the simple loss.
         warmup_steps: updates over which the simple weight falls from 1 and the pruned weight rises from 0.1 to 1.
+        fast_emit, delay_penalty: for streaming models, see `EarlyEmission`; they act on the simple loss too, and so on the prune ranges.
+        backend: who runs the dynamic programme, ``auto``, ``torch`` or ``k2``, see `recursion_of`.
+        max_lattice_mb: a lattice with larger logits (10^6 bytes, counted as float32) is worked through a few utterances at a time, at least
+            one, and its joiner runs once more in the backward pass; None for no limit. The results are the same.
+
+    Raises:
+        UserError: a value that is not allowed.
     """
 
     loss: str = "pruned"
+    rnnt_type: str = "regular"
     prune_range: int = 5
     simple_weight: float = 0.5
     lm_scale: float = 0.25
     am_scale: float = 0.0
     warmup_steps: int = 2000
+    fast_emit: float = 0.0
+    delay_penalty: float = 0.0
+    backend: str = "auto"
+    max_lattice_mb: float | None = None
 
     def __post_init__(self):
         if self.loss not in LOSSES:
             raise UserError(f"transducer_conf.loss: '{self.loss}' is not one of {list(LOSSES)}")
+        if self.rnnt_type not in RNNT_TYPES:
+            raise UserError(f"transducer_conf.rnnt_type: '{self.rnnt_type}' is not one of {list(RNNT_TYPES)}")
         if self.prune_range < 2:
             raise UserError(f"transducer_conf.prune_range: {self.prune_range} must be at least 2 symbols")
+        for key in ("fast_emit", "delay_penalty"):
+            if getattr(self, key) < 0:
+                raise UserError(f"transducer_conf.{key}: {getattr(self, key)} must be at least 0")
+        if self.max_lattice_mb is not None and self.max_lattice_mb <= 0:
+            raise UserError(f"transducer_conf.max_lattice_mb: {self.max_lattice_mb} must be above 0, or null")
+
+    @property
+    def modified(self) -> bool:
+        return self.rnnt_type == "modified"
 
     def weights(self, step: int) -> tuple[float, float]:
         """Weights of the simple and of the pruned loss after `step` updates."""
@@ -50,7 +79,7 @@ class TransducerConf:
 
 @dataclass(frozen=True)
 class Targets:
-    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step.
+    """Labels of a batch and what the prediction network makes of them, shared by all nets of a step with its width and the joiner's.
 
     Args:
         labels: (B, U) symbols, blank beyond an utterance's end.
@@ -72,14 +101,14 @@ class Lattice:
     Args:
         cost: (B,) negative log-likelihood of each utterance, summed over the lattice (nats).
         simple_cost: (B,) the same of the simple lattice, None where it was not needed.
-        logits: (B, T, R, V) pruned or (B, T, U + 1, V) full.
+        logits: (B, T, R, V) pruned or (B, T, U + 1, V) full, see `joiner_logits`.
         mask: (B, T, R) or (B, T, U + 1), True at cells inside the utterance.
         ranges: (B, T, R) symbol index of each cell, None with the full loss.
     """
 
     cost: torch.Tensor
     simple_cost: torch.Tensor | None
-    logits: torch.Tensor
+    logits: torch.Tensor | LogitsInParts
     mask: torch.Tensor
     ranges: torch.Tensor | None
 
@@ -98,9 +127,11 @@ class TransducerCriterion(torch.nn.Module):
         super().__init__()
         self.conf = conf
         self.blank_id = blank_id
+        early = EarlyEmission(conf.fast_emit, conf.delay_penalty)
+        self.programme = dict(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
         if conf.loss == "pruned":
-            self.simple_am = torch.nn.Linear(encoder_size, vocab_size)
-            self.simple_lm = torch.nn.Linear(decoder_size, vocab_size)
+            self.simple_am = ElasticLinear(encoder_size, vocab_size)
+            self.simple_lm = ElasticLinear(decoder_size, vocab_size)
 
     def targets(self, labels: torch.Tensor, lengths: torch.Tensor, decoder, joint_network) -> Targets:
         """Run the prediction network on blank followed by the labels.
@@ -133,25 +164,27 @@ class TransducerCriterion(torch.nn.Module):
             ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
         """
         problem = (targets.labels, lengths, targets.lengths)
-        acoustic = joint_network.lin_enc(encoder_out).unsqueeze(2)  # (B, T, 1, J)
-        if self.conf.loss == "full":
-            logits = joint_network(acoustic, targets.prediction.unsqueeze(1), no_projection=True)
-            frames = torch.arange(logits.shape[1], device=logits.device) < lengths.unsqueeze(1)
-            symbols = torch.arange(logits.shape[2], device=logits.device) <= targets.lengths.unsqueeze(1)
-            mask = frames.unsqueeze(2) & symbols.unsqueeze(1)
-            return Lattice(rnnt_loss(logits, *problem, blank=self.blank_id), None, logits, mask, None)
         simple_cost = None
-        if ranges is None:
+        if ranges is None and self.conf.loss == "pruned":
             smoothing = dict(lm_scale=self.conf.lm_scale, am_scale=self.conf.am_scale)
-            simple = simple_loss(
-                self.simple_am(encoder_out), targets.simple_lm, *problem, blank=self.blank_id, **smoothing
-            )
+            am, lm = self.simple_am(encoder_out), targets.simple_lm
+            simple = simple_loss(am, lm, *problem, **smoothing, **self.programme)
             simple_cost = simple.cost
             occupation = (simple.occupation_blank, simple.occupation_emit)
-            ranges = prune_ranges(*occupation, lengths, targets.lengths, self.conf.prune_range)
-        logits = joint_network(acoustic, gather_pruned(targets.prediction, ranges), no_projection=True)
-        cost = pruned_loss(logits, ranges, *problem, blank=self.blank_id)
-        return Lattice(cost, simple_cost, logits, cell_mask(ranges, lengths, targets.lengths), ranges)
+            ranges = prune_ranges(*occupation, lengths, targets.lengths, self.conf.prune_range, self.conf.modified)
+        acoustic = joint_network.lin_enc(encoder_out)
+        logits = joiner_logits(acoustic, targets.prediction, ranges, joint_network, self.conf.max_lattice_mb)
+
+        def cost(rows: slice) -> torch.Tensor:
+            part = [x[rows] for x in problem]
+            if ranges is None:
+                return rnnt_loss(logits[rows], *part, **self.programme, modified=self.conf.modified)
+            return pruned_loss(logits[rows], ranges[rows], *part, **self.programme)
+
+        symbols = torch.arange(targets.prediction.shape[1], device=lengths.device)
+        symbols = symbols.expand(1, acoustic.shape[1], -1) if ranges is None else ranges
+        mask = cell_mask(symbols, lengths, targets.lengths)
+        return Lattice(over_parts(cost, logits), simple_cost, logits, mask, ranges)
 
 
 def distillation_cost(
@@ -169,13 +202,17 @@ def distillation_cost(
         (B,): the mean over the symbols of a frame's range, summed over the frames of an utterance (nats), so that it is on the scale of
         the transducer loss whatever the range is.
     """
-    logits = (teacher.logits.detach(), student.logits)
-    if conf.form == "three_way":
-        following = torch.nn.functional.pad(labels, (0, 1), value=blank_id)  # symbol after u, (B, U + 1)
-        frames = student.logits.shape[1]
-        following = following.unsqueeze(1).expand(-1, frames, -1)
-        if student.ranges is not None:
-            following = following.gather(2, student.ranges)
-        logits = tuple(three_way(x, following, blank_id) for x in logits)
-    cells = alpha_divergence(*logits, alpha=conf.alpha, clip=conf.clip)
-    return torch.where(student.mask, cells, 0).sum((1, 2)) / student.mask.shape[2]
+    theirs, ours = teacher.logits.detach(), student.logits
+    following = torch.nn.functional.pad(labels, (0, 1), value=blank_id)  # symbol after u, (B, U + 1)
+    following = following.unsqueeze(1).expand(-1, student.mask.shape[1], -1)
+    if student.ranges is not None:
+        following = following.gather(2, student.ranges)
+
+    def cost(rows: slice) -> torch.Tensor:
+        pair = theirs[rows], ours[rows]
+        if conf.form == "three_way":
+            pair = (three_way(x, following[rows], blank_id) for x in pair)
+        cells = alpha_divergence(*pair, alpha=conf.alpha, clip=conf.clip)
+        return torch.where(student.mask[rows], cells, 0).sum((1, 2)) / student.mask.shape[2]
+
+    return over_parts(cost, ours)

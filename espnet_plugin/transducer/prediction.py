@@ -28,6 +28,8 @@ class StatelessDecoder(AbsDecoder):
         UserError: a context of less than one symbol.
     """
 
+    embedding_class = torch.nn.Embedding  # what an elastic subclass replaces
+
     def __init__(
         self,
         vocab_size: int,
@@ -40,7 +42,7 @@ class StatelessDecoder(AbsDecoder):
         super().__init__()
         if context_size < 1:
             raise UserError(f"decoder_conf.context_size: {context_size} must be at least 1 symbol")
-        self.embed = torch.nn.Embedding(vocab_size, embed_dim)
+        self.embed = self.embedding_class(vocab_size, embed_dim)
         self.dropout_embed = torch.nn.Dropout(dropout)
         self.conv = torch.nn.Conv1d(embed_dim, embed_dim, context_size, groups=embed_dim, bias=False)
         # Names that ESPnet's transducer search reads.
@@ -54,21 +56,22 @@ class StatelessDecoder(AbsDecoder):
     def set_device(self, device: torch.device) -> None:
         """The weights' device is used; ESPnet's search calls this."""
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+    def predict(self, contexts: torch.Tensor, *width: int) -> torch.Tensor:
         """Output after every full window of symbols.
 
         Args:
             contexts: (B, L) symbols, -1 for none.
+            width: active channels, where the embedding is elastic.
 
         Returns:
             (B, L - context_size + 1, D).
         """
-        embedded = self.embed(contexts.clamp(min=0)) * (contexts >= 0).unsqueeze(-1)
+        embedded = self.embed(contexts.clamp(min=0), *width) * (contexts >= 0).unsqueeze(-1)
         return F.relu(self.conv(self.dropout_embed(embedded).transpose(1, 2))).transpose(1, 2)
 
-    def forward(self, labels: torch.Tensor) -> torch.Tensor:
-        """Args: labels (B, U + 1), blank first. Returns: (B, U + 1, D), the output after each symbol."""
-        return self.predict(F.pad(labels, (self.context_size - 1, 0), value=-1))
+    def forward(self, labels: torch.Tensor, *width: int) -> torch.Tensor:
+        """Args: labels (B, U + 1), blank first; width as in `predict`. Returns: (B, U + 1, D), the output after each symbol."""
+        return self.predict(F.pad(labels, (self.context_size - 1, 0), value=-1), *width)
 
     def init_state(self, batch_size: int) -> torch.Tensor:
         """Contexts before blank: (B, context_size), all -1."""

@@ -1,4 +1,3 @@
-import argparse
 import copy
 
 import numpy as np
@@ -6,65 +5,12 @@ import pytest
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
+from tiny import CONF, TOKENS, arguments, batch, build, model_conf
 
-from espnet_plugin.asr.extract import extract, num_parameters, write_model_dir
+from espnet_plugin.asr.extract import cost, extract, num_parameters, write_model_dir
 from espnet_plugin.asr.loading import load_model, load_state, read_config
-from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.space import Subnet
-
-TOKENS = ["<blank>", "<unk>", "\u2581A", "B", "C", "\u2581D", "<sos/eos>"]
-CONF = dict(
-    token_list=TOKENS,
-    token_type="bpe",
-    bpemodel=None,
-    input_size=None,
-    frontend="kaldi_fbank",
-    frontend_conf={},
-    specaug=None,
-    specaug_conf={},
-    normalize=None,
-    normalize_conf={},
-    preencoder=None,
-    postencoder=None,
-    encoder="mhssm_supernet",
-    encoder_conf=dict(
-        d_model=8,
-        num_heads=4,
-        num_modes=2,
-        num_layers=3,
-        dropout=0.0,
-        search_space=dict(depths=[1, 2, 3], ffn_dims=[4, 8, 16]),
-    ),
-    decoder="stateless",
-    decoder_conf=dict(embed_dim=8),
-    ctc_conf={},
-    joint_net_conf=None,
-    model="todm",
-    model_conf=dict(joint_space_size=8, transducer_conf=dict(prune_range=3, warmup_steps=4)),
-    init=None,
-    init_param=[],
-)
-
-
-def arguments(**changes) -> argparse.Namespace:
-    return argparse.Namespace(**copy.deepcopy(CONF) | changes)
-
-
-def model_conf(**changes) -> dict:
-    return {**copy.deepcopy(CONF["model_conf"]), **changes}
-
-
-def build(seed=0, **changes):
-    torch.manual_seed(seed)
-    return TODMTask.build_model(arguments(**changes))
-
-
-def batch(seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    speech = 0.1 * torch.randn(3, 8000, generator=generator)
-    text = torch.tensor([[2, 3, 4], [5, 3, -1], [2, -1, -1]])
-    return speech, torch.tensor([8000, 6000, 3000]), text, torch.tensor([3, 2, 1])
+from espnet_plugin.supernet.subnet import Subnet
 
 
 def test_a_step_trains_max_min_and_random_nets():
@@ -173,7 +119,11 @@ def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
     changes = dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
     model = build(**changes).eval()
     facts = write_model_dir(model, arguments(**changes), model.search_space.min, tmp_path / "size")
-    assert facts == {"subnet": "0x4", "params": num_parameters(model, model.search_space.min), "share": facts["share"]}
+    assert facts == {
+        "subnet": "0x4",
+        "params": num_parameters(model, model.search_space.min),
+        "share": facts["share"],
+    } | {"macs_per_second": cost(model, model.search_space.min).macs}
     theirs, _ = ASRTask.build_model_from_file(tmp_path / "size" / "config.yaml", tmp_path / "size" / "model.pth")
     stats.unlink()
     (tmp_path / "size").rename(tmp_path / "moved")
@@ -228,3 +178,13 @@ def test_espnets_recurrent_prediction_network_works():
     loss.backward()
     _, stats, _ = model.eval()(*batch())
     assert stats["wer_max"] >= 0
+
+
+def test_an_utterance_with_too_many_symbols_for_its_frames_is_named(caplog):
+    model = build(model_conf=model_conf(transducer_conf=dict(rnnt_type="modified"))).train()
+    speech, speech_lengths, text, text_lengths = batch()
+    text_lengths[1] = 40
+    text = torch.nn.functional.pad(text, (0, 40 - text.shape[1]), value=-1)
+    text[1] = 2
+    loss, _, _ = model(speech, speech_lengths, text, text_lengths, utt_id=["a", "b", "c"])
+    assert loss.isfinite() and "utterance 'b': 40 symbols do not fit into" in caplog.text and "'a'" not in caplog.text

@@ -1,20 +1,27 @@
+import random
+
 import pytest
 import torch
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
-from espnet_plugin.encoder.mhssm import MHSSMEncoder, TimeReduction
+from espnet_plugin.encoder.mhssm import MHSSMEncoder, Stem, TimeReduction
 from espnet_plugin.encoder.mhssm_supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
 
 SIZES = dict(d_model=8, num_heads=4, num_modes=2, dt_max=0.5)
-SPACE = dict(ffn_dims=[4, 8, 16], depths=[1, 2, 4])
+DIRECTIONS = ["forward", "bidirectional"]
+SPACE = dict(ffn_dims=[4, 8, 16], depths=[1, 2, 4], heads=[2, 4], model_dims=[4, 6, 8], directions=DIRECTIONS)
 
 
-def supernet(seed=0, **conf):
+def supernet(seed=0, bidirectional=True, **conf):
     torch.manual_seed(seed)
-    return MHSSMSupernetEncoder(5, num_layers=4, search_space=SPACE, **SIZES | conf)
+    space = SPACE if bidirectional else SPACE | dict(directions=["forward"])
+    return MHSSMSupernetEncoder(
+        5, num_layers=4, search_space=space, bidirectional=bidirectional, stem_dim=7, **SIZES | conf
+    )
 
 
 def plain(encoder, subnet):
@@ -33,20 +40,56 @@ def test_time_reduction_by_hand(frames, reduced):
         assert TimeReduction(5, 8)(torch.randn(1, frames, 5)).shape == (1, reduced, 8)
 
 
-@given(st.integers(0, 999), st.integers(7, 60))
-@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(7, 60))
+@settings(max_examples=100)
 def test_extraction_is_exact(seed, frames):
+    """With the stem of the only net and with that of all nets of a step."""
     encoder = supernet(seed % 5).eval()
-    import random
-
     subnet = encoder.search_space.sample(random.Random(seed))
     alone = plain(encoder, subnet)
     x, lengths = torch.randn(2, frames, 5), torch.tensor([frames, 7])
     inside, _, _ = encoder(x, lengths, subnet=subnet)
+    shared = encoder.run(encoder.stem(x, lengths), subnet)
     outside, out_lengths, _ = alone(x, lengths)
     torch.testing.assert_close(inside, outside, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(shared, outside, atol=2e-6, rtol=1e-5)
     assert out_lengths.tolist() == [TimeReduction.reduced(frames), 1]
     assert encoder.num_parameters(subnet) == sum(p.numel() for p in alone.parameters())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_multiply_adds_are_those_of_the_built_encoder(seed):
+    """One second more, counted by torch; the recurrence, which torch's counter does not see, by the sizes of its parameters."""
+    encoder = supernet(bidirectional=seed % 3 > 0)
+    subnet = encoder.search_space.sample(random.Random(seed))
+    alone, counts = plain(encoder, subnet), []
+    for frames in (107, 207):
+        x, lengths = torch.randn(1, frames, 5), torch.tensor([frames])
+        _, _, mask = alone.reduce(x, lengths)
+        zeros = torch.zeros(mask.shape[1])
+        for layer in alone.layers:
+            layer.mixer.ssm.forward = lambda u, spectrum: u  # without the kernel, which does not grow like this
+        with FlopCounterMode(display=False) as counter:
+            alone.run(Stem(alone.time_reduction(x), lengths, mask, (zeros,) * len(alone.layers)))
+        counts.append(counter.get_total_flops() // 2)
+    ssms = [layer.mixer.ssm for layer in alone.layers]
+    recurrence = sum(25 * (6 * ssm.output.numel() // 2 + ssm.skip.numel()) for ssm in ssms)
+    assert encoder.cost(subnet).macs == counts[1] - counts[0] + recurrence
+
+
+def test_weights_of_a_narrow_subnet_only_get_gradients():
+    encoder = supernet()
+    encoder(torch.randn(1, 30, 5), torch.tensor([30]), subnet=encoder.search_space.min)[0].square().sum().backward()
+    layer = encoder.layers[0]
+    for gradient, active in (
+        (layer.mixer.linear_in.weight.grad, (8, 4)),  # 2 heads of 4 channels, model dimension 4
+        (layer.mixer.ssm.output.grad, (1, 2)),  # forward, 2 heads
+        (layer.mixer.linear_out.weight.grad, (4, 4)),
+        (encoder.time_reduction.conv2.weight.grad, (4, 7)),
+        (encoder.norm_out.bias.grad, (4,)),
+    ):
+        part = gradient[tuple(slice(n) for n in active)]
+        assert part.count_nonzero() == gradient.count_nonzero() > 0
 
 
 @given(st.integers(7, 50), st.integers(7, 50), st.booleans())
@@ -97,6 +140,10 @@ def test_errors_are_sentences():
     with pytest.raises(UserError, match="search_space: keys"):
         MHSSMSupernetEncoder(5, search_space=dict(ffn_dims=[8], width=[1]))
     with pytest.raises(UserError, match="must be even"):
-        supernet(num_heads=1)
+        MHSSMEncoder(5, num_heads=1)
+    with pytest.raises(UserError, match="must divide the 512"):
+        MHSSMEncoder(5, num_heads=10)
+    with pytest.raises(UserError, match="one for each of 2 layers"):
+        MHSSMEncoder(5, num_heads=[2], ffn_dims=[4, 4])
     with pytest.raises(TooShortUttError, match="6 frames"):
         supernet()(torch.randn(1, 6, 5), torch.tensor([6]))

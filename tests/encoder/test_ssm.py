@@ -5,8 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugin.encoder.ssm import INITIALISATIONS, MultiHeadSSM, initial_poles
+from espnet_plugin.encoder.elastic import ElasticSSM
+from espnet_plugin.encoder.ssm import INITIALISATIONS, MultiHeadSSM, initial_poles, spread
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.slices import leading
 
 
 def build(seed=0, **conf):
@@ -80,9 +82,41 @@ def test_no_complex_parameters_and_heads_from_local_to_global():
     ssm = build()
     assert not any(p.is_complex() for p in ssm.parameters())
     dt = ssm.log_dt[0].detach().exp()
-    assert (dt[:2].diff() < 0).all() and torch.equal(dt[:2], dt[2:]) and dt[0] == pytest.approx(0.5)
+    assert torch.equal(dt[::2], dt[1::2]) and dt[0] == pytest.approx(0.5) and dt[2] == pytest.approx(1e-3)
 
 
 def test_heads_must_divide_the_channels():
     with pytest.raises(UserError, match="num_heads: 3 must divide the 8"):
         build(num_heads=3)
+
+
+@given(st.integers(1, 2), st.sampled_from([2, 4]), st.integers(1, 20), st.integers(0, 99))
+def test_elastic_heads_and_directions_equal_a_plain_ssm_holding_the_slice(directions, heads, length, seed):
+    torch.manual_seed(seed)
+    elastic = ElasticSSM(8, 4, 3, dt_max=0.5)
+    plain = MultiHeadSSM(2 * heads, heads, 3, bidirectional=directions == 2)
+    shapes = {name: value.shape for name, value in plain.state_dict().items()}
+    plain.load_state_dict({name: leading(elastic.state_dict()[name], shape) for name, shape in shapes.items()})
+    u = torch.randn(2, length, 2 * heads)
+    expected = plain(u, plain.spectrum(length))
+    alone = elastic(u, elastic.spectrum(length, heads, [directions]))
+    shared = elastic(u, elastic.spectrum(length, directions=[1, 2]), way=directions - 1)
+    torch.testing.assert_close(alone, expected)
+    torch.testing.assert_close(shared, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_few_heads_span_the_range(count):
+    order = spread(count)
+    assert sorted(order) == list(range(count)) and {0, count - 1} <= set(order[:2])
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
+@settings(max_examples=30)
+def test_chunks_equal_the_convolution(chunks, seed):
+    ssm = build(seed, bidirectional=False)
+    u, state, ys = torch.randn(2, sum(chunks), 8), None, []
+    for part in u.split(chunks, dim=1):
+        y, state = ssm.stream(part, state)
+        ys.append(y)
+    torch.testing.assert_close(torch.cat(ys, 1), ssm(u, ssm.spectrum(u.shape[1])), atol=1e-5, rtol=1e-4)

@@ -270,3 +270,26 @@ def test_eden_resumes():
     second.load_state_dict(first.state_dict())
     assert second.optimizer.param_groups[0]["lr"] == first.optimizer.param_groups[0]["lr"]
     assert second.batch == 25
+
+
+def test_lr_scales_slow_the_named_parameters_down():
+    moved = {}
+    for scales in (None, {"bias": 0.1}):
+        torch.manual_seed(0)
+        net = torch.nn.Linear(6, 5)
+        before = {name: p.detach().clone() for name, p in net.named_parameters()}
+        optimizer = ScaledAdam(net.named_parameters(), lr=0.03, lr_scales=scales)
+        assert [group["lr"] for group in optimizer.param_groups] == ([0.03, 0.003] if scales else [0.03])
+        net(torch.ones(2, 6)).sum().backward()
+        optimizer.step()
+        moved[bool(scales)] = {name: (p.detach() - before[name]).norm() for name, p in net.named_parameters()}
+    assert moved[True]["weight"] == moved[False]["weight"]
+    torch.testing.assert_close(moved[True]["bias"], 0.1 * moved[False]["bias"])
+
+
+@pytest.mark.parametrize("scales", [{"gain": 0.1}, {"bias": 0}, {"bias": "slow"}])
+def test_wrong_lr_scales_are_refused(scales):
+    with pytest.raises(UserError, match="lr_scales"):
+        ScaledAdam(torch.nn.Linear(2, 2).named_parameters(), lr_scales=scales)
+    with pytest.raises(UserError, match="names"):
+        ScaledAdam(torch.nn.Linear(2, 2).parameters(), lr_scales={"bias": 0.5})

@@ -2,7 +2,29 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticLinear
+from espnet_plugin.supernet.layers import (
+    AdaptiveDropout,
+    ElasticConv1d,
+    ElasticDepthwiseConv1d,
+    ElasticEmbedding,
+    ElasticLayerNorm,
+    ElasticLinear,
+)
+from espnet_plugin.supernet.slices import leading
+
+
+def sliced(plain, elastic):
+    """The plain layer with the first part of the elastic one's weights."""
+    plain.load_state_dict(
+        {name: leading(elastic.state_dict()[name], v.shape) for name, v in plain.state_dict().items()}
+    )
+    return plain
+
+
+def random_weights(layer):
+    for p in layer.parameters():
+        torch.nn.init.normal_(p)
+    return layer
 
 
 def test_elastic_linear_by_hand():
@@ -23,6 +45,47 @@ def test_elastic_linear_equals_a_linear_layer_holding_the_slice(width_in, width_
         plain.bias.data = elastic.bias.data[:width_out].clone()
     x = torch.randn(3, width_in)
     torch.testing.assert_close(elastic(x, width_in, width_out), plain(x))
+
+
+@given(st.integers(1, 9), st.integers(0, 99))
+def test_elastic_norm_equals_a_norm_over_the_slice(width, seed):
+    torch.manual_seed(seed)
+    elastic = random_weights(ElasticLayerNorm(9))
+    x = torch.randn(3, 4, 9)[..., :width]
+    torch.testing.assert_close(elastic(x), sliced(torch.nn.LayerNorm(width), elastic)(x))
+
+
+def test_a_norm_does_not_commute_with_slicing():
+    norm, x = ElasticLayerNorm(4), torch.tensor([[1.0, 2.0, 3.0, 10.0]])
+    assert not torch.allclose(norm(x)[:, :2], norm(x[:, :2]))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.booleans(), st.integers(0, 99))
+def test_elastic_convolutions_equal_ordinary_ones_holding_the_slice(width_in, width_out, kernel, bias, seed):
+    torch.manual_seed(seed)
+    x = torch.randn(2, width_in, 7)
+    elastic = ElasticConv1d(9, 9, kernel, stride=2, bias=bias)
+    plain = sliced(torch.nn.Conv1d(width_in, width_out, kernel, stride=2, bias=bias), elastic)
+    torch.testing.assert_close(elastic(x, width_out), plain(x), atol=1e-6, rtol=1e-5)
+    elastic = ElasticDepthwiseConv1d(9, kernel, bias=bias)
+    plain = sliced(torch.nn.Conv1d(width_in, width_in, kernel, groups=width_in, bias=bias), elastic)
+    torch.testing.assert_close(elastic(x), plain(x), atol=1e-6, rtol=1e-5)
+
+
+@given(st.integers(1, 9), st.integers(0, 99))
+def test_elastic_embedding_equals_an_embedding_holding_the_slice(width, seed):
+    torch.manual_seed(seed)
+    elastic, ids = ElasticEmbedding(5, 9), torch.randint(5, (2, 3))
+    assert torch.equal(elastic(ids, width), sliced(torch.nn.Embedding(5, width), elastic)(ids))
+    assert torch.equal(elastic(ids), elastic.weight[ids])
+
+
+def test_slices_are_not_copies():
+    layer = ElasticLinear(4, 4)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        layer(torch.randn(5, 2, requires_grad=True), out_features=3)
+    assert any(t.untyped_storage().data_ptr() == layer.weight.untyped_storage().data_ptr() for t in saved)
 
 
 def test_inactive_weights_get_no_gradient():

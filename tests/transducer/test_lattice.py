@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.transducer import lattice as lattice_module
-from espnet_plugin.transducer.lattice import FORBIDDEN, EarlyEmission, arc_scores, lattice, rnnt_loss, skew, unskew
+from espnet_plugin.transducer.lattice import (
+    FORBIDDEN,
+    EarlyEmission,
+    arc_scores,
+    frame_by_frame,
+    lattice,
+    rnnt_loss,
+    skew,
+    unskew,
+)
 
 
 def all_paths(T, U):
@@ -22,10 +31,10 @@ def all_paths(T, U):
         yield [*arcs, ("blank", t, u)]
 
 
-def brute_force(blank, emit, T, U):
-    """Cost and occupations by enumerating all alignments; blank (T, U + 1), emit (T, U)."""
+def brute_force(blank, emit, paths):
+    """Cost and occupations by enumerating alignments; blank (T, U + 1), emit (T, U)."""
     tables = {"blank": blank.double(), "emit": emit.double()}
-    paths = list(all_paths(T, U))
+    paths = list(paths)
     scores = torch.stack([sum(tables[kind][t, u] for kind, t, u in path) for path in paths])
     cost = -scores.logsumexp(0)
     occupations = {kind: torch.zeros_like(table) for kind, table in tables.items()}
@@ -71,7 +80,7 @@ def test_equals_enumeration_of_all_alignments(T, U, seed, spread):
     generator = torch.Generator().manual_seed(seed)
     blank = torch.randn(T, U + 1, generator=generator, dtype=torch.float64) * spread
     emit = torch.randn(T, U, generator=generator, dtype=torch.float64) * spread
-    expected = brute_force(blank, emit, T, U)
+    expected = brute_force(blank, emit, all_paths(T, U))
     found = lattice(blank[None], emit[None], torch.tensor([T]), torch.tensor([U]))
     for a, b in zip(found, expected):
         torch.testing.assert_close(a[0], b, atol=1e-9, rtol=1e-9)
@@ -218,3 +227,42 @@ def test_early_emission_of_the_full_loss():
     targets, early = torch.tensor([[1, 2]]), EarlyEmission(delay_penalty=0.5)
     assert rnnt_loss(late, targets, *lens, early=early) > rnnt_loss(late, targets, *lens)
     assert rnnt_loss(late.flip(1), targets, *lens, early=early) < rnnt_loss(late.flip(1), targets, *lens)
+
+
+def modified_paths(T, U):
+    """Every alignment with one arc a frame: emissions stand at any U of the T frames."""
+    for emissions in combinations(range(T), U):
+        yield [("emit" if t in emissions else "blank", t, sum(e < t for e in emissions)) for t in range(T)]
+
+
+@given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 999))
+@settings(deadline=None, max_examples=40)
+def test_modified_lattice_against_brute_force(T, U, seed):
+    generator = torch.Generator().manual_seed(seed)
+    blank, emit = (torch.randn(T, W, generator=generator) for W in (U + 1, U))
+    padded = [torch.nn.functional.pad(x, (0, 1, 0, 2), value=3.0)[None].requires_grad_() for x in (blank, emit)]
+    cost, on_blank, on_emit = lattice(*padded, torch.tensor([T]), torch.tensor([U]), recursion=frame_by_frame)
+    gradients = torch.autograd.grad(cost.sum(), padded)
+    if U > T:
+        assert cost.item() == 0 and all((g == 0).all() for g in gradients)
+        return
+    expected = brute_force(blank, emit, modified_paths(T, U))
+    torch.testing.assert_close(cost[0].double(), expected[0])
+    for found, gradient, wanted in zip((on_blank, on_emit), gradients, expected[1:]):
+        torch.testing.assert_close(found[0, :T, : wanted.shape[1]].double(), wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(gradient, -found)
+        assert found.sum() == pytest.approx(wanted.sum().item(), abs=1e-4)
+
+
+def test_modified_full_loss_by_hand():
+    """T = 2, U = 1, V = 2, all symbols 1/2: two alignments of two arcs; a second symbol leaves one, a third none."""
+    logits, T_lens = torch.zeros(3, 2, 4, 2), torch.tensor([2, 2, 2])
+    found = rnnt_loss(
+        logits,
+        torch.ones(3, 3, dtype=torch.long),
+        T_lens,
+        torch.tensor([1, 2, 3]),
+        recursion=frame_by_frame,
+        modified=True,
+    )
+    torch.testing.assert_close(found, torch.tensor([-math.log(2 / 4), -math.log(1 / 4), 0.0]))

@@ -175,7 +175,18 @@ def test_padding_gets_neither_cost_nor_gradient_and_the_teacher_no_gradient(form
     assert distillation_cost(plain(ours, mask), plain(ours, mask), labels, conf, 0).tolist() == pytest.approx([0, 0])
 
 
-@pytest.mark.parametrize("conf", [dict(loss="half"), dict(prune_range=1)])
+@pytest.mark.parametrize(
+    "conf",
+    [
+        dict(loss="half"),
+        dict(prune_range=1),
+        dict(rnnt_type="constrained"),
+        dict(backend="cuda"),
+        dict(fast_emit=-0.1),
+        dict(delay_penalty=-1),
+        dict(max_lattice_mb=0),
+    ],
+)
 def test_wrong_values_are_refused(conf):
     with pytest.raises(UserError, match=f"transducer_conf.{next(iter(conf))}: '?{next(iter(conf.values()))}"):
-        TransducerConf(**conf)
+        criterion(**conf)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugin.transducer.lattice import lattice, rnnt_loss
+from espnet_plugin.transducer.lattice import antidiagonals, frame_by_frame, lattice, rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
 
 
@@ -43,34 +43,38 @@ def test_simple_loss_equals_the_explicit_lattice(sizes, seed, scales):
     torch.testing.assert_close(found.occupation_blank, expected[1], atol=1e-4, rtol=1e-3)
 
 
-@given(SIZES, st.integers(0, 999), st.integers(2, 6))
-@settings(deadline=None, max_examples=80)
-def test_ranges_can_be_walked_from_start_to_end(sizes, seed, s_range):
+@given(SIZES, st.integers(0, 999), st.integers(2, 6), st.booleans())
+@settings(deadline=None, max_examples=120)
+def test_ranges_can_be_walked_from_start_to_end(sizes, seed, s_range, modified):
+    recursion = frame_by_frame if modified else antidiagonals
     am, lm, targets, T_lens, U_lens = problem(seed, sizes)
-    simple = simple_loss(8 * am, lm, targets, T_lens, U_lens)
-    ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, s_range)
+    simple = simple_loss(8 * am, lm, targets, T_lens, U_lens, recursion=recursion)
+    ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, s_range, modified)
     R = ranges.shape[2]
     assert targets.shape[1] + 1 >= R
     assert (ranges[:, 0, 0] == 0).all()
     steps = ranges[:, 1:, 0] - ranges[:, :-1, 0]
-    assert (steps >= 0).all() and (steps <= R - 1).all()
+    assert (steps >= 0).all() and (steps <= (1 if modified else R - 1)).all()
     assert (ranges.diff(dim=2) == 1).all() and ranges.max() <= targets.shape[1]
     logits = torch.randn(*ranges.shape, 6)
-    assert (pruned_loss(logits, ranges, targets, T_lens, U_lens) < 1e5).all()
+    cost = pruned_loss(logits, ranges, targets, T_lens, U_lens, recursion=recursion)
+    assert (cost < 1e5).all() and ((cost > 0) | (T_lens < U_lens)).all()
     for row, (T, U) in enumerate(sizes):
-        assert U in ranges[row, T - 1]
+        assert U in ranges[row, T - 1] or (modified and U >= T)
 
 
-@given(SIZES, st.integers(0, 999))
-@settings(deadline=None, max_examples=40)
-def test_a_range_of_all_symbols_gives_the_full_loss(sizes, seed):
+@given(SIZES, st.integers(0, 999), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_a_range_of_all_symbols_gives_the_full_loss(sizes, seed, modified):
+    recursion = frame_by_frame if modified else antidiagonals
     am, lm, targets, T_lens, U_lens = problem(seed, sizes)
-    simple = simple_loss(am, lm, targets, T_lens, U_lens)
-    ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, 99)
+    simple = simple_loss(am, lm, targets, T_lens, U_lens, recursion=recursion)
+    ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, 99, modified)
     logits = torch.tanh(am.unsqueeze(2) + gather_pruned(lm, ranges))
     full = torch.tanh(am.unsqueeze(2) + lm.unsqueeze(1))
-    pruned = pruned_loss(logits, ranges, targets, T_lens, U_lens)
-    torch.testing.assert_close(pruned, rnnt_loss(full, targets, T_lens, U_lens), atol=1e-3, rtol=1e-4)
+    pruned = pruned_loss(logits, ranges, targets, T_lens, U_lens, recursion=recursion)
+    expected = rnnt_loss(full, targets, T_lens, U_lens, recursion=recursion, modified=modified)
+    torch.testing.assert_close(pruned, expected, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("blank", [0, 5])

@@ -1,0 +1,83 @@
+"""Time of the MH-SSM encoder against ESPnet's ConformerEncoder of as many parameters, forward and backward, at 15 and 120 s.
+
+    python benchmarks/encoder.py [--rounds 5] [--threads 1]
+
+The encoders take turns, so that whatever else the machine does falls on both; medians are reported. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+
+from espnet_plugin.encoder.mhssm import MHSSMEncoder
+
+FEATURES, FRAME_RATE = 80, 100  # input frames of 10 ms
+SHORT, LONG = 15, 120  # s
+
+
+def build() -> dict[str, torch.nn.Module]:
+    """Both encoders, about 20 M parameters and 12 layers each; the Conformer as ESPnet's recipes configure it."""
+    conformer = ConformerEncoder(
+        FEATURES,
+        output_size=256,
+        attention_heads=4,
+        linear_units=1024,
+        num_blocks=12,
+        macaron_style=True,
+        rel_pos_type="latest",
+        pos_enc_layer_type="rel_pos",
+        selfattention_layer_type="rel_selfattn",
+        activation_type="swish",
+        use_cnn_module=True,
+        cnn_module_kernel=31,
+    )
+    return {"mhssm": MHSSMEncoder(FEATURES, d_model=384, num_heads=8, ffn_dims=[1600] * 12), "conformer": conformer}
+
+
+def seconds(encoder: torch.nn.Module, x: torch.Tensor) -> float:
+    """One step, forward and backward."""
+    encoder.zero_grad()
+    start = time.perf_counter()
+    encoder(x, torch.full((len(x),), x.shape[1]))[0].square().mean().backward()
+    return time.perf_counter() - start
+
+
+def main(args: argparse.Namespace) -> dict:
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    encoders = {name: encoder.train() for name, encoder in build().items()}
+    audio = {s: torch.randn(args.batch, s * FRAME_RATE, FEATURES) for s in (SHORT, LONG)}
+    times = {(name, s): [] for s in audio for name in encoders}
+    for turn in range(1 + args.rounds):  # the first one warms up
+        for s, x in audio.items():
+            for name, encoder in encoders.items():
+                taken = seconds(encoder, x)
+                if turn:
+                    times[name, s].append(taken)
+        print(f"turn {turn} of {args.rounds}", flush=True)
+
+    def ratio(above: tuple, below: tuple) -> float:
+        return round(statistics.median(a / b for a, b in zip(times[above], times[below])), 3)
+
+    figures = {f"{name}_params": sum(p.numel() for p in e.parameters()) for name, e in encoders.items()}
+    figures |= {f"{name}_{s}s_ms": round(1e3 * statistics.median(taken), 1) for (name, s), taken in times.items()}
+    return figures | {
+        "threads": args.threads,
+        "batch": args.batch,
+        "time_over_conformer_15s": ratio(("mhssm", SHORT), ("conformer", SHORT)),
+        "time_over_conformer_120s": ratio(("mhssm", LONG), ("conformer", LONG)),
+        "growth_15_to_120s": ratio(("mhssm", LONG), ("mhssm", SHORT)),
+        "conformer_growth_15_to_120s": ratio(("conformer", LONG), ("conformer", SHORT)),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="timed turns")
+    parser.add_argument("--batch", type=int, default=1, help="utterances")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    print(json.dumps(main(parser.parse_args())))

@@ -1,0 +1,27 @@
+"""Parameters and multiply-adds of prediction network and joiner, from their sizes alone.
+
+Both are counted once a frame, 25 times a second: what greedy search with at most one symbol a frame needs at most.
+"""
+
+import torch
+
+from espnet_plugin.encoder.cost import FRAME_RATE
+from espnet_plugin.supernet.cost import Cost
+
+
+def stateless_cost(vocab_size: int, width: int, context_size: int) -> Cost:
+    """Of a `StatelessDecoder`: embedding, depthwise convolution without bias."""
+    return Cost((vocab_size + context_size) * width, FRAME_RATE * context_size * width)
+
+
+def recurrent_cost(decoder: torch.nn.Module) -> Cost:
+    """Of ESPnet's recurrent prediction network, whose size is fixed: every weight matrix is used once a step."""
+    embeddings = sum(p.numel() for m in decoder.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters())
+    weights = sum(p.numel() for p in decoder.parameters() if p.ndim > 1)
+    return Cost(sum(p.numel() for p in decoder.parameters()), FRAME_RATE * (weights - embeddings))
+
+
+def joiner_cost(vocab_size: int, encoder_dim: int, prediction_dim: int, width: int, lin_dec_bias: bool = True) -> Cost:
+    """Of ESPnet's JointNetwork."""
+    weights = width * (encoder_dim + prediction_dim + vocab_size)
+    return Cost(weights + width * (1 + lin_dec_bias) + vocab_size, FRAME_RATE * weights)

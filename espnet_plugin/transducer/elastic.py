@@ -1,0 +1,88 @@
+"""Prediction network and joiner that run at a subnet's widths."""
+
+import torch
+from espnet2.asr_transducer.joint_network import JointNetwork
+
+from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticDepthwiseConv1d, ElasticEmbedding, ElasticLinear
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.prediction import StatelessDecoder
+
+
+class ElasticStatelessDecoder(StatelessDecoder):
+    """ESPnet decoder ``stateless_supernet``: the first channels of a `StatelessDecoder`; all of them where no width is passed."""
+
+    embedding_class = ElasticEmbedding
+
+    def __init__(
+        self,
+        vocab_size: int,
+        encoder_output_size: int,
+        embed_dim: int = 256,
+        context_size: int = 2,
+        blank_id: int = 0,
+        dropout: float = 0.0,
+    ):
+        super().__init__(vocab_size, encoder_output_size, embed_dim, context_size, blank_id)
+        self.conv = ElasticDepthwiseConv1d(embed_dim, context_size, bias=False)
+        self.dropout_embed = AdaptiveDropout(dropout, embed_dim)
+
+
+class PredictionAt:
+    """An `ElasticStatelessDecoder` at a width (channels), with what search and loss ask of a prediction network."""
+
+    def __init__(self, decoder: ElasticStatelessDecoder, width: int):
+        self.decoder, self.width = decoder, width
+        self.set_device, self.init_state, self.advance = decoder.set_device, decoder.init_state, decoder.advance
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.device
+
+    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+        return self.decoder.predict(contexts, self.width)
+
+    def __call__(self, labels: torch.Tensor) -> torch.Tensor:
+        return self.decoder(labels, self.width)
+
+
+class ElasticJointNetwork(JointNetwork):
+    """ESPnet's joiner, for encoders and prediction networks of any active width; `JoinerAt` narrows it itself."""
+
+    def __init__(self, output_size: int, encoder_size: int, decoder_size: int, joint_space_size: int = 256):
+        super().__init__(output_size, encoder_size, decoder_size, joint_space_size)
+        self.lin_enc = ElasticLinear(encoder_size, joint_space_size)
+        self.lin_dec = ElasticLinear(decoder_size, joint_space_size)
+        self.lin_out = ElasticLinear(joint_space_size, output_size)
+
+
+class JoinerAt:
+    """An `ElasticJointNetwork` at a width (channels), called like the joiner itself."""
+
+    def __init__(self, joiner: ElasticJointNetwork, width: int):
+        self.joiner, self.width = joiner, width
+        self.lin_out = joiner.lin_out
+
+    def lin_enc(self, x: torch.Tensor) -> torch.Tensor:
+        return self.joiner.lin_enc(x, out_features=self.width)
+
+    def lin_dec(self, x: torch.Tensor) -> torch.Tensor:
+        return self.joiner.lin_dec(x, out_features=self.width)
+
+    def __call__(self, enc_out: torch.Tensor, dec_out: torch.Tensor, no_projection: bool = False) -> torch.Tensor:
+        if not no_projection:
+            enc_out, dec_out = self.lin_enc(enc_out), self.lin_dec(dec_out)
+        return self.joiner(enc_out, dec_out, no_projection=True)
+
+
+def at_subnet(decoder, joiner, subnet: Subnet | None):
+    """Prediction network and joiner as a subnet uses them; themselves where it fixes no width.
+
+    Args:
+        decoder: an `ElasticStatelessDecoder` where the subnet has a prediction width.
+        joiner: an `ElasticJointNetwork` where it has a joiner width or a model dimension.
+    """
+    if subnet is not None and subnet.prediction is not None:
+        decoder = PredictionAt(decoder, subnet.prediction)
+    if subnet is not None and subnet.joiner is not None:
+        joiner = JoinerAt(joiner, subnet.joiner)
+    return decoder, joiner
