@@ -81,9 +81,7 @@ def open_folder(folder: Path, size: str | None = None) -> Deployed:
     check_sums(folder)
     files = {}
     for part in PARTS:
-        names = [f"{part}.onnx", f"{part}.int8.onnx"]
-        if part == "encoder" and size is not None:
-            names = [f"encoder-{size}.onnx"]
+        names = [f"{part}.onnx", f"{part}.int8.onnx"] if size is None else [f"{part}-{size}.onnx"]
         found = [folder / name for name in names if (folder / name).is_file()]
         if not found:
             raise UserError(f"'{folder}' has no {' and no '.join(names)}")

@@ -1,4 +1,4 @@
-"""Sizes of one supernet in one folder: an encoder graph for each, one file of weights for all.
+"""Sizes of one supernet in one folder: graphs for each, one file of weights for all.
 
 A smaller size's weights are leading blocks of a larger one's, so a graph reads the larger tensor and slices it; ONNX Runtime folds that
 when it loads. Tensors are matched by their values, so this holds for whatever a search space slices, and costs bytes where it does not.
@@ -16,7 +16,7 @@ from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.deploy import check
 from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.readme import readme
-from espnet_plugin.deploy.sherpa import LARGEST_DIFFERENCE, export_parts, tokens_text
+from espnet_plugin.deploy.sherpa import LARGEST_DIFFERENCE, PARTS, export_parts, tokens_text
 from espnet_plugin.errors import UserError
 
 WEIGHTS = "weights.bin"
@@ -97,7 +97,7 @@ def move_out(model: onnx.ModelProto, weights: Weights) -> None:
 
 
 def export_family(models: dict[str, TODMModel], out: Path, streaming: bool = False) -> dict[str, float]:
-    """Write a folder with ``encoder-NAME.onnx`` for each size, and what they share: weights.bin, decoder, joiner, tokens.
+    """Write a folder with encoder-NAME.onnx, decoder-NAME.onnx and joiner-NAME.onnx for each size, which share weights.bin.
 
     Args:
         models: name -> size of one supernet, in evaluation mode.
@@ -108,38 +108,32 @@ def export_family(models: dict[str, TODMModel], out: Path, streaming: bool = Fal
         name -> largest difference of the encoder, as loaded from the folder, from PyTorch.
 
     Raises:
-        UserError: a size cannot be deployed, or the sizes are not of one supernet.
+        UserError: a size cannot be deployed, or the sizes have different tokens.
     """
-    encoders, shared = {}, {}
-    for name, model in models.items():
-        encoder, *others = export_parts(model, False, streaming)
-        encoders[name] = encoder.graph
-        for part in others:
-            content = part.graph.SerializeToString()
-            if shared.setdefault(part.name, content) != content:
-                raise UserError(
-                    f"size '{name}': its {part.name} is not the one of the others, so they share no supernet"
-                )
-    by_size = sorted(encoders, key=lambda name: -encoders[name].ByteSize())
+    texts = {tokens_text(model) for model in models.values()}
+    if len(texts) > 1:
+        raise UserError(f"sizes {', '.join(models)}: their token lists differ, so they are not of one supernet")
+    sizes = {name: export_parts(model, False, streaming) for name, model in models.items()}
+    by_size = sorted(sizes, key=lambda name: -sum(part.graph.ByteSize() for part in sizes[name]))
     weights = Weights()
     for name in by_size:
-        move_out(encoders[name], weights)
+        for part in sizes[name]:
+            move_out(part.graph, weights)
     found = {}
 
     def write(folder: Path) -> None:
         folder.mkdir()
         weights.write(folder / WEIGHTS)
-        for name, content in shared.items():
-            (folder / f"{name}.onnx").write_bytes(content)
-        for name, graph in encoders.items():
-            path = folder / f"encoder-{name}.onnx"
-            path.write_bytes(graph.SerializeToString())
-            onnx.checker.check_model(path)
-            found[name] = check.encoder_difference(models[name], path, streaming)
+        for name, parts in sizes.items():
+            for part in parts:
+                path = folder / f"{part.name}-{name}.onnx"
+                path.write_bytes(part.graph.SerializeToString())
+                onnx.checker.check_model(path)
+            found[name] = check.encoder_difference(models[name], folder / f"encoder-{name}.onnx", streaming)
             if not found[name] <= LARGEST_DIFFERENCE:
-                raise UserError(f"{path.name} differs from PyTorch by {found[name]:.2g}: not exported")
-        (folder / "tokens.txt").write_text(tokens_text(next(iter(models.values()))), encoding="utf-8")
-        names = {"encoder": f"encoder-{by_size[0]}.onnx", **{name: f"{name}.onnx" for name in shared}}
+                raise UserError(f"encoder-{name}.onnx differs from PyTorch by {found[name]:.2g}: not exported")
+        (folder / "tokens.txt").write_text(texts.pop(), encoding="utf-8")
+        names = {part: f"{part}-{by_size[0]}.onnx" for part in PARTS}
         (folder / "README.md").write_text(readme(names, streaming, False, by_size), encoding="utf-8")
         (folder / SUMS).write_text(sums_text(folder))
 

@@ -32,7 +32,7 @@ class ProductConv(torch.nn.Module):
             weight = weight / std.double().unsqueeze(-1)
             bias = bias - (weight * mean.double().unsqueeze(-1)).sum((1, 2))
         self.linear = torch.nn.Linear(self.kernel * conv.in_channels, conv.out_channels)
-        self.linear.weight.data = weight.transpose(1, 2).flatten(1).float()
+        self.linear.weight.data = weight.flatten(1).float()  # channels first: a smaller size's are the leading ones
         self.linear.bias.data = bias.float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ class ProductConv(torch.nn.Module):
         x = x.transpose(1, 2)
         frames = (x.shape[1] - self.kernel) // self.stride + 1
         window = [x[:, i : i + self.stride * frames : self.stride][:, :frames] for i in range(self.kernel)]
-        return self.linear(torch.cat(window, dim=-1)).transpose(1, 2)
+        return self.linear(torch.stack(window, dim=-1).flatten(-2)).transpose(1, 2)
 
 
 @torch.jit.script_if_tracing

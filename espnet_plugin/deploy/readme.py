@@ -63,7 +63,7 @@ print(recognizer.get_result(stream))
 
 
 SIZES = """
-One model in several sizes, largest first: {sizes}. They share `weights.bin`; a device chooses by the name of the encoder.
+One model in several sizes, largest first: {sizes}. They share `weights.bin`; a device chooses by the files' names.
 """
 
 
@@ -74,7 +74,7 @@ def readme(names: dict[str, str], streaming: bool, int8: bool, sizes: Sequence[s
     command = " ".join([program, f"--model-type={kind}", *options, "--tokens=tokens.txt", "audio.wav"])
     return TEXT.format(
         kind="Streaming, chunks of 0.32 s" if streaming else "Whole utterances",
-        sizes=SIZES.format(sizes=", ".join(f"`encoder-{name}.onnx`" for name in sizes)) if sizes else "",
+        sizes=SIZES.format(sizes=", ".join(f"`{name}`" for name in sizes)) if sizes else "",
         number="int8" if int8 else "float",
         command=command,
         script=(STREAMING if streaming else OFFLINE).format(**names),

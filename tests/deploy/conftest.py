@@ -43,7 +43,7 @@ def build(stats_file):
         for linear, scale in (("lin_enc", 20), ("lin_dec", 3), ("lin_out", 8)):
             getattr(model.joint_network, linear).weight.mul_(scale)
         model.joint_network.lin_out.bias[0] = 0.0
-        model.joint_network.lin_out.bias[1] = -1e3  # the client leaves <unk> out of its text
+        model.joint_network.lin_out.bias[1] = -1000.0  # the streaming client passes over <unk>
         return model, args
 
     return make
