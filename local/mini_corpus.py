@@ -31,7 +31,7 @@ QUIET = 30  # volume at which no voice clips; each utterance is brought to its l
 # has a wider range than what is held out, since most variants are of men.
 TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
 
-# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Each variant of training speaks in every accent.
+# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Each variant of training is three speakers of every accent.
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbcwmd")
 OTHER_ACCENTS = ("en-gb-scotland", "en-gb-x-gbclan", "en-029", "en-us-nyc")
 TRAIN_VARIANTS = (
@@ -96,7 +96,7 @@ class Speaker:
 
 def speakers(train: int, dev: int, test: int) -> list[Speaker]:
     """All speakers. Args: utterances in train, in each dev set and in each test set."""
-    voices = [f"{ACCENTS[(i + turn) % 4]}+{v}" for turn in range(4) for i, v in enumerate(TRAIN_VARIANTS)]
+    voices = [f"{ACCENTS[(i + turn) % 4]}+{v}" for turn in range(12) for i, v in enumerate(TRAIN_VARIANTS)]
     parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), TRACT)]
     for part, variants in HELD_OUT_VARIANTS.items():
         total = dev if part.startswith("dev") else test
