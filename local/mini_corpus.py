@@ -28,16 +28,19 @@ RATE, VOLUME, PITCH = 1, 2, 3  # espeak's parameter numbers
 QUIET = 30  # volume at which no voice clips; each utterance is brought to its level afterwards
 
 # Formants and pitch of a speaker relative to the voice's own, as from a longer or shorter vocal tract: more speakers than voices. Training
-# has a wider range than what is held out, since most variants are of men.
+# has wider ranges than what is held out, since it has few variants.
 TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
+PITCH_RANGE, HELD_OUT_PITCH_RANGE = (10, 90), (30, 70)  # of a speaker, in espeak's units (50: the voice's own)
 
-# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Each variant of training is three speakers of every accent.
+# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Half of the speakers of training are women.
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbcwmd")
 OTHER_ACCENTS = ("en-gb-scotland", "en-gb-x-gbclan", "en-029", "en-us-nyc")
-TRAIN_VARIANTS = (
-    "f1 f2 f3 m1 m2 m3 m4 m5 m6 Alex Alicia Andy Annie Michael Gene Gene2 linda adam antonio caleb david edward "
-    "ian iven john marcelo max miguel norbert paul pedro quincy rob robert sandro shelby steph travis victor Lee"
+TRAIN_WOMEN = "f1 f2 f3 Alicia Annie linda shelby steph aunty".split()
+TRAIN_MEN = (
+    "m1 m2 m3 m4 m5 m6 Alex Andy Michael Gene Gene2 adam antonio caleb david edward "
+    "ian iven john marcelo max miguel norbert paul pedro quincy rob robert sandro travis victor Lee"
 ).split()
+TRAIN_SPEAKERS = 500
 HELD_OUT_VARIANTS = {
     "dev-clean": "f4 m7 Mike belinda",
     "dev-other": "Andrea Denis Hugo steph3",
@@ -80,6 +83,7 @@ class Speaker:
         number: LibriSpeech speaker id.
         voice: espeak voice, accent+variant.
         tract: lowest and highest factor on formants and pitch.
+        pitch: lowest and highest pitch, espeak's units (0 to 99).
         count: utterances.
         noises: kinds of noise, one of which is in each utterance; empty for none.
         snr: lowest and highest signal-to-noise ratio, dB.
@@ -89,6 +93,7 @@ class Speaker:
     number: int
     voice: str
     tract: tuple[float, float]
+    pitch: tuple[float, float]
     count: int
     noises: tuple[Noise, ...] = ()
     snr: tuple[float, float] = (0.0, 0.0)
@@ -96,19 +101,22 @@ class Speaker:
 
 def speakers(train: int, dev: int, test: int) -> list[Speaker]:
     """All speakers. Args: utterances in train, in each dev set and in each test set."""
-    voices = [f"{ACCENTS[(i + turn) % 4]}+{v}" for turn in range(12) for i, v in enumerate(TRAIN_VARIANTS)]
-    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), TRACT)]
+    voices = []
+    for i in range(TRAIN_SPEAKERS):
+        turn, j = divmod(i // 2, len(sex := (TRAIN_WOMEN, TRAIN_MEN)[i % 2]))
+        voices.append(f"{ACCENTS[(j + turn) % 4]}+{sex[j]}")
+    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), TRACT, PITCH_RANGE)]
     for part, variants in HELD_OUT_VARIANTS.items():
         total = dev if part.startswith("dev") else test
         noises, accents = ((street, babble), OTHER_ACCENTS) if part.endswith("other") else ((), ACCENTS)
         voices = [f"{accents[i % 4]}+{variant}" for i, variant in enumerate(variants.split())]
-        parts.append((part, voices, total, noises, (12.0, 25.0), HELD_OUT_TRACT))
+        parts.append((part, voices, total, noises, (12.0, 25.0), HELD_OUT_TRACT, HELD_OUT_PITCH_RANGE))
     found = []
-    for p, (part, voices, total, noises, snr, tract) in enumerate(parts, 1):
+    for p, (part, voices, total, noises, snr, tract, pitch) in enumerate(parts, 1):
         for i, voice in enumerate(voices):
             count = total // len(voices) + (i < total % len(voices))
             if count:
-                found.append(Speaker(part, 1000 * p + i, voice, tract, count, noises, snr))
+                found.append(Speaker(part, 1000 * p + i, voice, tract, pitch, count, noises, snr))
     return found
 
 
@@ -164,7 +172,7 @@ def make_utterance(espeak: Espeak, speaker: Speaker, index: int, seed: int) -> t
     words = sentence(rng, speaker.part.partition("-")[0])
     base = random.Random(f"{seed}:{speaker.number}")
     rate = round(base.uniform(135, 170) * rng.uniform(0.93, 1.07))
-    pitch = round(base.uniform(30, 70) + rng.uniform(-5, 5))
+    pitch = round(base.uniform(*speaker.pitch) + rng.uniform(-5, 5))
     spoken = espeak.speak(words, speaker.voice, rate, pitch, number & 0x7FFFFFFF)
     wave = soxr.resample(spoken, ESPEAK_FS, FS / base.uniform(*speaker.tract))
     wave = wave / max(1e-4, float(np.abs(wave).max())) * rng.uniform(0.2, 0.8)
