@@ -175,7 +175,7 @@ class TransducerCriterion(torch.nn.Module):
         acoustic = joint_network.lin_enc(encoder_out)
         logits = joiner_logits(acoustic, targets.prediction, ranges, joint_network, self.conf.max_lattice_mb)
 
-        def cost(rows: slice) -> torch.Tensor:
+        def cost(rows) -> torch.Tensor:
             part = [x[rows] for x in problem]
             if ranges is None:
                 return rnnt_loss(logits[rows], *part, **self.programme, modified=self.conf.modified)
@@ -208,7 +208,7 @@ def distillation_cost(
     if student.ranges is not None:
         following = following.gather(2, student.ranges)
 
-    def cost(rows: slice) -> torch.Tensor:
+    def cost(rows) -> torch.Tensor:
         pair = theirs[rows], ours[rows]
         if conf.form == "three_way":
             pair = (three_way(x, following[rows], blank_id) for x in pair)
