@@ -79,11 +79,14 @@ def joiner_logits(
     return parts[...] if at_once >= batch_size else parts
 
 
-def over_parts(function: Callable[[slice | EllipsisType], torch.Tensor], logits: torch.Tensor | LogitsInParts) -> torch.Tensor:
+def over_parts(
+    function: Callable[[slice | EllipsisType], torch.Tensor], logits: torch.Tensor | LogitsInParts
+) -> torch.Tensor:
     """A value of each utterance that needs its logits, computed part by part.
 
     Args:
-        function: rows (``...`` for all: an empty slice would copy in the backward pass) -> (rows,); it looks at ``logits[rows]``. With parts it runs again in the backward pass, which so holds one part.
+        function: rows (``...`` for all: a slice would copy in the backward pass) -> (rows,); it looks at ``logits[rows]``. With parts it
+            runs again in the backward pass, which so holds one part.
         logits: whole or in parts.
 
     Returns:
