@@ -145,7 +145,8 @@ command -v espnet-todm >/dev/null || fail "espnet-todm is not installed: run 'ma
 
 # shellcheck disable=SC2086
 all_sets=$(printf '%s\n' $train_set $valid_set $test_sets | awk '!seen[$0]++' | paste -sd ' ')
-# The configuration in one piece, kept with the run; its sampling rate, and a sum that comments do not change.
+# The configuration in one piece, kept with the run; its sampling rate, and sums that comments do not change: of all of it, and of what
+# lengths and statistics of the features can depend on.
 mkdir -p "$expdir"
 espnet-todm compose --config "$asr_config" --out "$expdir/train.yaml"
 given_config=$asr_config
@@ -154,16 +155,19 @@ configured=$(python -c '
 import sys, yaml, zlib
 conf = yaml.safe_load(open(sys.argv[1], encoding="utf-8")) or {}
 fs = str((conf.get("frontend_conf") or {}).get("fs", 16000)).lower()
-print(round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1)), zlib.crc32(repr(conf).encode()))
+rate = round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1))
+later = {"grad_clip", "max_epoch", *(key + end for key in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf"))}
+print(rate, *(zlib.crc32(repr(part).encode()) for part in (conf, {key: conf[key] for key in conf if key not in later})))
 ' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
-fs=${configured% *}
-config_sum=${configured#* }
+read -r fs config_sum feature_sum <<<"$configured"
+# Runs that differ in length or seed share statistics, too.
+stats_args=$(sed -E 's/--(seed|max_epoch|num_iters_per_epoch)[ =]+[^ ]+ *//g' <<<"$train_args")
 datadir=$dumpdir/data
 rawdir=$dumpdir/raw
 sourcedir=$datadir
 [ "$corpus" != custom ] || sourcedir=$data_dir
 bpedir=$dumpdir/token_list/bpe_unigram$nbpe
-statsdir=$expdir/stats
+statsdir=$dumpdir/stats/$train_set-bpe$nbpe-$(cksum <<<"$feature_sum $stats_args" | cut -d" " -f1)
 superdir=$expdir/supernet
 averaged=$superdir/averaged.pth
 logdir=$expdir/log
@@ -279,7 +283,7 @@ stage_stats() {
     task_options
     rm -rf "$statsdir"
     # shellcheck disable=SC2086
-    "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir" --ngpu 0 $train_args
+    "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir" --ngpu 0 $stats_args
 }
 
 # launch LOG COMMAND ...: training on one GPU or none here, on several, on several nodes, or on hosts, through ESPnet's launcher.
@@ -415,10 +419,11 @@ for set in $all_sets; do
     run_stage 2 "formatting $set" "$rawdir/$set" "$format_inputs" stage_format "$set"
 done
 run_stage 3 bpe "$bpedir" "$nbpe $(set_sum "$train_set")" stage_bpe
+stats_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model")"
+run_stage 4 statistics "$statsdir" "$stats_inputs" stage_stats
 # The supernet depends on no test set: another one must not train it again.
 train_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model") $config_sum $train_args"
 [ "$corpus" != mini ] || train_inputs+=" $data_inputs"
-run_stage 4 statistics "$statsdir" "$train_inputs" stage_stats
 run_stage 5 training "$superdir" "$train_inputs" stage_train
 run_stage 6 averaging "$averaged" "$train_inputs $average" stage_average
 model_inputs="$(checksum "$averaged") ${sizes:-$num_sizes $num_candidates} $streaming"
