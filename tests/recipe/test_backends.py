@@ -21,10 +21,12 @@ while [ $# -gt 1 ]; do
     esac
     shift
 done
-status=0
+jobs=() status=0
 for task in $(seq 1 "$last"); do
-    SLURM_ARRAY_TASK_ID=$task bash "$1" >"${output//%a/$task}" 2>&1 || status=$?
+    SLURM_ARRAY_TASK_ID=$task bash "$1" >"${output//%a/$task}" 2>&1 &
+    jobs+=($!)
 done
+for job in "${jobs[@]}"; do wait "$job" || status=$?; done
 exit $status
 """
 
@@ -143,5 +145,11 @@ def test_tables_are_made_of_runs_that_it_names(tmp_path):
     assert all(line.startswith("./run.sh") and line.endswith("--nj 3 ") for line in lines)
     for name in individual:
         assert sum(f"seed1/individual/{name} " in line and f"--sizes {name} " in line for line in lines) == 1
-    refused = subprocess.run([RECIPE / "tables.sh", "--scale", "huge"], capture_output=True, text=True)
-    assert refused.returncode == 1 and "--scale 'huge'" in refused.stderr
+    fewer = "--sizes|6x512 3x64|--seeds|2|--ablation||--train_args|--max_epoch 4".split("|")
+    done = subprocess.run([*command[:3], *fewer], capture_output=True, text=True, env=environment(ROOT))
+    supernet, large, small = done.stdout.splitlines()
+    assert "seed2/supernet " in supernet and "--sizes 6x512\\ 3x64 " in supernet
+    assert all("--train_args --seed\\ 2\\ --max_epoch\\ 4 " in line for line in (supernet, large, small))
+    for wrong in (["--scale", "huge"], ["--sizes", "9x9"], ["--ablation", "none"], ["--seeds", "one"]):
+        refused = subprocess.run([RECIPE / "tables.sh", *wrong], capture_output=True, text=True)
+        assert refused.returncode == 1 and f"{wrong[0]}" in refused.stderr and wrong[1] in refused.stderr
