@@ -1,5 +1,6 @@
 """Configurations made of others: a YAML file whose ``base`` names another file says only what differs from it."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -70,8 +71,29 @@ def write_composed(path: Path, out: Path) -> dict:
     """Write a composed configuration as one plain file, whole, and return it."""
     conf = compose(path)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
     temporary.write_text(f"# Composed of {path} and its bases.\n{text}", encoding="utf-8")
     temporary.replace(out)
     return conf
+
+
+def composed_arguments(argv: list[str]) -> list[str]:
+    """A training's arguments with a ``--config`` that has a base replaced by one plain file, ``composed.yaml`` in ``--output_dir``.
+
+    Raises:
+        UserError: see `compose`; or no ``--output_dir`` to write to.
+    """
+    found = {}
+    for position, word in enumerate(argv):
+        key, equals, value = word.partition("=")
+        if key in ("--config", "--output_dir") and (equals or position + 1 < len(argv)):
+            found[key] = (position, 1, value) if equals else (position, 2, argv[position + 1])
+    if "--config" not in found or "base" not in read_yaml(Path(found["--config"][2])):
+        return argv
+    if "--output_dir" not in found:
+        raise UserError("--config: a configuration with a base needs --output_dir, where it is stored in one piece")
+    position, words, config = found["--config"]
+    out = Path(found["--output_dir"][2]) / "composed.yaml"
+    write_composed(Path(config), out)
+    return [*argv[:position], "--config", str(out), *argv[position + words :]]

@@ -3,7 +3,8 @@
 
 Reads wav.scp (files, or commands that end in ``|``), segments where there are any, text, utt2spk. Audio that is right already is
 referred to, other audio is written as flac. Utterances left out are listed in rejected.txt with the reason, together with those that
-rejected.txt of the data directory names.
+rejected.txt of the data directory names. With --speeds 0.9 1.0 1.1 each utterance is there at three speeds, pitch and tempo alike (Ko et
+al. 2015, Audio augmentation for speech recognition): sp0.9-UTTERANCE of the speaker sp0.9-SPEAKER.
 """
 
 import argparse
@@ -33,6 +34,7 @@ class Job:
         folder: where audio is written if it must be; final: where that folder will be in the end.
         fs: Hz wanted.
         shortest, longest: limits of an utterance, s.
+        speed: factor by which the audio is played faster.
     """
 
     source: str
@@ -42,6 +44,7 @@ class Job:
     fs: int
     shortest: float
     longest: float
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def cut(audio: np.ndarray, rate: int, piece: tuple[float, float] | None) -> np.n
 def format_recording(job: Job) -> list[Formatted]:
     """Format the utterances of one recording."""
     whole = [utterance for utterance, piece in job.pieces.items() if piece is None]
-    frames = right_already(job) if whole else None
+    frames = right_already(job) if whole and job.speed == 1 else None
     if frames is not None:
         return [check_length(job, whole[0], str(Path(job.source).absolute()), frames)]
     try:
@@ -130,7 +133,8 @@ def format_recording(job: Job) -> list[Formatted]:
         except ValueError as error:
             done.append(Formatted(utterance, reason=str(error)))
             continue
-        wave = soxr.resample(wave, rate, job.fs) if rate != job.fs and len(wave) else wave
+        played = rate * job.speed
+        wave = soxr.resample(wave, played, job.fs) if played != job.fs and len(wave) else wave
         result = check_length(job, utterance, str(job.final / name), len(wave))
         if not result.reason:
             write_flac(job.folder / name, wave, job.fs)
@@ -157,6 +161,11 @@ def read_pieces(source: Path, recordings: dict[str, str]) -> tuple[dict[str, dic
     return pieces, rejected
 
 
+def at_speed(speed: float, name: str) -> str:
+    """Name of an utterance or a speaker at a speed, as Kaldi has it."""
+    return name if speed == 1 else f"sp{speed:g}-{name}"
+
+
 def read_rejected(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return {key: reason for key, _, reason in (line.partition("\t") for line in lines)}
@@ -169,8 +178,12 @@ def main() -> None:
     parser.add_argument("--fs", type=positive, default=16000, help="sampling rate, Hz (default: 16000)")
     parser.add_argument("--min_duration", type=float, default=0.1, help="s (default: 0.1)")
     parser.add_argument("--max_duration", type=float, default=35.0, help="s (default: 35)")
+    parser.add_argument("--speeds", type=float, nargs="+", default=[1.0], help="factors of speed (default: 1.0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
     args = parser.parse_args()
+    for speed in args.speeds:
+        if not 0.5 <= speed <= 2:
+            raise UserError(f"--speeds: {speed} must be from 0.5 to 2.0")
     if not args.data.is_dir():
         raise UserError(f"--data: '{args.data}' does not exist")
     if args.data.resolve() == args.out.resolve():
@@ -179,11 +192,18 @@ def main() -> None:
     utt2spk = read_table(args.data / "utt2spk") if (args.data / "utt2spk").is_file() else {}
     pieces, lost = read_pieces(args.data, recordings)
     limits = args.fs, args.min_duration, args.max_duration
+    speeds = dict.fromkeys(args.speeds)
+    utt2spk = {at_speed(s, key): at_speed(s, utt2spk.get(key) or key) for s in speeds for key in text}
+    text = {at_speed(s, key): words for s in speeds for key, words in text.items()}
 
     def write(folder: Path) -> None:
         audio, final = folder / "audio", args.out.absolute() / "audio"
         audio.mkdir()
-        jobs = [Job(recordings[key], found, audio, final, *limits) for key, found in pieces.items()]
+        jobs = [
+            Job(recordings[key], {at_speed(s, u): piece for u, piece in found.items()}, audio, final, *limits, speed=s)
+            for s in speeds
+            for key, found in pieces.items()
+        ]
         done = [r for results in run_jobs(format_recording, jobs, args.nj, str(args.out), chunk=16) for r in results]
         kept = {r.utterance: r for r in done if not r.reason and text.get(r.utterance)}
         rejected = {utterance: "no audio" for utterance in text} | read_rejected(args.data / "rejected.txt") | lost
@@ -196,7 +216,7 @@ def main() -> None:
             raise UserError(f"--data: '{args.data}' has no usable utterance among {len(rejected)}{why}")
         write_table(folder / "wav.scp", {u: r.path for u, r in kept.items()})
         write_table(folder / "text", {u: text[u] for u in kept})
-        write_speakers(folder, {u: utt2spk.get(u) or u for u in kept})
+        write_speakers(folder, {u: utt2spk[u] for u in kept})
         write_table(folder / "utt2num_samples", {u: r.samples for u, r in kept.items()})
         (folder / "feats_type").write_text("raw\n")
         hours = sum(r.samples for r in kept.values()) / args.fs / 3600

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Read LibriSpeech's directory layout through lhotse's recipe and write Kaldi data directories.
+"""Read LibriSpeech's directory layout through lhotse's recipe; write Kaldi data directories and, in them, lhotse's manifests.
 
+The tables are ours and name the files: lhotse's export would read each flac file through a process of ffmpeg.
 A set may be a sum of parts: train_960=train-clean-100+train-clean-360+train-other-500. Utterances that lhotse cannot read are left
-out and listed in rejected.txt with the reason.
+out and listed in rejected.txt with the reason. With --complete, a part of LibriSpeech that lacks utterances is refused.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kaldi_data import positive, write_folder, write_speakers, write_table
+from librispeech_parts import PARTS
 from tqdm import tqdm
 
 from espnet_plugin.errors import UserError, run_main
@@ -53,22 +55,56 @@ def read_part(part: Path, nj: int) -> tuple[dict, dict[str, str]]:
     return read, {key: item for key, item in zip(lines, found) if isinstance(item, str)}
 
 
+def write_manifests(folder: Path, read: dict) -> None:
+    """Validate lhotse's recordings and supervisions and write recordings.jsonl.gz and supervisions.jsonl.gz."""
+    from lhotse import RecordingSet, SupervisionSet, validate_recordings_and_supervisions
+
+    recordings = RecordingSet.from_recordings(recording for recording, _ in read.values())
+    supervisions = SupervisionSet.from_segments(supervision for _, supervision in read.values())
+    validate_recordings_and_supervisions(recordings, supervisions)
+    recordings.to_file(folder / "recordings.jsonl.gz")
+    supervisions.to_file(folder / "supervisions.jsonl.gz")
+
+
+def incomplete(corpus: Path, parts: list[str], complete: bool) -> list[str]:
+    """What is missing of the parts, one text a part: the whole, or a number of utterances that LibriSpeech has."""
+    found = []
+    for part in parts:
+        count = 0
+        for transcript in (corpus / part).rglob("*.trans.txt"):
+            audio = {path.stem for path in transcript.parent.glob("*.flac")} if complete else None
+            keys = [line.split()[0] for line in transcript.read_text(encoding="utf-8").splitlines() if line.strip()]
+            count += sum(audio is None or key in audio for key in keys)
+            if not complete and count:
+                break
+        wanted = PARTS[part].utterances if complete and part in PARTS else 1
+        if not count:
+            found.append(part)
+        elif count < wanted:
+            found.append(f"{wanted - count:,} of {part}'s {wanted:,} utterances")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that holds train-clean-100, dev-clean, ...")
     parser.add_argument("--sets", nargs="+", required=True, metavar="SET", help="parts, or NAME=PART+PART")
     parser.add_argument("--out", type=Path, required=True, help="folder for the data directories")
     parser.add_argument("--nj", type=positive, default=2, help="threads (default: 2)")
+    parser.add_argument(
+        "--complete", action="store_true", help="refuse a part with fewer utterances than LibriSpeech's"
+    )
     args = parser.parse_args()
     sets = parse_sets(args.sets)
     parts = sorted({part for group in sets.values() for part in group})
     if not args.corpus.is_dir():
         raise UserError(f"--corpus: '{args.corpus}' does not exist")
-    missing = [part for part in parts if next((args.corpus / part).rglob("*.trans.txt"), None) is None]
+    missing = incomplete(args.corpus, parts, args.complete)
     if missing:
-        raise UserError(f"--corpus: '{args.corpus}' lacks {', '.join(missing)} (no .trans.txt file there)")
+        raise UserError(f"--corpus: '{args.corpus}' lacks {', '.join(missing)}")
     logging.disable(logging.WARNING)  # lhotse warns of what rejected.txt lists
-    everything = {part: read_part(args.corpus / part, args.nj) for part in parts}
+    corpus = args.corpus.absolute()  # the manifests name files, too
+    everything = {part: read_part(corpus / part, args.nj) for part in parts}
     for name, group in sets.items():
         read = {key: item for part in group for key, item in everything[part][0].items()}
         rejected = {key: reason for part in group for key, reason in everything[part][1].items()}
@@ -78,7 +114,8 @@ def main() -> None:
             raise UserError(f"--corpus: '{args.corpus}' has no usable utterance for '{name}'{why}")
 
         def write(folder: Path, read=read, rejected=rejected) -> None:
-            write_table(folder / "wav.scp", {key: Path(r.sources[0].source).absolute() for key, (r, _) in read.items()})
+            write_manifests(folder, read)
+            write_table(folder / "wav.scp", {key: r.sources[0].source for key, (r, _) in read.items()})
             write_table(folder / "text", {key: s.text for key, (_, s) in read.items()})
             write_speakers(folder, {key: s.speaker for key, (_, s) in read.items()})
             (folder / "rejected.txt").write_text("".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))

@@ -239,12 +239,17 @@ def main() -> None:
     parser.add_argument("--conf", type=Path, required=True, help="folder with supernet.yaml, individual/, ablation/")
     parser.add_argument("--root", type=Path, required=True, help="folder with seed0, seed1 ...")
     parser.add_argument("--test_sets", nargs="+", required=True)
+    parser.add_argument("--sizes", nargs="+", metavar="LAYERSxWIDTH", help="columns (default: all of individual/)")
     parser.add_argument("--command", default="local/tables.py", help="what made the experiments, for the record")
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
     args = parser.parse_args()
     names = [path.stem for path in (args.conf / "individual").glob("*.yaml")]
     if not names:
         raise UserError(f"--conf: '{args.conf}/individual' holds no SIZE.yaml")
+    unknown = set(args.sizes or ()) - set(names)
+    if unknown:
+        raise UserError(f"--sizes: '{args.conf}/individual/{min(unknown)}.yaml' does not exist")
+    names = args.sizes or names
     if not args.root.is_dir():
         raise UserError(f"--root: '{args.root}' does not exist")
     runs = Experiments(args.root, tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))

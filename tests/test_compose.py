@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_plugin.compose import compose, merge, write_composed
+from espnet_plugin.compose import compose, composed_arguments, merge, write_composed
 from espnet_plugin.errors import UserError
 
 keys = st.text("abc", min_size=1, max_size=2)
@@ -75,3 +75,17 @@ def test_one_plain_file_is_stored(tmp_path):
     assert [path.name for path in stored.parent.iterdir()] == ["composed.yaml"]
     command = [Path(sys.executable).with_name("espnet-todm"), "compose", "--config", tmp_path / "a.yaml"]
     assert yaml.safe_load(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == made
+
+
+@pytest.mark.parametrize("form", [["--config", "{}"], ["--config={}"]])
+def test_a_training_gets_the_one_file(tmp_path, form):
+    write(tmp_path, b="x: 1", a="base: b.yaml\ny: 2")
+    out = tmp_path / "exp"
+    config = [word.format(tmp_path / "a.yaml") for word in form]
+    found = composed_arguments(["--ngpu", "0", *config, "--output_dir", str(out), "--seed", "1"])
+    assert found == ["--ngpu", "0", "--config", str(out / "composed.yaml"), "--output_dir", str(out), "--seed", "1"]
+    assert yaml.safe_load((out / "composed.yaml").read_text()) == {"x": 1, "y": 2}
+    plain = ["--config", str(tmp_path / "b.yaml")]
+    assert composed_arguments(plain) == plain and composed_arguments(["--help"]) == ["--help"]
+    with pytest.raises(UserError, match="needs --output_dir"):
+        composed_arguments(config)

@@ -23,12 +23,21 @@ dumpdir=
 train_set=
 valid_set=
 test_sets=
+sizes=
 num_sizes=5
 num_candidates=6
 average=5
 train_args=
 redo=false
 streaming=false
+full_libri=true
+download=false
+complete=
+speed_perturb_factors=
+num_nodes=1
+dry_run=false
+gpu=a100
+utilisation=
 
 usage() {
     cat <<'EOF'
@@ -52,14 +61,22 @@ options (default)
   --stage N --stop_stage M   first and last stage (1, 12)
   --corpus NAME              mini, custom or librispeech (mini)
   --data_dir DIR             custom: folder that holds a Kaldi directory for each set
+  --full_libri false         librispeech: train on the 100 hours of train-clean-100, not on all 960 (true)
+  --download true            librispeech: download what is not there into the folder that db.sh names, checked and resumable (false)
+  --complete false           librispeech: take a cut-down corpus, too (true)
+  --speed_perturb_factors "..."   the training set at each speed (librispeech "0.9 1.0 1.1", otherwise 1.0)
   --train_set --valid_set --test_sets   names of the sets; quote several test sets
   --nj N                     processes for data and decoding (number of cores)
-  --ngpu N                   GPUs for training (0)
+  --ngpu N --num_nodes N     GPUs of a node for training, nodes (0, 1); how jobs reach them is set in cmd.sh
+  --dry_run true             print what training would cost on such GPUs, and do nothing (false)
+  --gpu NAME --utilisation N kind of GPU for --dry_run: a100, h100, ...; share of its matrix rate that training reaches
+                             (a100; that of a step measured here, which takes minutes)
   --nbpe N                   sentencepiece units (mini 32, custom 100, librispeech 500)
-  --asr_config FILE          training configuration (conf/train_mini.yaml)
+  --asr_config FILE          training configuration (conf/train_mini.yaml, librispeech: conf/paper/supernet.yaml)
   --inference_config FILE    decoding configuration (conf/decode.yaml)
   --train_args "..."         further options of espnet-todm train
   --average N                checkpoints averaged (5)
+  --sizes "NAME ..."         sizes of LAYERSxWIDTH, as 12x384 for 12 layers with 384 feed-forward channels, in place of chosen ones
   --num_sizes N --num_candidates N   sizes, and subnets decoded for each (5, 6)
   --expdir DIR --dumpdir DIR outputs (exp/CORPUS, dump/CORPUS)
   --streaming true           sizes of forward direction, decoded in chunks (false)
@@ -73,7 +90,8 @@ fail() {
 }
 
 known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config expdir dumpdir train_set valid_set test_sets
- num_sizes num_candidates average train_args streaming redo"
+ sizes num_sizes num_candidates average train_args streaming redo
+ full_libri download complete speed_perturb_factors num_nodes dry_run gpu utilisation"
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
@@ -101,18 +119,23 @@ custom)
     [ -n "$data_dir" ] || fail "--corpus custom needs --data_dir, a folder that holds a Kaldi directory for each set"
     ;;
 librispeech)
-    : "${nbpe:=500}" "${asr_config:=conf/train_mini.yaml}"
-    : "${train_set:=train-clean-100}" "${valid_set:=dev-clean}" "${test_sets:=test-clean test-other}"
+    : "${nbpe:=500}" "${asr_config:=conf/paper/supernet.yaml}"
+    # dev-clean and dev-other are tables' columns, too; the model is chosen on dev-clean alone.
+    : "${valid_set:=dev-clean}" "${test_sets:=dev-clean dev-other test-clean test-other}"
+    : "${speed_perturb_factors:=0.9 1.0 1.1}" "${complete:=true}"
+    if [ "$full_libri" = true ]; then : "${train_set:=train-960}"; else : "${train_set:=train-clean-100}"; fi
     ;;
 *) fail "--corpus '$corpus' is not one of mini, custom, librispeech" ;;
 esac
-: "${expdir:=exp/$corpus}" "${dumpdir:=dump/$corpus}"
-for number in stage stop_stage nj nbpe num_sizes num_candidates average; do
+: "${expdir:=exp/$corpus}" "${dumpdir:=dump/$corpus}" "${speed_perturb_factors:=1.0}" "${complete:=false}"
+for number in num_nodes stage stop_stage nj nbpe num_sizes num_candidates average; do
     [[ ${!number} =~ ^[1-9][0-9]*$ ]] || fail "--$number '${!number}' must be a positive number"
 done
 [ "$stage" -le "$stop_stage" ] || fail "--stage '$stage' must not be after --stop_stage '$stop_stage'"
+[ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || [ "$dry_run" = true ] ||
+    fail "--num_nodes '$num_nodes' needs cmd_backend slurm in cmd.sh (with ssh, train_hosts names the nodes)"
 [[ $ngpu =~ ^[0-9]+$ ]] || fail "--ngpu '$ngpu' must be a number of GPUs"
-for switch in streaming redo; do
+for switch in streaming redo full_libri download complete dry_run; do
     [[ ${!switch} == true || ${!switch} == false ]] || fail "--$switch '${!switch}' must be true or false"
 done
 for file in "$asr_config" "$inference_config"; do
@@ -122,21 +145,29 @@ command -v espnet-todm >/dev/null || fail "espnet-todm is not installed: run 'ma
 
 # shellcheck disable=SC2086
 all_sets=$(printf '%s\n' $train_set $valid_set $test_sets | awk '!seen[$0]++' | paste -sd ' ')
-# Sampling rate of the configuration, and a sum that comments do not change.
+# The configuration in one piece, kept with the run; its sampling rate, and sums that comments do not change: of all of it, and of what
+# lengths and statistics of the features can depend on.
+mkdir -p "$expdir"
+espnet-todm compose --config "$asr_config" --out "$expdir/train.yaml"
+given_config=$asr_config
+asr_config=$expdir/train.yaml
 configured=$(python -c '
 import sys, yaml, zlib
 conf = yaml.safe_load(open(sys.argv[1], encoding="utf-8")) or {}
 fs = str((conf.get("frontend_conf") or {}).get("fs", 16000)).lower()
-print(round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1)), zlib.crc32(repr(conf).encode()))
+rate = round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1))
+later = {"grad_clip", "max_epoch", *(key + end for key in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf"))}
+print(rate, *(zlib.crc32(repr(part).encode()) for part in (conf, {key: conf[key] for key in conf if key not in later})))
 ' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
-fs=${configured% *}
-config_sum=${configured#* }
+read -r fs config_sum feature_sum <<<"$configured"
+# Runs that differ in length or seed share statistics, too.
+stats_args=$(sed -E 's/--(seed|max_epoch|num_iters_per_epoch)[ =]+[^ ]+ *//g' <<<"$train_args")
 datadir=$dumpdir/data
 rawdir=$dumpdir/raw
 sourcedir=$datadir
 [ "$corpus" != custom ] || sourcedir=$data_dir
 bpedir=$dumpdir/token_list/bpe_unigram$nbpe
-statsdir=$expdir/stats
+statsdir=$dumpdir/stats/$train_set-bpe$nbpe-$(cksum <<<"$feature_sum $stats_args" | cut -d" " -f1)
 superdir=$expdir/supernet
 averaged=$superdir/averaged.pth
 logdir=$expdir/log
@@ -192,7 +223,12 @@ stage_data() {
         read_librispeech downloads/mini/LibriSpeech
         ;;
     librispeech)
-        [ -d "$LIBRISPEECH/LibriSpeech" ] || fail "LIBRISPEECH in db.sh: '$LIBRISPEECH/LibriSpeech' does not exist"
+        if [ "$download" = true ]; then
+            # shellcheck disable=SC2046
+            python local/download_librispeech.py --out "$LIBRISPEECH" --url "$LIBRISPEECH_URL" --parts $(librispeech_sets | sed 's/[^ ]*=//g; s/+/ /g')
+        fi
+        [ -d "$LIBRISPEECH/LibriSpeech" ] ||
+            fail "LIBRISPEECH in db.sh: '$LIBRISPEECH/LibriSpeech' does not exist, --download true fetches it"
         read_librispeech "$LIBRISPEECH/LibriSpeech"
         ;;
     custom)
@@ -205,16 +241,26 @@ stage_data() {
     esac
 }
 
+# The sets in the form of prepare_librispeech.py: train-960 is a sum of parts.
+librispeech_sets() { echo "${all_sets/#train-960/train-960=train-clean-100+train-clean-360+train-other-500}"; }
+
 read_librispeech() {
-    # shellcheck disable=SC2086
-    "$train_cmd" "$logdir/data.log" python local/prepare_librispeech.py --corpus "$1" --sets $all_sets --out "$datadir" --nj "$nj"
+    local options=()
+    [ "$complete" = false ] || options+=(--complete)
+    # shellcheck disable=SC2046
+    "$train_cmd" "$logdir/data.log" python local/prepare_librispeech.py --corpus "$1" --sets $(librispeech_sets) --out "$datadir" \
+        --nj "$nj" "${options[@]}"
     grep ' utterances, ' "$logdir/data.log"
 }
 
 # stage_format SET
 stage_format() {
-    python local/format_data.py --data "$sourcedir/$1" --out "$rawdir/$1" --fs "$fs" --nj "$nj"
+    # shellcheck disable=SC2046
+    python local/format_data.py --data "$sourcedir/$1" --out "$rawdir/$1" --fs "$fs" --nj "$nj" --speeds $(speeds_of "$1")
 }
+
+# Only the training set is perturbed.
+speeds_of() { if [ "$1" = "$train_set" ]; then echo "$speed_perturb_factors"; else echo 1.0; fi; }
 
 stage_bpe() {
     python local/tokenizer.py --text "$rawdir/$train_set/text" --nbpe "$nbpe" --out "$bpedir"
@@ -237,7 +283,23 @@ stage_stats() {
     task_options
     rm -rf "$statsdir"
     # shellcheck disable=SC2086
-    "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir" --ngpu 0 $train_args
+    "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir" --ngpu 0 $stats_args
+}
+
+# launch LOG COMMAND ...: training on one GPU or none here, on several, on several nodes, or on hosts, through ESPnet's launcher.
+launch() {
+    local log=$1 where=(--cmd "$train_cmd" --num_nodes "$num_nodes")
+    shift
+    if [ -z "$train_hosts" ] && [ "$num_nodes" -eq 1 ] && [ "$ngpu" -le 1 ]; then
+        if [ "$cmd_backend" = slurm ]; then exec "$train_cmd" --gpu "$ngpu" "$log" "$@"; else exec "$train_cmd" "$log" "$@"; fi
+    fi
+    [ -z "$train_hosts" ] || where=(--host "$train_hosts")
+    python -m espnet2.bin.launch "${where[@]}" --ngpu "$ngpu" --log "$log" --init_file_prefix "$superdir/.dist_init_" -- "$@" \
+        >"$logdir/launch.log" 2>&1 && return
+    local reason
+    reason=$(grep -h -E '^error:' "$log" | tail -n 1)
+    printf '%s\n' "${reason:-error: a worker failed} (log: $log)" >&2
+    return 1
 }
 
 stage_train() {
@@ -263,7 +325,7 @@ stage_train() {
     local log=$logdir/train.log pid
     rm -f "$log"
     # shellcheck disable=SC2086
-    "$train_cmd" "$log" espnet-todm train "${options[@]}" --output_dir "$superdir" --resume true $train_args &
+    launch "$log" espnet-todm train "${options[@]}" --output_dir "$superdir" --resume true $train_args &
     pid=$!
     trap 'kill -TERM $pid $(pgrep -P $pid) 2>/dev/null; exit 130' INT TERM
     tail --pid="$pid" -n +1 -F "$log" 2>/dev/null | sed -u -n -E '
@@ -279,6 +341,12 @@ stage_average() {
 }
 
 stage_sizes() {
+    if [ -n "$sizes" ]; then
+        # shellcheck disable=SC2086
+        "$train_cmd" "$logdir/sizes.log" python local/named_sizes.py --train_config "$superdir/config.yaml" --model_file "$averaged" \
+            --sizes $sizes --out "$expdir/sizes.json"
+        return
+    fi
     local options=(--num_sizes "$num_sizes" --num_candidates "$num_candidates" --nj "$nj" --out "$expdir/sizes.json")
     [ "$streaming" = false ] || options+=(--direction forward)
     espnet-todm choose --train_config "$superdir/config.yaml" --model_file "$averaged" --data "$rawdir/$valid_set" \
@@ -299,8 +367,14 @@ stage_decode() {
     local name set models=() data=()
     for name in $(size_names); do models+=("$expdir/sizes/$name"); done
     for set in $test_sets; do data+=("$rawdir/$set"); done
-    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/decode.log" espnet-todm decode --model_dir "${models[@]}" --data "${data[@]}" \
-        --config "$inference_config" --streaming "$streaming" --nj "$nj"
+    local options=(--data "${data[@]}" --config "$inference_config" --streaming "$streaming")
+    if [ "$cmd_backend" = slurm ]; then
+        # shellcheck disable=SC2016
+        OMP_NUM_THREADS=1 "$decode_cmd" "JOB=1:${#models[@]}" "$logdir/decode.JOB.log" \
+            bash -c 'count=$1; espnet-todm decode --model_dir "${@:1+JOB:1}" "${@:2+count}"' decode "${#models[@]}" "${models[@]}" "${options[@]}"
+    else
+        OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/decode.log" espnet-todm decode --model_dir "${models[@]}" "${options[@]}" --nj "$nj"
+    fi
 }
 
 stage_score() {
@@ -331,19 +405,29 @@ mini) data_inputs+=" $(checksum local/mini_*.py)" ;;
 librispeech) data_inputs+=" $LIBRISPEECH" ;;
 custom) data_inputs+=" $data_dir" ;;
 esac
+if [ "$dry_run" = true ]; then
+    individual=()
+    for file in "$(dirname "$given_config")"/individual/*.yaml; do [ ! -f "$file" ] || individual+=("$file"); done
+    stats_or_hours=(--hours 960.9)
+    [ "$full_libri" = true ] || stats_or_hours=(--hours 100.6)
+    [ ! -f "$statsdir/train/speech_shape" ] || stats_or_hours=(--stats "$statsdir")
+    exec espnet-todm plan --config "$given_config" --individual "${individual[@]}" --vocabulary "$nbpe" "${stats_or_hours[@]}" \
+        --speeds "$speed_perturb_factors" --gpu "$gpu" --num_gpus $((num_nodes * (ngpu > 0 ? ngpu : 1))) ${utilisation:+--utilisation "$utilisation"}
+fi
 run_stage 1 data "$datadir" "$data_inputs $all_sets" stage_data
 for set in $all_sets; do
-    format_inputs="$data_inputs $fs $(checksum "$sourcedir/$set"/{wav.scp,segments,text,utt2spk})"
+    format_inputs="$data_inputs $fs $(speeds_of "$set") $(checksum "$sourcedir/$set"/{wav.scp,segments,text,utt2spk})"
     run_stage 2 "formatting $set" "$rawdir/$set" "$format_inputs" stage_format "$set"
 done
 run_stage 3 bpe "$bpedir" "$nbpe $(set_sum "$train_set")" stage_bpe
+stats_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model")"
+run_stage 4 statistics "$statsdir" "$stats_inputs" stage_stats
 # The supernet depends on no test set: another one must not train it again.
 train_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model") $config_sum $train_args"
 [ "$corpus" != mini ] || train_inputs+=" $data_inputs"
-run_stage 4 statistics "$statsdir" "$train_inputs" stage_stats
 run_stage 5 training "$superdir" "$train_inputs" stage_train
 run_stage 6 averaging "$averaged" "$train_inputs $average" stage_average
-model_inputs="$(checksum "$averaged") $num_sizes $num_candidates $streaming"
+model_inputs="$(checksum "$averaged") ${sizes:-$num_sizes $num_candidates} $streaming"
 run_stage 7 sizes "$expdir/sizes.json" "$model_inputs $(set_sum "$valid_set")" stage_sizes
 model_inputs+=" $(checksum "$expdir/sizes.json")"
 run_stage 8 extraction "$expdir/sizes" "$model_inputs" stage_extract

@@ -246,6 +246,8 @@ class TODMModel(ESPnetASRModel):
     def mid(self) -> Subnet:
         """A subnet whose encoder has about the geometric mean of the parameters of min and max, for validation."""
         space, params = self.search_space, self.encoder.num_parameters
+        if space.min == space.max:
+            return space.max
         target = ladder(params(space.min), params(space.max), 3)[1]
         return candidates(space, params, target, count=1, draws=50)[0]
 

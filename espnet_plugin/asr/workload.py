@@ -99,9 +99,9 @@ def updates_per_epoch(conf: dict, stats: Path) -> int:
     """Updates that ESPnet's batch sampler makes of the lengths that the recipe's stage 4 has collected.
 
     Args:
-        stats: folder of the stage, with train/speech_shape and train/text_shape.bpe.
+        stats: folder of the stage, with train/speech_shape and train/text_shape.
     """
-    files = [stats / "train" / name for name in ("speech_shape", "text_shape.bpe")]
+    files = [stats / "train" / name for name in ("speech_shape", "text_shape")]
     for file in files:
         if not file.is_file():
             raise UserError(f"--stats: '{file}' does not exist, run stage 4 of the recipe first or give --hours")

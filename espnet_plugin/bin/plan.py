@@ -120,7 +120,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--speeds", default=SPEEDS, help=f"speed perturbation, the factors of an epoch (default: '{SPEEDS}')"
     )
     parser.add_argument(
-        "--stats", type=Path, help="EXPDIR/stats of stage 4: exact updates an epoch, in place of --hours"
+        "--stats", type=Path, help="DUMPDIR/stats/NAME of stage 4: exact updates an epoch, in place of --hours"
     )
     parser.add_argument("--gpu", choices=GPUS, default="a100", help="kind of GPU (default: a100)")
     parser.add_argument("--num_gpus", type=int, default=8, help="of all nodes together (default: 8)")

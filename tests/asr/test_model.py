@@ -73,6 +73,16 @@ def test_validation_reports_max_and_min():
     assert stats["wer_max"] >= 0
 
 
+def test_a_space_of_one_size_is_trained_and_validated_as_one_net():
+    """The individual models of the recipe."""
+    encoder = {**CONF["encoder_conf"], "num_layers": 2, "search_space": dict(depths=[2], ffn_dims=[8])}
+    model = build(encoder_conf=encoder)
+    for training in (True, False):
+        assert model.train(training).step_subnets() == (("max", model.search_space.max),)
+        loss, stats, _ = model(*batch())
+        assert torch.isfinite(loss) and "loss_min" not in stats
+
+
 def test_loss_does_not_depend_on_padding():
     model = build().eval()
     speech, lengths, text, text_lengths = batch()

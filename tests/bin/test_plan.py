@@ -58,7 +58,7 @@ def test_nets_of_a_step_add_up():
 def test_updates_are_those_of_the_batch_sampler(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "speech_shape").write_text("".join(f"u{i} 100\n" for i in range(7)))
-    (tmp_path / "train" / "text_shape.bpe").write_text("".join(f"u{i} 10,20\n" for i in range(7)))
+    (tmp_path / "train" / "text_shape").write_text("".join(f"u{i} 10,20\n" for i in range(7)))
     bins = 2 * (100 + 10 * 20)
     batches = updates_per_epoch({"batch_bins": bins - 1}, tmp_path)
     assert batches == 4  # two, two, two, one

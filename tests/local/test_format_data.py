@@ -155,3 +155,28 @@ def test_a_write_that_fails_keeps_the_output_of_before(tmp_path, refused, run_sc
     assert "File too large" in refused(*command, before="ulimit -f 8")
     assert soundfile.info(read_table(tmp_path / "raw/wav.scp")["a"]).frames == 32000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "data", "raw"]
+
+
+def test_speeds_change_length_and_pitch(tmp_path, run_script, refused):
+    for key in ("a", "b"):
+        soundfile.write(tmp_path / f"{key}.flac", tone(2, 16000), 16000)
+    waves = {"u1": tmp_path / "a.flac", "u2": tmp_path / "b.flac"}
+    data = data_directory(tmp_path / "data", waves, {"u1": "ONE", "u2": "TWO"})
+    (data / "utt2spk").write_text("u1 s\nu2 s\n")
+    options = ["--data", data, "--out", tmp_path / "raw", "--speeds"]
+    done = run_script("format_data.py", *options, 0.8, 1.0, 1.25)
+    assert done.returncode == 0, done.stderr
+    samples = read_table(tmp_path / "raw/utt2num_samples")
+    assert samples == {
+        f"{speed}{key}": str(length)
+        for key in waves
+        for speed, length in (("sp0.8-", 40000), ("", 32000), ("sp1.25-", 25600))
+    }
+    paths = read_table(tmp_path / "raw/wav.scp")
+    assert paths["u1"] == str(tmp_path / "a.flac")
+    wave = soundfile.read(paths["sp1.25-u1"])[0]
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+    assert abs(spectrum.argmax() * 16000 / len(wave) - 1.25 * 440) < 1
+    assert read_table(tmp_path / "raw/text")["sp0.8-u2"] == "TWO"
+    assert set(read_table(tmp_path / "raw/spk2utt")) == {"s", "sp0.8-s", "sp1.25-s"}
+    assert "--speeds: 3.0 must be from 0.5 to 2.0" in refused("format_data.py", *options, 3)

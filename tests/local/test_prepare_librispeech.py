@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 from kaldi_data import read_table
+from lhotse import load_manifest
 from lhotse.recipes import prepare_librispeech
 
 
@@ -32,6 +33,8 @@ def test_data_directories_hold_what_lhotse_reads(corpus, tmp_path, run_script):
     assert {key: soundfile.info(path).duration for key, path in wavs.items()} == {
         k: s.duration for k, s in expected.items()
     }
+    stored = [load_manifest(tmp_path / f"data/both/{name}.jsonl.gz") for name in ("recordings", "supervisions")]
+    assert {s.id: s for s in stored[1]} == expected and {r.id: r.sources[0].source for r in stored[0]} == wavs
     assert (
         tmp_path / "data/dev-clean/text"
     ).read_text() == "84-198-0000 TURN ON THE LIGHTS\n84-198-0001 GOOD MORNING\n"
@@ -64,4 +67,14 @@ def test_missing_parts_and_corpus_are_named(corpus, tmp_path, refused):
     sentence = refused("prepare_librispeech.py", "--corpus", corpus, *options)
     assert "lacks test-clean, test-other" in sentence and "dev-clean" not in sentence
     assert "does not exist" in refused("prepare_librispeech.py", "--corpus", tmp_path / "nowhere", *options)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_part_that_is_cut_down_is_refused_when_it_must_be_complete(corpus, tmp_path, run_script, refused):
+    options = ["--corpus", corpus, "--sets", "dev-clean", "test-other", "--out", tmp_path / "data"]
+    sentence = refused("prepare_librispeech.py", *options, "--complete")
+    assert "lacks 2,701 of dev-clean's 2,703 utterances, test-other" in sentence
+    (corpus / "dev-clean" / "84" / "198" / "84-198-0001.flac").unlink()
+    sentence = refused("prepare_librispeech.py", *options, "--complete")
+    assert "lacks 2,702 of dev-clean's 2,703 utterances" in sentence
     assert not (tmp_path / "data").exists()

@@ -1,0 +1,67 @@
+"""The recipe on a cluster, on real speech: two workers on two hosts, then Slurm jobs, with stand-ins for ssh and sbatch on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(Path(__file__).parent))
+from test_an4 import kaldi_directories  # noqa: E402
+from test_backends import SBATCH, script  # noqa: E402
+
+# ssh HOST COMMAND: what a remote shell does with the words of the command.
+SSH = '#!/usr/bin/env bash\necho "$1" >>"$(dirname "$0")/hosts"\nshift\nexec bash -c "$*"\n'
+
+
+@pytest.fixture(scope="module")
+def work(an4_dir, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cluster")
+    kaldi_directories(an4_dir, folder / "kaldi")
+    (folder / "bin").mkdir()
+    script(folder / "bin", "ssh", SSH)
+    script(folder / "bin", "sbatch", SBATCH)
+    (folder / "train.yaml").write_text(f"base: {ROOT}/conf/train_an4.yaml\nbatch_size: 5\nmax_epoch: 2\n")
+    return folder
+
+
+def recipe(work: Path, first: int, last: int, **variables: str) -> subprocess.CompletedProcess:
+    options = "--corpus custom --nbpe 40 --nj 1 --average 2 --stage".split()
+    folders = ["--data_dir", work / "kaldi", "--expdir", work / "exp", "--dumpdir", work / "dump"]
+    command = [ROOT / "egs2/librispeech_todm/run.sh", *options, first, "--stop_stage", last, *folders]
+    command += ["--asr_config", work / "train.yaml", "--sizes", "2x32 4x128"]
+    path = f"{work / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | variables
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_hosts_train_together_and_jobs_decode(work):
+    recipe(work, 1, 5, cmd_backend="ssh", train_hosts="one,two")
+    assert (work / "bin" / "hosts").read_text().split() == ["one", "two"]
+    cost = json.loads((work / "exp/supernet/cost.json").read_text())
+    assert cost["workers"] == 2 and cost["updates"] == 2
+    recipe(work, 6, 10, cmd_backend="slurm")
+    asked = (work / "bin" / "asked").read_text().splitlines()
+    assert sum("--array 1-2 " in line for line in asked) == 1
+    sizes = json.loads((work / "exp/sizes.json").read_text())["sizes"]
+    assert [size["name"] for size in sizes] == ["4x128", "2x32"]
+    assert sizes[0]["subnet"] == "0-3x128"
+    # The experiment as the tables read it.
+    (work / "root" / "seed0").mkdir(parents=True)
+    (work / "root/seed0/supernet").symlink_to(work / "exp")
+    (work / "conf" / "individual").mkdir(parents=True)
+    for name in ("4x128", "2x32"):
+        (work / "conf/individual" / f"{name}.yaml").touch()
+    command = [sys.executable, ROOT / "local/tables.py", "--conf", work / "conf", "--root", work / "root"]
+    done = subprocess.run(
+        [*map(str, command), "--test_sets", "test", "--resamples", "50"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    wer = json.loads((work / "exp/sizes/2x32/score/test/score.json").read_text())["wer"]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("| test | 2x32"))
+    assert f"| {wer:.2f} [" in line and "missing" in line
