@@ -1,6 +1,7 @@
 """Time and peak memory of the transducer losses and of distillation on the lattice.
 
-    python benchmarks/lattice.py [--threads 1 2] [--rounds 5] [--full_rounds 2] [--device cpu] [--clock wall] [--k2_python PATH] [--shapes 8,400,60,500 ...]
+    python benchmarks/lattice.py [--threads 1 2] [--rounds 5] [--full_rounds 2] [--device cpu] [--clock wall] [--k2_python PATH]
+        [--shapes 8,400,60,500 ...]
 
 Every variant is a process of its own, so that its memory is its own; the processes take turns, so that whatever else the machine does
 falls on all. A round is forward and backward, with the joiner (width 512, prune range 5). Memory is the peak of a round above what the
