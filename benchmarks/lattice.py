@@ -1,10 +1,12 @@
 """Time and peak memory of the transducer losses and of distillation on the lattice.
 
-    python benchmarks/lattice.py [--threads 1 2] [--rounds 5] [--device cpu] [--clock wall] [--k2_python PATH] [--shapes 8,400,60,500 ...]
+    python benchmarks/lattice.py [--threads 1 2] [--rounds 5] [--full_rounds 2] [--device cpu] [--clock wall] [--k2_python PATH]
+        [--shapes 8,400,60,500 ...]
 
 Every variant is a process of its own, so that its memory is its own; the processes take turns, so that whatever else the machine does
 falls on all. A round is forward and backward, with the joiner (width 512, prune range 5). Memory is the peak of a round above what the
-process held before its first one, inputs and loaded code included. Medians are reported; ratios are medians of the rounds' ratios.
+process held before its first one, inputs and loaded code included. Medians are reported; ratios are medians of the rounds' ratios. The
+full loss, which takes most of the time, sits out the rounds after its `--full_rounds`.
 `--clock cpu` counts processor time, divided by threads: for a machine that does other work too. `--k2_python` is the Python of an
 environment with k2. The last line is one JSON object: the worst shape's value of each figure, and all of them under `table`.
 """
@@ -134,11 +136,14 @@ def work(variant: str, shape: str, threads: int, device: str) -> None:
         print(json.dumps({"wall": wall, "cpu": cpu, "peak_mb": (peak - before) / 1e6}), flush=True)
 
 
-def measure(variants: dict[str, str], shape: str, threads: int, device: str, rounds: int) -> dict[str, list[dict]]:
+def measure(
+    variants: dict[str, str], shape: str, threads: int, device: str, rounds: dict[str, int]
+) -> dict[str, list[dict]]:
     """Rounds of all variants in turn; the first round warms up and is not kept.
 
     Args:
         variants: name -> Python to run it.
+        rounds: name -> how many are kept.
     """
     words = ["--shapes", shape, "--threads", str(threads), "--device", device]
     processes = {
@@ -148,8 +153,10 @@ def measure(variants: dict[str, str], shape: str, threads: int, device: str, rou
         for name, python in variants.items()
     }
     found = {name: [] for name in variants}
-    for _ in range(rounds + 1):
+    for turn in range(max(rounds.values()) + 1):
         for name, process in processes.items():
+            if turn > rounds[name]:
+                continue
             print(file=process.stdin, flush=True)
             line = process.stdout.readline()
             if not line:
@@ -180,10 +187,11 @@ def figures(found: dict[str, list[dict]], clock: str) -> dict[str, float | None]
 def main(args: argparse.Namespace) -> dict:
     variants = {name: args.k2_python if name == "pruned_k2" else sys.executable for name in args.variants}
     variants = {name: python for name, python in variants.items() if python}
+    rounds = {name: min(args.rounds, args.full_rounds) if name == "full" else args.rounds for name in variants}
     table = []
     for threads in args.threads:
         for shape in args.shapes:
-            found = measure(variants, shape, threads, args.device, args.rounds)
+            found = measure(variants, shape, threads, args.device, rounds)
             row = {"shape": shape, "threads": threads, "device": args.device}
             for name, values in found.items():
                 row[f"{name}_ms"] = round(1e3 * statistics.median(x[args.clock] for x in values), 1)
@@ -200,7 +208,7 @@ def main(args: argparse.Namespace) -> dict:
     return worst | {
         "device": args.device,
         "clock": args.clock,
-        "rounds": args.rounds,
+        "rounds": rounds,
         "torch": torch.__version__,
         "table": table,
     }
@@ -211,6 +219,7 @@ if __name__ == "__main__":
     parser.add_argument("--shapes", nargs="+", default=SHAPES, help="B,T,U,V")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds, after one that warms up")
+    parser.add_argument("--full_rounds", type=int, default=2, help="the same of the full loss")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
     parser.add_argument("--k2_python", help="Python of an environment with k2, left out without")
