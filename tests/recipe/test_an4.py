@@ -80,6 +80,8 @@ def test_all_stages_end_in_a_table_of_sizes(finished):
             and f"{row['device']['float']['bytes']:,}" in report
         )
     assert (finished / "exp" / "sizes" / "max" / "sherpa-onnx-int8" / "encoder.int8.onnx").is_file()
+    page = (finished / "exp" / "front.html").read_text()
+    assert page.count('"sets": {"test": {"wer": ') == len(rows)
     assert (finished / "exp" / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
