@@ -82,6 +82,8 @@ def test_all_stages_end_in_a_table_of_sizes(finished):
     assert (finished / "exp" / "sizes" / "max" / "sherpa-onnx-int8" / "encoder.int8.onnx").is_file()
     for picture in ("pareto.png", "device.png"):
         assert (finished / "exp" / picture).read_bytes().startswith(b"\x89PNG")
+    page = (finished / "exp" / "front.html").read_text()
+    assert page.count('"sets": {"test": {"wer": ') == len(rows)
 
 
 def test_a_second_run_skips_what_is_complete(finished, an4):
