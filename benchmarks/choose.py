@@ -5,7 +5,7 @@
 Hypervolume: evolutionary search against as many random subnets and against the even grid, by the cheap loss and parameters, for each seed
 the same reference point: the max net's parameters and the largest loss that any of them met. Cheap loss: CPU time of one evaluation over
 that of decoding the whole set from audio (features included), and over that of decoding from cached features. Latency: prediction against
-measurement of extracted subnets, one thread, CPU time. The last line is one JSON object.
+measurement of extracted subnets, one thread, CPU time; in torch, and of exported graphs in ONNX Runtime. The last line is one JSON object.
 """
 
 import argparse
@@ -24,12 +24,15 @@ from espnet_plugin.asr.extract import extract, space_of
 from espnet_plugin.asr.loading import load_model
 from espnet_plugin.asr.recognise import greedy
 from espnet_plugin.bin.latency import compare, utterance_near
+from espnet_plugin.search.block_graphs import Audio
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import Plan, search_losses
 from espnet_plugin.search.costs import Costs, Limits
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.front import Candidate, hypervolume
+from espnet_plugin.search.kit import write_kit
 from espnet_plugin.search.quality import DevelopmentSet
+from espnet_plugin.search.target import time_kit
 from espnet_plugin.search.timing import make_table, symbols_per_second
 from espnet_plugin.search.workers import Workers
 
@@ -48,21 +51,32 @@ def decode_from_audio(dev: DevelopmentSet, model) -> None:
 
 def time_proxy(dev: DevelopmentSet, args, rounds: int) -> dict:
     """Paired, of random subnets; medians."""
-    rng, space, ratios, cached, pairs = random.Random(1), dev.model.search_space, [], [], []
+    rng, space, ratios, cached = random.Random(1), dev.model.search_space, [], []
     for turn in range(1 + rounds):
         subnet = space.sample(rng)
         alone = extract(dev.model, args, subnet)[0]
         loss, whole = seconds_of(dev.loss, subnet), seconds_of(decode_from_audio, dev, alone)
         inside = seconds_of(dev.word_error_rate, subnet)
-        pairs.append((dev.loss(subnet), dev.word_error_rate(subnet)))
         if turn:
             ratios.append(loss / whole)
             cached.append(loss / inside)
     return {
         "proxy_over_decode_time": round(statistics.median(ratios), 4),
         "proxy_over_cached_decode_time": round(statistics.median(cached), 4),
-        "proxy_rank_correlation": round(float(spearmanr(*zip(*pairs)).statistic), 3),
-        "proxy_rank_correlation_subnets": len(pairs),
+    }
+
+
+def correlate_proxy(dev: DevelopmentSet, everything: DevelopmentSet, count: int) -> dict:
+    """Rank correlation with the word error rate over random subnets, of the cheap loss and of the loss on all utterances."""
+    rng = random.Random(2)
+    subnets = list(dict.fromkeys(dev.model.search_space.sample(rng) for _ in range(count)))
+    rates = [dev.word_error_rate(subnet) for subnet in subnets]
+    cheap, whole = ([data.loss(subnet) for subnet in subnets] for data in (dev, everything))
+    return {
+        "proxy_rank_correlation": round(float(spearmanr(cheap, rates).statistic), 3),
+        "whole_loss_rank_correlation": round(float(spearmanr(whole, rates).statistic), 3),
+        "proxy_rank_correlation_subnets": len(subnets),
+        "proxy_utterances": len(dev.proxy_keys),
     }
 
 
@@ -93,6 +107,8 @@ def main(args: argparse.Namespace) -> dict:
     space_of(model)
     dev = DevelopmentSet(model, train_args, args.data)
     figures = time_proxy(dev, train_args, args.rounds)
+    everything = DevelopmentSet(model, train_args, args.data, proxy_share=1.0)
+    figures |= correlate_proxy(dev, everything, args.subnets)
     print(json.dumps(figures), flush=True)
     figures |= compare_searches(dev, args.evaluations, args.seeds)
     print(json.dumps(figures), flush=True)
@@ -103,7 +119,19 @@ def main(args: argparse.Namespace) -> dict:
         path = Path(folder) / "device.json"
         path.write_text(table.to_json())
         error = compare(model, train_args, table.read(path), batch, 1, args.rounds, 20)
-    return figures | {"latency_median_error": round(error, 4), "device": table.device}
+    figures |= {"latency_median_error": round(error, 4), "device": table.device}
+    print(json.dumps(figures), flush=True)
+    return figures | {
+        "latency_median_error_onnx": time_graphs(model, train_args, args.seconds, rate, args.onnx_threads)
+    }
+
+
+def time_graphs(model, args, seconds: float, rate: float, threads: list[int]) -> dict:
+    """Threads -> median error of predictions for exported subnets in ONNX Runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_kit(Path(folder) / "kit", model, args, Audio.of(seconds, False), False, rate, 20)
+        _, errors = time_kit(Path(folder) / "kit", threads, 3)
+    return {count: round(error, 4) for count, error in errors.items()}
 
 
 if __name__ == "__main__":
@@ -114,5 +142,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--subnets", type=int, default=48, help="to correlate cheap loss and word error rate over")
+    parser.add_argument("--onnx_threads", type=int, nargs="+", default=[1], help="of ONNX Runtime")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of the utterance that is timed, about")
     print(json.dumps(main(parser.parse_args())))

@@ -3,7 +3,8 @@
 
     device.py --model_dir exp/mini/sizes/* --data dump/mini/raw/test-clean
 
-The last line is a JSON object. `rtf_10m` is the real-time factor (1 thread, float) of a model of 10 million parameters with random weights.
+The last line is a JSON object. `int8_wer_rise` is the size's that loses most by int8, percent
+absolute. `rtf_10m` is the real-time factor (1 thread, float) of a model of 10 million parameters with random weights.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from kaldialign import edit_distance
 
 from espnet_plugin.asr.data import batches, read_table
 from espnet_plugin.asr.loading import load_model, model_dir_files
@@ -24,6 +26,12 @@ from espnet_plugin.errors import run_main
 TEN_MILLION = dict(d_model=256, num_heads=8, num_modes=16, ffn_dims=[1600] * 8)
 
 
+def word_error_rate(references: list[str], hypotheses: list[str]) -> float:
+    """Percent."""
+    pairs = [(reference.split(), hypothesis.split()) for reference, hypothesis in zip(references, hypotheses)]
+    return 100 * sum(edit_distance(*pair)["total"] for pair in pairs) / sum(len(reference) for reference, _ in pairs)
+
+
 def random_model(like: argparse.Namespace, encoder_conf: dict):
     """A model that differs from a configuration in the size of its encoder."""
     changed = vars(like) | {"encoder": "mhssm", "encoder_conf": encoder_conf}
@@ -33,11 +41,13 @@ def random_model(like: argparse.Namespace, encoder_conf: dict):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model_dir", type=Path, nargs="+", required=True, help="extracted sizes")
-    parser.add_argument("--data", type=Path, required=True, help="directory with wav.scp")
-    parser.add_argument("--utterances", type=int, default=100, help="first ones of the data (100)")
+    parser.add_argument("--data", type=Path, required=True, help="directory with wav.scp and text")
+    parser.add_argument("--utterances", type=int, default=250, help="first ones of the data (250)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     wavs = dict(list(read_table(args.data / "wav.scp").items())[: args.utterances])
+    text = read_table(args.data / "text")
+    rise = -100.0
     total, same, size = 0, Counter(), Counter()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -48,20 +58,23 @@ def main() -> None:
                 expected |= greedy(model, batch, 16000)
             row = {"size": model_dir.name, "params": sum(p.numel() for p in model.parameters())}
             for kind in ("float", "int8"):
-                cost, texts = measure(model, work / kind, list(wavs.values()), int8=kind == "int8")
-                agree = sum(expected[key].split() == text.split() for key, text in zip(wavs, texts))
+                cost, said = measure(model, work / kind, list(wavs.values()), int8=kind == "int8")
+                agree = sum(expected[key].split() == text.split() for key, text in zip(wavs, said))
                 same[kind], size[kind] = same[kind] + agree, size[kind] + cost.bytes
-                row[kind] = cost.as_dict() | {"same_words": agree}
+                wer = word_error_rate([text[key] for key in wavs], said)
+                row[kind] = cost.as_dict() | {"same_words": agree, "wer": round(wer, 3)}
+            rise = max(rise, row["int8"]["wer"] - row["float"]["wer"])
             total += len(wavs)
             print(json.dumps(row), flush=True)
         large = random_model(train_args, TEN_MILLION)
         cost, _ = measure(large, work / "large", list(wavs.values()))
         params = sum(p.numel() for p in large.parameters())
-    figures = {"rtf_10m": cost.rtf_1, "int8_over_float_bytes": round(size["int8"] / size["float"], 3)}
+    figures = {"rtf_10m": cost.threads["1"].rtf, "int8_over_float_bytes": round(size["int8"] / size["float"], 3)}
     figures |= {
         "same_words_share": round(same["float"] / total, 4),
         "same_words_share_int8": round(same["int8"] / total, 4),
     }
+    figures["int8_wer_rise"] = round(rise, 3)
     print(json.dumps(figures | {"utterances": total, "params_10m": params}))
 
 

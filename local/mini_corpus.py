@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import os
 import random
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,17 +28,27 @@ CHAPTER = 1
 RATE, VOLUME, PITCH = 1, 2, 3  # espeak's parameter numbers
 QUIET = 30  # volume at which no voice clips; each utterance is brought to its level afterwards
 
-# Formants and pitch of a speaker relative to the voice's own, as from a longer or shorter vocal tract: more speakers than voices. Training
-# has a wider range than what is held out, since most variants are of men.
-TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
+# A training speaker is a variant with its numbers changed, so that no two are alike; held-out voices are as espeak-ng ships them. Formants
+# (frequency, strength, width), voicing and consonants change by a factor up to this one.
+FREQUENCY, STRENGTH, VOICING, CONSONANTS = 1.06, 1.4, 1.6, 2.0
+# Half of them go some way from the stress-timed rhythm of English, long vowels where the stress is, to one with equal syllables, as some of
+# the shipped voices have: what the lengths of vowels at espeak's eight levels of stress change by.
+EQUAL_SYLLABLES = (-50, 0, -80, -120, 0, 0, -120, -110)
 
-# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Each variant of training is three speakers of every accent.
+# Formants and pitch of a speaker relative to the voice's own, as from a longer or shorter vocal tract: more speakers than voices. Training
+# has wider ranges than what is held out, since it has few variants.
+TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
+PITCH_RANGE, HELD_OUT_PITCH_RANGE = (10, 90), (30, 70)  # of a speaker, in espeak's units (50: the voice's own)
+
+# Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Half of the speakers of training are women.
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbcwmd")
 OTHER_ACCENTS = ("en-gb-scotland", "en-gb-x-gbclan", "en-029", "en-us-nyc")
-TRAIN_VARIANTS = (
-    "f1 f2 f3 m1 m2 m3 m4 m5 m6 Alex Alicia Andy Annie Michael Gene Gene2 linda adam antonio caleb david edward "
-    "ian iven john marcelo max miguel norbert paul pedro quincy rob robert sandro shelby steph travis victor Lee"
+TRAIN_WOMEN = "f1 f2 f3 Alicia Annie linda shelby steph aunty".split()
+TRAIN_MEN = (
+    "m1 m2 m3 m4 m5 m6 Alex Andy Michael Gene Gene2 adam antonio caleb david edward "
+    "ian iven john marcelo max miguel norbert paul pedro quincy rob robert sandro travis victor Lee"
 ).split()
+TRAIN_SPEAKERS = 500
 HELD_OUT_VARIANTS = {
     "dev-clean": "f4 m7 Mike belinda",
     "dev-other": "Andrea Denis Hugo steph3",
@@ -80,6 +91,8 @@ class Speaker:
         number: LibriSpeech speaker id.
         voice: espeak voice, accent+variant.
         tract: lowest and highest factor on formants and pitch.
+        pitch: lowest and highest pitch, espeak's units (0 to 99).
+        varied: whether the voice's numbers are changed.
         count: utterances.
         noises: kinds of noise, one of which is in each utterance; empty for none.
         snr: lowest and highest signal-to-noise ratio, dB.
@@ -89,6 +102,8 @@ class Speaker:
     number: int
     voice: str
     tract: tuple[float, float]
+    pitch: tuple[float, float]
+    varied: bool
     count: int
     noises: tuple[Noise, ...] = ()
     snr: tuple[float, float] = (0.0, 0.0)
@@ -96,37 +111,86 @@ class Speaker:
 
 def speakers(train: int, dev: int, test: int) -> list[Speaker]:
     """All speakers. Args: utterances in train, in each dev set and in each test set."""
-    voices = [f"{ACCENTS[(i + turn) % 4]}+{v}" for turn in range(12) for i, v in enumerate(TRAIN_VARIANTS)]
-    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), TRACT)]
+    voices = []
+    for i in range(TRAIN_SPEAKERS):
+        turn, j = divmod(i // 2, len(sex := (TRAIN_WOMEN, TRAIN_MEN)[i % 2]))
+        voices.append(f"{ACCENTS[(j + turn) % 4]}+{sex[j]}")
+    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), (TRACT, PITCH_RANGE, True))]
     for part, variants in HELD_OUT_VARIANTS.items():
         total = dev if part.startswith("dev") else test
         noises, accents = ((street, babble), OTHER_ACCENTS) if part.endswith("other") else ((), ACCENTS)
         voices = [f"{accents[i % 4]}+{variant}" for i, variant in enumerate(variants.split())]
-        parts.append((part, voices, total, noises, (12.0, 25.0), HELD_OUT_TRACT))
+        parts.append((part, voices, total, noises, (12.0, 25.0), (HELD_OUT_TRACT, HELD_OUT_PITCH_RANGE, False)))
     found = []
-    for p, (part, voices, total, noises, snr, tract) in enumerate(parts, 1):
+    for p, (part, voices, total, noises, snr, person) in enumerate(parts, 1):
         for i, voice in enumerate(voices):
             count = total // len(voices) + (i < total % len(voices))
             if count:
-                found.append(Speaker(part, 1000 * p + i, voice, tract, count, noises, snr))
+                found.append(Speaker(part, 1000 * p + i, voice, *person, count, noises, snr))
     return found
+
+
+def varied(variant: str, rng: random.Random) -> str:
+    """Text of a voice variant of espeak-ng with its numbers changed."""
+
+    def scale(values: list[str], *most: float) -> list[str]:
+        return [str(round(float(value) * factor ** rng.uniform(-1, 1))) for value, factor in zip(values, most)]
+
+    lines = []
+    for line in ["voicing 100", "consonants 100 100", *variant.splitlines()]:
+        name, *values = line.split() or [""]
+        if name == "formant":  # number, frequency, strength, width; all in percent, as the others
+            values[1:4] = scale(values[1:4], FREQUENCY, STRENGTH, STRENGTH)
+        elif name in ("voicing", "consonants"):
+            values = scale(values, *[VOICING if name == "voicing" else CONSONANTS] * len(values))
+        lines.append(" ".join([name, *values]))
+    if rng.random() < 0.5:
+        way = rng.random()
+        lines.append(" ".join(["stressAdd", *(str(round(way * change)) for change in EQUAL_SYLLABLES)]))
+    return "\n".join(lines) + "\n"
+
+
+def shipped_data() -> Path:
+    """The package's data folder.
+
+    Raises:
+        UserError: the package is missing.
+    """
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise UserError("package espeakng-loader is missing: pip install espeakng-loader") from error
+    return Path(espeakng_loader.get_data_path())
+
+
+def own_data(folder: Path, variant: str, rng: random.Random) -> Path:
+    """Make `folder` a data folder for espeak-ng: the package's files, and of its variants one, `varied`."""
+    shipped = shipped_data()
+    for entry in shipped.iterdir():
+        if entry.name != "voices":
+            (folder / entry.name).symlink_to(entry)
+    variants = Path("voices", "!v")
+    (folder / variants).mkdir(parents=True)
+    (folder / variants / variant).write_text(varied((shipped / variants / variant).read_text(), rng))
+    return folder
 
 
 class Espeak:
     """libespeak-ng through ctypes.
 
+    Args:
+        data: its data folder, the package's by default.
+
     Raises:
         UserError: the package that carries it is missing or does not start.
     """
 
-    def __init__(self):
-        try:
-            import espeakng_loader
-        except ImportError as error:
-            raise UserError("package espeakng-loader is missing: pip install espeakng-loader") from error
+    def __init__(self, data: Path | None = None):
+        self.data = data or shipped_data()
+        import espeakng_loader
+
         self.lib = ctypes.CDLL(espeakng_loader.get_library_path())
         self.libc = ctypes.CDLL(None)
-        self.data = Path(espeakng_loader.get_data_path())
         # 2: samples come while espeak_Synth runs; they are not played, and no thread is started that could hang.
         if self.lib.espeak_Initialize(2, 0, os.fsencode(self.data), 0) != ESPEAK_FS:
             raise UserError(f"espeak-ng does not start with its data in '{self.data}'")
@@ -164,7 +228,7 @@ def make_utterance(espeak: Espeak, speaker: Speaker, index: int, seed: int) -> t
     words = sentence(rng, speaker.part.partition("-")[0])
     base = random.Random(f"{seed}:{speaker.number}")
     rate = round(base.uniform(135, 170) * rng.uniform(0.93, 1.07))
-    pitch = round(base.uniform(30, 70) + rng.uniform(-5, 5))
+    pitch = round(base.uniform(*speaker.pitch) + rng.uniform(-5, 5))
     spoken = espeak.speak(words, speaker.voice, rate, pitch, number & 0x7FFFFFFF)
     wave = soxr.resample(spoken, ESPEAK_FS, FS / base.uniform(*speaker.tract))
     wave = wave / max(1e-4, float(np.abs(wave).max())) * rng.uniform(0.2, 0.8)
@@ -179,16 +243,18 @@ def make_utterance(espeak: Espeak, speaker: Speaker, index: int, seed: int) -> t
 def write_speaker(job: tuple[Path, Speaker, int]) -> float:
     """Write one speaker's chapter. Returns: seconds of audio."""
     out, speaker, seed = job
-    espeak = Espeak()
     folder = out / speaker.part / str(speaker.number) / str(CHAPTER)
     folder.mkdir(parents=True)
     lines, samples = [], 0
-    for index in range(speaker.count):
-        words, wave = make_utterance(espeak, speaker, index, seed)
-        name = f"{speaker.number}-{CHAPTER}-{index:04d}"
-        write_flac(folder / f"{name}.flac", wave, FS)
-        lines.append(f"{name} {words}\n")
-        samples += len(wave)
+    with tempfile.TemporaryDirectory() as data:
+        variant, rng = speaker.voice.partition("+")[2], random.Random(f"{seed}:{speaker.number}:variant")
+        espeak = Espeak(own_data(Path(data), variant, rng) if speaker.varied else None)
+        for index in range(speaker.count):
+            words, wave = make_utterance(espeak, speaker, index, seed)
+            name = f"{speaker.number}-{CHAPTER}-{index:04d}"
+            write_flac(folder / f"{name}.flac", wave, FS)
+            lines.append(f"{name} {words}\n")
+            samples += len(wave)
     (folder / f"{speaker.number}-{CHAPTER}.trans.txt").write_text("".join(lines))
     return samples / FS
 

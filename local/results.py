@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table and the picture of an experiment: RESULTS.md, results.json, pareto.png."""
+"""The table and the pictures of an experiment: RESULTS.md, results.json, pareto.png, and device.png once sizes are exported."""
 
 import argparse
 import json
@@ -14,6 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from espnet_plugin.errors import UserError, run_main
+
+KINDS = ("float", "int8")
 
 
 def read_json(path: Path) -> dict | None:
@@ -70,21 +72,21 @@ def device_table(rows: list[dict]) -> list[str]:
         return []
     first = next(iter(sizes.values()))
     lines = [
-        "| size | numbers | bytes | real-time factor, 1 thread | 2 threads | memory (MB) |",
-        "|---|---|---:|---:|---:|---:|",
+        "| size | numbers | bytes | threads | real-time factor | first token (ms) | memory (MB) |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for name, device in sizes.items():
-        for kind in ("float", "int8"):
-            cost = device[kind]
-            memory = "unknown" if cost["peak_mb"] is None else cost["peak_mb"]
-            lines.append(
-                f"| {name} | {kind} | {cost['bytes']:,} | {cost['rtf_1']:.4f} | {cost['rtf_2']:.4f} | {memory} |"
-            )
+        for kind in KINDS:
+            for threads, speed in device[kind]["threads"].items():
+                cells = [name, kind, f"{device[kind]['bytes']:,}", threads, f"{speed['rtf']:.4f}"]
+                cells += ["unknown" if speed[key] is None else str(speed[key]) for key in ("first_token_ms", "peak_mb")]
+                lines.append("| " + " | ".join(cells) + " |")
     what = (
-        f"Exported to sherpa-onnx; {first['utterances']} utterances of {first['data']} on this machine. "
-        "Real-time factor: seconds of computing a second of audio. Memory: growth of the client's over that before loading."
+        f"Exported to sherpa-onnx; {first['utterances']} utterances of {first['data']} on this machine. Real-time factor: seconds of "
+        "computing a second of audio. First token: median time from the utterance's end, when the client gets it, to its first token. "
+        "Memory: growth of the client's over that before loading."
     )
-    return ["## On the device", what, "\n".join(lines)]
+    return ["## On the device", what, "\n".join(lines), "![bytes, speed and memory of each size](device.png)"]
 
 
 def report(rows: list[dict], test_sets: list[str], command: str) -> str:
@@ -166,6 +168,32 @@ def plot(rows: list[dict], test_sets: list[str], path: Path) -> None:
     plt.close(figure)
 
 
+def plot_device(rows: list[dict], path: Path) -> None:
+    """Bytes, real-time factor, first token and memory of each exported size, float beside int8, one thread."""
+    sizes = {row["name"]: row["device"] for row in rows if row["device"]}
+    panels = {
+        "on disk (MB)": lambda cost: cost["bytes"] / 1e6,
+        "real-time factor": lambda cost: cost["threads"]["1"]["rtf"],
+        "first token (ms)": lambda cost: cost["threads"]["1"]["first_token_ms"],
+        "memory (MB)": lambda cost: cost["threads"]["1"]["peak_mb"],
+    }
+    figure, grid = plt.subplots(2, 2, figsize=(8, 5), dpi=150, layout="constrained")
+    for axes, (title, value) in zip(grid.flat, panels.items()):
+        for turn, kind in enumerate(KINDS):
+            heights = [value(device[kind]) or 0 for device in sizes.values()]  # unknown: no bar
+            bars = axes.bar([i + 0.4 * turn - 0.2 for i in range(len(sizes))], heights, 0.38, label=kind)
+            axes.bar_label(bars, fmt="%.2g", fontsize=7)
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(sizes)), sizes)
+        axes.margins(y=0.15)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    grid.flat[0].legend(frameon=False, fontsize=9)
+    figure.suptitle("In sherpa-onnx on this machine, one thread", fontsize=12)
+    figure.savefig(path, format="png")
+    plt.close(figure)
+
+
 def replace(path: Path, write) -> None:
     """Write beside `path`, then rename."""
     temporary = path.with_name(f".{path.name}.tmp")
@@ -182,10 +210,14 @@ def main() -> None:
     rows = collect(args.expdir, args.test_sets)
     replace(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
     replace(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
+    pictures = "pareto.png"
+    if any(row["device"] for row in rows):
+        replace(args.expdir / "device.png", lambda path: plot_device(rows, path))
+        pictures += ", device.png"
     text = report(rows, args.test_sets, args.command)
     replace(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(table(rows, args.test_sets))
-    print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, pareto.png")
+    print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, {pictures}")
 
 
 if __name__ == "__main__":

@@ -390,6 +390,7 @@ stage_score() {
 stage_results() {
     # shellcheck disable=SC2086
     python local/results.py --expdir "$expdir" --test_sets $test_sets --command "$original_command"
+    [ ! -f "$expdir/search.json" ] || espnet-todm page --expdir "$expdir" # anew, with the word error rates on test sets
 }
 
 stage_export() {

@@ -343,7 +343,9 @@ class TODMModel(ESPnetASRModel):
             loss = loss + simple_weight * lattice.simple_cost.mean()
         distillation = wer = None
         if teacher is not None and self.distill.weight > 0:
-            distillation = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id).mean()
+            frames = self.sampling.every(self.distill.frame_stride if self.training else 1, step, rank())
+            costs = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id, frames)
+            distillation = costs.mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
         if not self.training and self.report_wer:

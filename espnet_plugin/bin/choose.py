@@ -83,7 +83,7 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
 def told(kind: str, value: float) -> str:
     """A cost for people, as ``1,282,244 parameters``."""
     if kind == "latency":
-        return f"{1e3 * value:.4g} ms an utterance"
+        return f"{1e3 * value:.4g} ms latency"
     if kind == "size":
         return f"{value / 1e6:.4g} MB of weights"
     return f"{value:,.0f} {NAMES[kind]}"

@@ -1,8 +1,7 @@
-"""Verb ``latency``: times a supernet's blocks on this device, so that the time of any subnet can be predicted."""
+"""Verb ``latency``: times a supernet's blocks, so that the time of any subnet on a device can be predicted."""
 
 import argparse
-import random
-import statistics
+import tempfile
 from pathlib import Path
 
 import torch
@@ -15,7 +14,10 @@ from espnet_plugin.asr.recognise import sampling_rate
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.timing import make_table, measured, symbols_per_second
+from espnet_plugin.search.target import SCRIPT, report, time_kit
+from espnet_plugin.search.timing import make_table, measured, symbols_per_second, unseen_subnets
+
+RUNTIMES = ("torch", "onnxruntime")
 
 
 def utterance_near(directory: Path, fs: int, seconds: float) -> AudioBatch:
@@ -32,67 +34,99 @@ def utterance_near(directory: Path, fs: int, seconds: float) -> AudioBatch:
 
 
 def compare(model, args, table: LatencyTable, batch: AudioBatch, threads: int, rounds: int, count: int) -> float:
-    """Print prediction against measurement of random subnets. Returns: median relative error."""
-    fs, rng, space = sampling_rate(args), random.Random(0), space_of(model)
-    subnets = list(dict.fromkeys(space.sample(rng) for _ in range(count)))
-    found = measured(model, args, subnets, batch, fs, threads, rounds)
-    errors = []
-    for subnet, seconds in sorted(found.items(), key=lambda item: item[1]):
-        predicted = table.latency(subnet, threads)
-        errors.append(abs(predicted / seconds - 1))
-        print(
-            f"{1e3 * predicted:9.2f} ms predicted {1e3 * seconds:9.2f} ms measured {predicted / seconds - 1:+7.1%}  {subnet}"
-        )
-    error = statistics.median(errors)
-    print(f"{threads} threads: median error {error:.1%}, largest {max(errors):.1%}, of {len(errors)} subnets")
-    return error
+    """Print prediction against measurement of random subnets, run by torch. Returns: median relative error."""
+    subnets = unseen_subnets(space_of(model), count)
+    found = measured(model, args, subnets, batch, sampling_rate(args), threads, rounds)
+    rows = [(str(subnet), table.latency(subnet, threads), seconds) for subnet, seconds in found.items()]
+    return report(rows, threads)
 
 
-def main(argv: list[str]) -> None:
+def time_torch(args: argparse.Namespace, model, train_args, batch: AudioBatch | None, rate: float) -> LatencyTable:
+    """Table of ordinary torch layers on this machine, checked where there is an utterance."""
+    fs = sampling_rate(train_args)
+    seconds = args.seconds if batch is None else float(batch.lengths[0]) / fs
+    table = make_table(model, fs, seconds, sorted(set(args.threads)), args.rounds or 15, rate)
+    for threads in table.times if batch is not None else ():
+        compare(model, train_args, table, batch, threads, args.rounds or 15, args.check)
+    return table
+
+
+def time_onnx(args: argparse.Namespace, model, train_args, rate: float) -> LatencyTable:
+    """Table of the graphs that devices run, on this machine, checked with exported subnets."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_kit(args, model, train_args, rate, Path(folder) / "kit")
+        found, _ = time_kit(Path(folder) / "kit", sorted(set(args.threads)), args.rounds or 3)
+    return LatencyTable.parse(found)
+
+
+def make_kit(args: argparse.Namespace, model, train_args, rate: float, folder: Path) -> None:
+    from espnet_plugin.search.kit import Audio, write_kit  # needs the extra `export`
+
+    write_kit(folder, model, train_args, Audio.of(args.seconds, args.streaming), args.int8, rate, args.check)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="espnet-todm latency", description="Time a supernet's blocks on this device; run it on the device."
+        prog="espnet-todm latency",
+        description="Time a supernet's blocks on this machine, or write a kit that times them on a device.",
     )
     parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
+    parser.add_argument("--model_file", type=Path, help="checkpoint; with --data, it tells the symbols a second")
     parser.add_argument(
-        "--model_file", type=Path, help="checkpoint; with --data, predictions are checked against measurements"
+        "--data", type=Path, help="directory with wav.scp: an utterance to check torch with, and its symbols a second"
     )
-    parser.add_argument(
-        "--data", type=Path, help="directory with wav.scp: an utterance to check with, and its symbols a second"
-    )
+    parser.add_argument("--runtime", choices=RUNTIMES, default="torch", help="what runs the blocks (default: torch)")
+    parser.add_argument("--int8", action="store_true", help="onnxruntime: quantised, as in 'export --int8'")
+    parser.add_argument("--streaming", action="store_true", help="onnxruntime: a chunk of a stream, not an utterance")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance, s (default: 4)")
     parser.add_argument(
         "--symbols_per_second", type=float, default=10.0, help="expected in speech, where --data does not tell"
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="numbers of threads to time (default: 1)")
-    parser.add_argument("--rounds", type=int, default=15, help="times that each block is timed (default: 15)")
+    parser.add_argument("--rounds", type=int, help="turns of each block (default: 15, onnxruntime: 3 of 5 runs)")
     parser.add_argument("--check", type=int, default=20, help="subnets to check predictions with (default: 20)")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    out = parser.add_mutually_exclusive_group(required=True)
+    out.add_argument("--out", type=Path, help="JSON file to write: the table of this machine")
+    out.add_argument(
+        "--kit", type=Path, help="folder to write: ONNX graphs and a script that makes the table on a device"
+    )
     args = parser.parse_args(argv)
     for name in ("seconds", "rounds", "symbols_per_second", "check"):
-        if getattr(args, name) <= 0:
+        if getattr(args, name) is not None and getattr(args, name) <= 0:
             raise UserError(f"--{name}: {getattr(args, name)} must be above 0")
     if min(args.threads) < 1:
         raise UserError(f"--threads: {min(args.threads)} must be at least 1")
     if (args.model_file is None) != (args.data is None):
         raise UserError("--model_file and --data: one was given without the other, a check needs both")
+    for name in ("int8", "streaming"):
+        if getattr(args, name) and args.runtime == "torch" and args.kit is None:
+            raise UserError(f"--{name}: needs --runtime onnxruntime or --kit")
+    return args
+
+
+def main(argv: list[str]) -> None:
+    args = parse(argv)
     torch.set_num_threads(1)
-    seconds, rate, batch = args.seconds, args.symbols_per_second, None
+    rate, batch = args.symbols_per_second, None
     if args.model_file is None:
         train_args = read_config(args.train_config)
         model = TODMTask.build_model(train_args).eval()
     else:
         model, train_args = load_model(args.train_config, args.model_file)
-        fs = sampling_rate(train_args)
-        batch = utterance_near(args.data, fs, seconds)
-        seconds, rate = float(batch.lengths[0]) / fs, symbols_per_second(model, batch, fs)
+        batch = utterance_near(args.data, sampling_rate(train_args), args.seconds)
+        rate = symbols_per_second(model, batch, sampling_rate(train_args))
     space_of(model)
-    table = make_table(model, sampling_rate(train_args), seconds, sorted(set(args.threads)), args.rounds, rate)
-    if batch is not None:
-        for threads in table.times:
-            compare(model, train_args, table, batch, threads, args.rounds, args.check)
+    if args.kit is not None:
+        write_whole(args.kit, lambda folder: make_kit(args, model, train_args, rate, folder))
+        print(f"{args.kit}: copy it to the device and run there: python3 {args.kit.name}/{SCRIPT} --out device.json")
+        return
+    onnx = args.runtime == "onnxruntime"
+    table = time_onnx(args, model, train_args, rate) if onnx else time_torch(args, model, train_args, batch, rate)
     write_whole(args.out, lambda path: path.write_text(table.to_json()))
     count = len(next(iter(table.times.values())))
-    print(f"{args.out}: {count} blocks on {table.device['processor']}, an utterance of {seconds:.2f} s")
+    print(f"{args.out}: {count} blocks on {table.device['processor']}, {table.audio} of {table.audio_seconds:.2f} s")
+    space = space_of(model).only("forward") if args.streaming and space_of(model).directions else space_of(model)
     for threads in table.times:
-        largest, smallest = (1e3 * table.latency(net, threads) for net in (space_of(model).max, space_of(model).min))
-        print(f"{threads} threads: max net {largest:.1f} ms, min net {smallest:.1f} ms")
+        for name, subnet in (("max", space.max), ("min", space.min)):
+            latency, factor = table.latency(subnet, threads), table.real_time_factor(subnet, threads)
+            print(f"{threads} threads: {name} net {1e3 * latency:.1f} ms, real-time factor {factor:.4f}")

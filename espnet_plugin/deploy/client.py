@@ -34,11 +34,15 @@ class Decoded:
 
     Args:
         texts: one a file.
+        heard: seconds of audio that the client had when the first token came, one a file, None for one without words.
+        waited: seconds of computing from the last of that audio to the token: the latency of the first token.
         audio_seconds: of all files; seconds: taken to decode them, load_seconds: to load the model before.
         peak_bytes: growth of the client's resident memory from before loading to its peak, None where the system does not tell.
     """
 
     texts: list[str]
+    heard: list[float | None]
+    waited: list[float | None]
     audio_seconds: float
     seconds: float
     load_seconds: float

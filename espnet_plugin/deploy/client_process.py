@@ -24,27 +24,41 @@ def memory(field: str) -> int | None:
         return None
 
 
-def decode_offline(recognizer, audio: np.ndarray, fs: int) -> str:
+class First:
+    """When the first token of an utterance came: `heard` s of audio were given until then, the last of it `waited` s before."""
+
+    def __init__(self):
+        self.heard = self.waited = None
+
+    def note(self, text: str, heard: float, given: float) -> None:
+        """Args: text so far; s of audio so far; time at which the last of it was given."""
+        if text and self.heard is None:
+            self.heard, self.waited = heard, time.perf_counter() - given
+
+
+def decode_offline(recognizer, audio: np.ndarray, fs: int, first: First) -> str:
+    given = time.perf_counter()
     stream = recognizer.create_stream()
     stream.accept_waveform(fs, audio)
     recognizer.decode_stream(stream)
+    first.note(stream.result.text, len(audio) / fs, given)
     return stream.result.text
 
 
-def decode_stream(recognizer, audio: np.ndarray, fs: int) -> str:
+def decode_stream(recognizer, audio: np.ndarray, fs: int, first: First) -> str:
     stream = recognizer.create_stream()
-
-    def drain() -> None:
+    piece = int(PIECE * fs)
+    pieces = [audio[start : start + piece] for start in range(0, len(audio), piece)]
+    heard = 0.0
+    for samples in [*pieces, np.zeros(int(TAIL * fs), dtype=np.float32)]:
+        given, heard = time.perf_counter(), heard + len(samples) / fs
+        stream.accept_waveform(fs, samples)
         while recognizer.is_ready(stream):
             recognizer.decode_stream(stream)
-
-    piece = int(PIECE * fs)
-    for start in range(0, len(audio), piece):
-        stream.accept_waveform(fs, audio[start : start + piece])
-        drain()
-    stream.accept_waveform(fs, np.zeros(int(TAIL * fs), dtype=np.float32))
+        first.note(recognizer.get_result(stream), heard, given)
     stream.input_finished()
-    drain()
+    while recognizer.is_ready(stream):
+        recognizer.decode_stream(stream)
     return recognizer.get_result(stream)
 
 
@@ -66,10 +80,12 @@ def main() -> None:
         )
         decode = decode_offline
     loaded = time.perf_counter()
-    texts = [decode(recognizer, samples, fs) for samples in audio]
+    firsts = [First() for _ in audio]
+    texts = [decode(recognizer, samples, fs, first) for samples, first in zip(audio, firsts)]
     done = time.perf_counter()
     peak = memory("VmHWM")
     found = {"texts": texts, "load_seconds": loaded - began, "seconds": done - loaded}
+    found |= {name: [getattr(first, name) for first in firsts] for name in ("heard", "waited")}
     print(json.dumps(found | {"peak_bytes": None if peak is None else peak - before}))
 
 

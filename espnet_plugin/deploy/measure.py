@@ -1,5 +1,6 @@
 """What an exported size costs on this machine."""
 
+import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -7,30 +8,43 @@ from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.deploy.client import decode
 from espnet_plugin.deploy.sherpa import export
 
+THREADS = (1, 2)
+
 
 @dataclass(frozen=True)
-class Cost:
-    """An exported size in sherpa-onnx.
+class Speed:
+    """A size in sherpa-onnx with a number of threads.
 
     Args:
-        bytes: of the three graphs.
-        rtf_1, rtf_2: seconds of computing a second of audio, with one and two threads.
-        peak_mb: growth of the client's resident memory over that before loading, 10^6 bytes, one thread; None where it is not known.
+        rtf: seconds of computing a second of audio.
+        first_token_ms: from the client's having the audio (all of an utterance, offline) to the first token, median; None without words.
+        peak_mb: growth of the client's resident memory over that before loading, 10^6 bytes; None where it is not known.
     """
 
-    bytes: int
-    rtf_1: float
-    rtf_2: float
+    rtf: float
+    first_token_ms: float | None
     peak_mb: float | None
+
+
+@dataclass(frozen=True)
+class DeviceCost:
+    """An exported size. Args: bytes: of the three graphs; threads: number of them, as a string for JSON -> speed."""
+
+    bytes: int
+    threads: dict[str, Speed]
 
     def as_dict(self) -> dict:
         return asdict(self)
 
 
-def measure(model: TODMModel, out: Path, wavs: list[Path], int8: bool = False) -> tuple[Cost, list[str]]:
+def measure(model: TODMModel, out: Path, wavs: list[Path], int8: bool = False) -> tuple[DeviceCost, list[str]]:
     """Export a model to `out`, decode audio files with it. Returns: its cost and the words of each file."""
     export(model, out, int8)
-    one, two = (decode(out, wavs, threads) for threads in (1, 2))
-    peak = None if one.peak_bytes is None else round(one.peak_bytes / 1e6, 1)
-    size = sum(path.stat().st_size for path in Path(out).glob("*.onnx"))
-    return Cost(size, round(one.real_time_factor, 5), round(two.real_time_factor, 5), peak), one.texts
+    speeds = {}
+    for threads in THREADS:
+        found = decode(out, wavs, threads)
+        waited = [1000 * seconds for seconds in found.waited if seconds is not None]
+        first = round(statistics.median(waited), 2) if waited else None
+        peak = None if found.peak_bytes is None else round(found.peak_bytes / 1e6, 1)
+        speeds[str(threads)] = Speed(round(found.real_time_factor, 5), first, peak)
+    return DeviceCost(sum(path.stat().st_size for path in Path(out).glob("*.onnx")), speeds), found.texts

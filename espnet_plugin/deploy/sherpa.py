@@ -71,6 +71,18 @@ def streaming_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
     return to_onnx(encoder, inputs, ["encoder_out", "next_h", "next_c"], axes), metadata
 
 
+def decoder_graph(model: TODMModel) -> onnx.ModelProto:
+    context = torch.zeros(2, model.decoder.context_size, dtype=torch.long)
+    axes = {"y": ["N", None], "decoder_out": ["N", None]}
+    return to_onnx(graphs.Decoder(model), {"y": context}, ["decoder_out"], axes)
+
+
+def joiner_graph(model: TODMModel) -> onnx.ModelProto:
+    width = model.joint_network.lin_enc.out_features
+    pair = {"encoder_out": torch.zeros(2, width), "decoder_out": torch.zeros(2, width)}
+    return to_onnx(graphs.Joiner(model), pair, ["logit"], {name: ["N", None] for name in (*pair, "logit")})
+
+
 @dataclass(frozen=True)
 class Part:
     """An exported graph. Args: name; graph; difference: largest one from PyTorch, of its outputs."""
@@ -88,16 +100,10 @@ def export_parts(model: TODMModel, int8: bool, streaming: bool) -> list[Part]:
     """
     check_deployable(model, streaming)
     width = model.joint_network.lin_enc.out_features
-    context = torch.zeros(2, model.decoder.context_size, dtype=torch.long)
-    decoder = to_onnx(
-        graphs.Decoder(model), {"y": context}, ["decoder_out"], {"y": ["N", None], "decoder_out": ["N", None]}
-    )
-    pair = {"encoder_out": torch.zeros(2, width), "decoder_out": torch.zeros(2, width)}
-    joiner = to_onnx(graphs.Joiner(model), pair, ["logit"], {name: ["N", None] for name in (*pair, "logit")})
     whole = {
         "encoder": streaming_encoder(model) if streaming else offline_encoder(model),
-        "decoder": (decoder, {"vocab_size": model.vocab_size, "context_size": model.decoder.context_size}),
-        "joiner": (joiner, {"joiner_dim": width}),
+        "decoder": (decoder_graph(model), {"vocab_size": model.vocab_size, "context_size": model.decoder.context_size}),
+        "joiner": (joiner_graph(model), {"joiner_dim": width}),
     }
     difference = {
         "encoder": lambda graph: check.encoder_difference(model, graph, streaming),

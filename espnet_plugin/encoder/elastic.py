@@ -46,7 +46,8 @@ class ElasticSSM(MultiHeadSSM):
         """
         directions = directions or [self.num_directions]
         with torch.autocast(self.skip.device.type, enabled=False):
-            return Spectrum.of(self.kernel(length, heads, directions[-1]), directions)
+            kernel = self.kernel(length, heads, directions[-1])
+            return Spectrum.of(kernel, directions, self.skip[: kernel.shape[1]])
 
     def forward(self, u: torch.Tensor, spectrum: Spectrum, way: int = -1) -> torch.Tensor:
         """Convolve with the heads that hold the channels of `u`.
@@ -56,8 +57,7 @@ class ElasticSSM(MultiHeadSSM):
             spectrum: of these heads or more.
             way: which of the ways of running in `spectrum`.
         """
-        channels = u.shape[-1]
-        return convolve(u, spectrum.values[way, :channels], spectrum.fft_length, self.skip[:channels])
+        return convolve(u, spectrum.values[way, : u.shape[-1]], spectrum.fft_length)
 
 
 class ElasticMHSSM(MHSSM):

@@ -64,12 +64,36 @@ def convolution_kernel(z: torch.Tensor, readout: torch.Tensor, length: int) -> t
     return 2 * (left @ right).flatten(1, 2)
 
 
-def convolve(u: torch.Tensor, spectrum: torch.Tensor, fft_length: int, skip: torch.Tensor) -> torch.Tensor:
-    """K * u + D u along time. Args: u (B, T, E), spectrum (E, F) of K, skip (E,) D. Returns: (B, T, E)."""
+class _Convolution(torch.autograd.Function):
+    """Two real transforms forward, two backward: autograd would go through complex ones, and through copies in either layout."""
+
+    @staticmethod
+    def forward(ctx, u, spectrum, fft_length):
+        u_BEF = torch.fft.rfft(u.transpose(1, 2), fft_length)
+        y_BET = torch.fft.irfft(u_BEF * spectrum, fft_length)
+        ctx.save_for_backward(u_BEF.conj_physical_(), spectrum)
+        ctx.fft_length = fft_length
+        return y_BET[..., : u.shape[1]].transpose(1, 2).contiguous()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        conjugate, spectrum = ctx.saved_tensors
+        size, T = ctx.fft_length, grad.shape[1]
+        g_BEF = torch.fft.rfft(grad.transpose(1, 2), size)
+        # A bin stands for itself and for its mirror image, but for the first one and, where there is one, that of half the sampling rate.
+        on_spectrum = (g_BEF * conjugate).sum(0).mul_(2 / size)
+        on_spectrum[..., 0] /= 2
+        if size % 2 == 0:
+            on_spectrum[..., -1] /= 2
+        on_u = torch.fft.irfft(g_BEF.mul_(spectrum.conj()), size)[..., :T]
+        return on_u.transpose(1, 2).contiguous(), on_spectrum, None
+
+
+def convolve(u: torch.Tensor, spectrum: torch.Tensor, fft_length: int) -> torch.Tensor:
+    """Convolution along time. Args: u (B, T, E), spectrum (E, F) of the kernel. Returns: (B, T, E)."""
     with torch.autocast(u.device.type, enabled=False):
-        u_BET = wide(u).transpose(1, 2)
-        y_BET = torch.fft.irfft(torch.fft.rfft(u_BET, fft_length) * spectrum, fft_length)[..., : u.shape[1]]
-        return (y_BET + wide(skip).unsqueeze(-1) * u_BET).transpose(1, 2).to(u.dtype)
+        return _Convolution.apply(wide(u), spectrum, fft_length).to(u.dtype)
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
@@ -88,7 +112,7 @@ def spread(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Fourier transform of a layer's kernel, computed once a batch and shared by all nets of a step.
+    """Fourier transform of a layer's kernel with its skip connection, computed once a batch and shared by all nets of a step.
 
     Args:
         values: (K, E, F) complex, F = fft_length // 2 + 1; one for each way of running, the one with most directions last.
@@ -99,14 +123,16 @@ class Spectrum:
     fft_length: int
 
     @classmethod
-    def of(cls, kernels: torch.Tensor, directions: Sequence[int]) -> "Spectrum":
-        """Transform of kernels (directions, E, T) for inputs of up to T frames.
+    def of(cls, kernels: torch.Tensor, directions: Sequence[int], skip: torch.Tensor) -> "Spectrum":
+        """Transform for inputs of up to T frames.
 
         Args:
+            kernels: (directions, E, T).
+            skip: (E,) D, an impulse at lag 0, whose transform is constant.
             directions: ways of running wanted: 1 is the first direction alone; with 2, the second one fills the negative lags.
         """
         size = next_fast_len(2 * kernels.shape[-1], real=True)
-        first = torch.fft.rfft(kernels[0], size)
+        first = torch.fft.rfft(kernels[0], size) + wide(skip).unsqueeze(-1)
         ways = {1: first}
         if 2 in directions:
             # Lag -l of the second kernel is the complex conjugate of lag l in the Fourier domain.
@@ -176,7 +202,7 @@ class MultiHeadSSM(torch.nn.Module):
     def spectrum(self, length: int) -> Spectrum:
         """Transform of the kernel for inputs of up to `length` frames."""
         with torch.autocast(self.skip.device.type, enabled=False):
-            return Spectrum.of(self.kernel(length), [self.num_directions])
+            return Spectrum.of(self.kernel(length), [self.num_directions], self.skip)
 
     def forward(self, u: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
         """Convolve along time, in float32 also inside autocast.
@@ -188,7 +214,7 @@ class MultiHeadSSM(torch.nn.Module):
         Returns:
             (B, T, E).
         """
-        return convolve(u, spectrum.values[-1], spectrum.fft_length, self.skip)
+        return convolve(u, spectrum.values[-1], spectrum.fft_length)
 
     def step(self, u: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """One frame of the first direction as a recurrence: x_t = exp(z) x_{t-1} + u_t, y_t = 2 Re(readout x_t) + D u_t.
@@ -218,8 +244,8 @@ class MultiHeadSSM(torch.nn.Module):
         """
         z, readout = (value[:1] for value in self.discretise())
         length = u.shape[1]
-        spectrum = Spectrum.of(convolution_kernel(z, readout, length), [1])
-        y = convolve(u, spectrum.values[0], spectrum.fft_length, self.skip)
+        spectrum = Spectrum.of(convolution_kernel(z, readout, length), [1], self.skip)
+        y = convolve(u, spectrum.values[0], spectrum.fft_length)
         powers = torch.exp(z[0].unsqueeze(-1) * torch.arange(length + 1, device=u.device))  # (H, N, T + 1)
         u_BTHP = wide(u).unflatten(-1, (self.num_heads, -1)).to(powers.dtype)
         added = torch.einsum("bthp,hnt->bhpn", u_BTHP, powers[..., :-1].flip(-1))

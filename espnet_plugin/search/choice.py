@@ -68,13 +68,17 @@ def search_losses(
 ) -> dict[Subnet, float]:
     """Cheap losses of the subnets that a search goes through. All of them are within the limits.
 
+    Evolution begins with `start` and, for up to a quarter of its evaluations, with subnets of the grid: it starts spread out, and is never
+    worse than a grid as small as that.
+
     Raises:
         UserError: not even the min net is within the limits.
     """
     fits = (lambda subnet: not limits.excess(costs.of(subnet))) if limits.most else None
     if plan.kind == "evolution":
         by = lambda subnet: costs.of(subnet)[plan.by]  # noqa: E731
-        search = EvolutionarySearch(space, by, plan.seed, fits, start)
+        even = GridSearch(space, plan.seed, fits).grid[: plan.budget.evaluations // 4]
+        search = EvolutionarySearch(space, by, plan.seed, fits, [*start, *even])
     else:
         search = {"random": RandomSearch, "grid": GridSearch}[plan.kind](space, plan.seed, fits)
     return explore(search, lambda subnets: workers("loss", subnets), plan.budget)

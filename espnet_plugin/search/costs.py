@@ -21,7 +21,7 @@ NAMES = {
     "params": "parameters",
     "macs": "multiply-adds a second",
     "size": "bytes of weights",
-    "latency": "seconds an utterance",
+    "latency": "seconds of latency",
 }
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
 
-VERSION = 1
+VERSION = 2
+FRAME_RATE = 25  # encoder frames a second
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class Fixed:
         return [f"stem d{d}", *mixers, *ffns, f"silent {search}", f"emitting {search}"]
 
 
+def share_of(symbols_per_second: float) -> float:
+    """Frames at which search finds a symbol, of all."""
+    return min(1.0, symbols_per_second / FRAME_RATE)
+
+
+def weighted_blocks(fixed: Fixed, subnet: Subnet, share: float) -> list[tuple[str, float]]:
+    """Blocks of a subnet and how often each counts. Args: share: see `share_of`."""
+    *blocks, silent, emitting = fixed.blocks(subnet)
+    return [*((block, 1.0) for block in blocks), (silent, 1 - share), (emitting, share)]
+
+
 @dataclass(frozen=True)
 class LatencyTable:
     """Times of blocks on one device.
@@ -47,7 +59,8 @@ class LatencyTable:
     Args:
         device: description of the machine and its software.
         runtime: what ran the blocks.
-        audio_seconds: length of the utterance, s.
+        audio: ``utterance``, or ``chunk`` of a stream.
+        audio_seconds: length of it, s.
         symbols_per_second: expected in speech.
         fixed: see `Fixed`.
         times: threads -> block -> s.
@@ -55,13 +68,14 @@ class LatencyTable:
 
     device: dict
     runtime: str
+    audio: str
     audio_seconds: float
     symbols_per_second: float
     fixed: Fixed
     times: dict[int, dict[str, float]]
 
     def latency(self, subnet: Subnet, threads: int = 1) -> float:
-        """Time to recognise an utterance of `audio_seconds`, s.
+        """Time to recognise `audio_seconds` of speech, s.
 
         Raises:
             UserError: a block, or the number of threads, was not timed.
@@ -69,12 +83,11 @@ class LatencyTable:
         if threads not in self.times:
             raise UserError(f"--threads: {threads} was not timed on this device, only {sorted(self.times)}")
         times = self.times[threads]
-        *blocks, silent, emitting = self.fixed.blocks(subnet)
-        for block in (*blocks, silent, emitting):
+        blocks = weighted_blocks(self.fixed, subnet, share_of(self.symbols_per_second))
+        for block, _ in blocks:
             if block not in times:
                 raise UserError(f"--device: block '{block}' of subnet '{subnet}' was not timed, make the table anew")
-        share = min(1.0, self.symbols_per_second / 25)  # of 25 encoder frames a second
-        return sum(times[block] for block in blocks) + (1 - share) * times[silent] + share * times[emitting]
+        return sum(weight * times[block] for block, weight in blocks)
 
     def real_time_factor(self, subnet: Subnet, threads: int = 1) -> float:
         """Seconds of computing a second of audio."""
@@ -97,11 +110,16 @@ class LatencyTable:
         if not Path(path).is_file():
             raise UserError(f"--device: '{path}' does not exist, make it on the device with 'espnet-todm latency'")
         try:
-            content = json.loads(Path(path).read_text())
-            if content.pop("version") != VERSION:
-                raise ValueError
-            content["fixed"] = Fixed(**content["fixed"])
-            content["times"] = {int(threads): times for threads, times in content["times"].items()}
-            return cls(**content)
+            return cls.parse(json.loads(Path(path).read_text()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"--device: '{path}' is not what 'espnet-todm latency' writes") from error
+
+    @classmethod
+    def parse(cls, content: dict) -> "LatencyTable":
+        """Args: content: of the file. It raises what its content raises."""
+        if content["version"] != VERSION:
+            raise ValueError(f"version {content['version']}")
+        parts = {key: value for key, value in content.items() if key != "version"}
+        parts["fixed"] = Fixed(**content["fixed"])
+        parts["times"] = {int(threads): times for threads, times in content["times"].items()}
+        return cls(**parts)

@@ -58,7 +58,7 @@ def picture(found: dict, path: Path, kind: str) -> None:
         "params": (1e-6, "parameters (millions)"),
         "macs": (1e-6, "multiply-adds (millions a second)"),
         "size": (1e-6, "weights (MB)"),
-        "latency": (1e3, "latency (ms an utterance)"),
+        "latency": (1e3, "latency (ms)"),
     }[by]
     figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
     axes.scatter([scale * p[by] for p in points], [p["loss"] for p in points], s=14, color="0.7", label="evaluated")

@@ -3,9 +3,9 @@
 Shapes: B batch, T encoder frames, U symbols.
 """
 
-import random
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -48,14 +48,14 @@ class DevelopmentSet:
         model: supernet, in evaluation mode.
         args: its configuration.
         directories: Kaldi directories with wav.scp and text.
-        proxy_share: audio of the utterances of the cheap loss over that of all; always the same utterances.
+        proxy_share: audio of the utterances of the cheap loss over that of all, see `proxy_batches`.
 
     Raises:
         UserError: no utterance with a transcript.
     """
 
     @torch.no_grad()
-    def __init__(self, model: TODMModel, args, directories: list[Path], proxy_share: float = 0.04):
+    def __init__(self, model: TODMModel, args, directories: list[Path], proxy_share: float = 0.08):
         self.model, self.args, self.fs = model, args, sampling_rate(args)
         texts, self.wavs = {}, {}
         for directory in directories:
@@ -72,7 +72,7 @@ class DevelopmentSet:
         if not self.stems:
             raise UserError(f"--data: {', '.join(map(str, directories))} has no utterance with a transcript")
         self.proxy_seconds = proxy_share * sum(seconds.values())
-        self.proxy = self.proxy_batches(seconds)
+        self.proxy_keys, self.proxy = self.proxy_batches(seconds)
 
     def stem(self, batch) -> Stem:
         return self.model.encoder.stem(*self.model.features(*pad_short(batch, self.fs)))
@@ -83,31 +83,50 @@ class DevelopmentSet:
         for name, value in sorted(self.model.state_dict().items()):
             total = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), zlib.crc32(name.encode(), total))
         about = [sorted(self.texts.items()), [sorted(keys) for keys, _ in self.stems]]
-        about += [round(self.proxy_seconds, 3)] if measure == "loss" else []
+        about += [self.proxy_keys] if measure == "loss" else []
         return f"{zlib.crc32(repr(about).encode(), total):08x}"
 
-    def proxy_batches(self, seconds: dict[str, float]) -> list[ProxyBatch]:
-        """Utterances drawn with a fixed seed up to the share, at least one, with the max net's prune ranges."""
-        model = self.model
+    def symbol_ids(self) -> dict[str, torch.Tensor]:
+        """Utterance -> (U,) symbols, of those with a transcript."""
         tokenizer = build_tokenizer(self.args.token_type, bpemodel=self.args.bpemodel)
-        converter = TokenIDConverter(model.token_list)
+        converter = TokenIDConverter(self.model.token_list)
         ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in self.texts.items() if words}
-        drawn, total = {}, 0.0
-        for key in random.Random(0).sample(sorted(ids), len(ids)):
-            if total and total + seconds[key] > self.proxy_seconds:
-                continue
-            drawn[key] = self.wavs[key]
-            total += seconds[key]
-        largest = model.search_space.max
-        found = []
-        for batch in batches(drawn, self.fs):
-            stem = self.stem(batch)
-            labels = [torch.tensor(ids[key]) for key in batch.keys]
-            lengths = torch.tensor([len(label) for label in labels])
-            labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
-            part = ProxyBatch(stem, labels, lengths, None)
-            found.append(ProxyBatch(stem, labels, lengths, self.lattice(part, largest).ranges))
+        return {key: torch.tensor(symbols) for key, symbols in ids.items()}
+
+    def with_labels(self, stem: Stem, keys: Sequence[str], ids: dict[str, torch.Tensor]) -> ProxyBatch:
+        """Utterances with their symbols and the max net's prune ranges."""
+        labels = [ids[key] for key in keys]
+        lengths = torch.tensor([len(label) for label in labels])
+        part = ProxyBatch(stem, torch.nn.utils.rnn.pad_sequence(labels, batch_first=True), lengths, None)
+        return replace(part, ranges=self.lattice(part, self.model.search_space.max).ranges)
+
+    def hardness(self, seconds: dict[str, float], ids: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Utterance -> the min net's loss for a second of audio, of those that the loss has a path for."""
+        found = {}
+        for keys, stem in self.stems:
+            rows = [row for row, key in enumerate(keys) if key in ids]
+            if rows:
+                stem = replace(stem, x=stem.x[rows], lengths=stem.lengths[rows], mask=stem.mask[rows])
+                keys = [keys[row] for row in rows]
+                part = self.with_labels(stem, keys, ids)
+                cost, fits = self.costs(part, self.model.search_space.min)
+                found |= {key: float(c) / seconds[key] for key, c, fit in zip(keys, cost, fits) if fit}
         return found
+
+    def proxy_batches(self, seconds: dict[str, float]) -> tuple[list[str], list[ProxyBatch]]:
+        """The utterances that the min net finds hardest, up to the share, at least one.
+
+        On easy ones all subnets do alike, so that their loss tells little of which one errs less.
+        """
+        ids = self.symbol_ids()
+        hardness = self.hardness(seconds, ids)
+        drawn, total = {}, 0.0
+        for key in sorted(hardness, key=lambda key: (-hardness[key], key)):
+            if not total or total + seconds[key] <= self.proxy_seconds:
+                drawn[key] = self.wavs[key]
+                total += seconds[key]
+        parts = [self.with_labels(self.stem(batch), batch.keys, ids) for batch in batches(drawn, self.fs)]
+        return sorted(drawn), parts
 
     def lattice(self, part: ProxyBatch, subnet: Subnet):
         model = self.model
@@ -115,16 +134,20 @@ class DevelopmentSet:
         targets = model.criterion.targets(part.labels, part.lengths, decoder, joiner)
         return model.criterion(model.encoder.run(part.stem, subnet), part.stem.lengths, targets, joiner, part.ranges)
 
+    def costs(self, part: ProxyBatch, subnet: Subnet) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of each utterance (nats), and whether it has a path: (B,), (B,)."""
+        cost = self.lattice(part, subnet).cost
+        return cost, part.stem.lengths >= part.lengths if self.model.criterion.conf.modified else cost.isfinite()
+
     @torch.no_grad()
     def loss(self, subnet: Subnet) -> float:
-        """Transducer loss on the fixed utterances, nats a symbol, on the cells that the max net's ranges allow.
+        """Transducer loss on the chosen utterances, nats a symbol, on the cells that the max net's ranges allow.
 
         Utterances that the loss has no path for (``rnnt_type: modified`` with more symbols than frames) are left out.
         """
         total = symbols = 0.0
         for part in self.proxy:
-            cost = self.lattice(part, subnet).cost
-            fits = part.stem.lengths >= part.lengths if self.model.criterion.conf.modified else cost.isfinite()
+            cost, fits = self.costs(part, subnet)
             total += float(cost[fits].sum())
             symbols += float(part.lengths[fits].sum())
         return total / max(symbols, 1.0)

@@ -4,11 +4,8 @@ Shapes: B = 1, T encoder frames, D model dimension.
 """
 
 import copy
-import os
-import platform
 import random
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from itertools import product
 
@@ -21,6 +18,8 @@ from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.recognise import greedy
 from espnet_plugin.encoder.mhssm import MHSSM, FeedForward, TimeReduction
 from espnet_plugin.search.latency import Fixed, LatencyTable
+from espnet_plugin.search.target import clock_for, device_description
+from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
@@ -34,22 +33,10 @@ def fixed_of(model: TODMModel) -> Fixed:
     return Fixed(shape.d_model, shape.num_heads, model.decoder.dunits, joint_space, shape.num_directions)
 
 
-def device_description() -> dict:
-    """Machine and software, as far as the system tells."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            rows = dict(line.split(":", 1) for line in file if ":" in line)
-        name = {key.strip(): value.strip() for key, value in rows.items()}.get("model name", name)
-    except OSError:
-        pass
-    return {
-        "processor": name,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+def unseen_subnets(space: SearchSpace, count: int) -> list[Subnet]:
+    """Random subnets to check predictions with, always the same; fewer where equal ones are drawn."""
+    rng = random.Random(0)
+    return list(dict.fromkeys(space.sample(rng) for _ in range(count)))
 
 
 def noise(fs: int, seconds: float) -> AudioBatch:
@@ -109,11 +96,6 @@ def searches(model: TODMModel, x: torch.Tensor, d: int, p: int, j: int) -> Itera
         yield f"{name} d{d} p{p} j{j}", lambda pair=pair: greedy_search(x, lengths, *pair, model.blank_id)
 
 
-def clock_for(threads: int) -> Callable[[], float]:
-    """With one thread its CPU time, which other programs on the machine disturb little; else wall time."""
-    return time.thread_time if threads == 1 else time.perf_counter
-
-
 @torch.no_grad()
 def medians(runs: dict, threads: int, rounds: int, what: str) -> dict:
     """Median time of each run, s. All take turns, in another order each round, so that none finds its data in the cache.
@@ -146,7 +128,7 @@ def make_table(
     runs = dict(blocks(model, fs, seconds))
     times = {count: medians(runs, count, rounds, "blocks") for count in threads}
     runtime = f"torch {torch.__version__}"
-    return LatencyTable(device_description(), runtime, seconds, symbols_per_second, fixed_of(model), times)
+    return LatencyTable(device_description(), runtime, "utterance", seconds, symbols_per_second, fixed_of(model), times)
 
 
 @torch.no_grad()

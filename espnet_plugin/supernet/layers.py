@@ -65,6 +65,29 @@ class ElasticEmbedding(torch.nn.Embedding):
         return F.embedding(ids, self.weight[:, :width], self.padding_idx)
 
 
+LEVELS = 2**16  # of a dropout probability on CPU
+
+
+def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
+    """Set numbers to zero with probability p and divide the others by 1 - p.
+
+    On CPU p is rounded to a multiple of 2^-16, and one 64-bit random number decides about four: several times faster than torch's.
+
+    Args:
+        x: any shape.
+        p: 0 to 1.
+    """
+    dropped = round(p * LEVELS)
+    if dropped == 0:
+        return x
+    if x.device.type != "cpu" or dropped == LEVELS:
+        return F.dropout(x, p)
+    lowest = torch.iinfo(torch.int64).min
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(lowest, None)
+    kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - LEVELS // 2
+    return x * kept.to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+
+
 class AdaptiveDropout(torch.nn.Module):
     """Dropout that shrinks with the active width, p(c) = p_max c / c_max.
 
@@ -88,7 +111,7 @@ class AdaptiveDropout(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Args: x (..., C) with the C active channels. Returns: the same shape."""
-        return F.dropout(x, self.probability(x.shape[-1]), self.training)
+        return dropout(x, self.probability(x.shape[-1])) if self.training else x
 
     def extra_repr(self) -> str:
         return f"p={self.p}, full_width={self.full_width}, adaptive={self.adaptive}"

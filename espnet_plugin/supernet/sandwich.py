@@ -50,3 +50,9 @@ class SubnetSampling:
         """Indices, ascending, of the utterances of a batch of `count` that the nets after the max net see."""
         rng = random.Random(f"rows:{self.seed}:{step}:{rank}")
         return sorted(rng.sample(range(count), max(1, round(self.student_share * count))))
+
+    def every(self, stride: int, step: int, rank: int = 0) -> slice:
+        """Each `stride`-th item, from a first one that is drawn in each step."""
+        if stride == 1:
+            return slice(None)
+        return slice(random.Random(f"every:{self.seed}:{step}:{rank}").randrange(stride), None, stride)

@@ -27,6 +27,8 @@ class DistillConf:
         alpha: one value, or two of which each cell takes the one with the larger divergence (adaptive).
         clip: largest importance weight (p / q)^alpha; None for no limit.
         form: ``full_vocabulary``, or ``three_way`` {next symbol, blank, all others} (Panchapagesan et al. 2021, arXiv 2011.06110).
+        frame_stride: k; in training only every k-th frame is compared, from another first one in each step, and counts k times: the same
+            divergence on average, for less work.
     """
 
     weight: float = 0.2
@@ -34,6 +36,7 @@ class DistillConf:
     alpha: float | Sequence[float] = (-1.0, 1.0)
     clip: float | None = 5.0
     form: str = "full_vocabulary"
+    frame_stride: int = 1
 
     def __post_init__(self):
         if self.weight < 0 or self.transducer_weight < 0:
@@ -42,6 +45,8 @@ class DistillConf:
             raise UserError(f"distill_conf.form: '{self.form}' is not one of {list(FORMS)}")
         if not isinstance(self.alpha, int | float) and len(self.alpha) != 2:
             raise UserError(f"distill_conf.alpha: {self.alpha} must be one number or two")
+        if not isinstance(self.frame_stride, int) or self.frame_stride < 1:
+            raise UserError(f"distill_conf.frame_stride: {self.frame_stride} must be an integer of at least 1")
 
 
 def _one_alpha(logp: torch.Tensor, logq: torch.Tensor, q: torch.Tensor, alpha: float, clip: float | None):
@@ -86,7 +91,7 @@ class _AlphaDivergence(torch.autograd.Function):
             values_part.copy_(value)
             if ctx.needs_input_grad[0]:
                 gradient_part.copy_(g)
-        ctx.save_for_backward(gradient.view(*student.shape[:-1], -1))
+        ctx.save_for_backward(gradient.view(*student.shape[:-1], gradient.shape[-1]))
         return values.view(student.shape[:-1])
 
     @staticmethod

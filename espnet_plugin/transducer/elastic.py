@@ -60,7 +60,7 @@ class JoinerAt:
 
     def __init__(self, joiner: ElasticJointNetwork, width: int):
         self.joiner, self.width = joiner, width
-        self.lin_out = joiner.lin_out
+        self.lin_out, self.joint_activation = joiner.lin_out, joiner.joint_activation
 
     def lin_enc(self, x: torch.Tensor) -> torch.Tensor:
         return self.joiner.lin_enc(x, out_features=self.width)

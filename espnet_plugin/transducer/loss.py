@@ -175,7 +175,7 @@ class TransducerCriterion(torch.nn.Module):
         acoustic = joint_network.lin_enc(encoder_out)
         logits = joiner_logits(acoustic, targets.prediction, ranges, joint_network, self.conf.max_lattice_mb)
 
-        def cost(rows: slice) -> torch.Tensor:
+        def cost(rows) -> torch.Tensor:
             part = [x[rows] for x in problem]
             if ranges is None:
                 return rnnt_loss(logits[rows], *part, **self.programme, modified=self.conf.modified)
@@ -188,7 +188,12 @@ class TransducerCriterion(torch.nn.Module):
 
 
 def distillation_cost(
-    teacher: Lattice, student: Lattice, labels: torch.Tensor, conf: DistillConf, blank_id: int
+    teacher: Lattice,
+    student: Lattice,
+    labels: torch.Tensor,
+    conf: DistillConf,
+    blank_id: int,
+    frames: slice = slice(None),
 ) -> torch.Tensor:
     """Divergence of a student's lattice from its teacher's, on the same cells.
 
@@ -197,10 +202,11 @@ def distillation_cost(
         labels: (B, U), blank beyond an utterance's end as in `Targets`.
         conf: see `DistillConf`.
         blank_id: index of blank.
+        frames: those that are compared, from any first one in steps of k; each stands for k.
 
     Returns:
-        (B,): the mean over the symbols of a frame's range, summed over the frames of an utterance (nats), so that it is on the scale of
-        the transducer loss whatever the range is.
+        (B,): the mean over a frame's cells inside the utterance, summed over its frames (nats), so that it is on the scale of the
+        transducer loss whatever the range is, and no other utterance of the batch matters.
     """
     theirs, ours = teacher.logits.detach(), student.logits
     following = torch.nn.functional.pad(labels, (0, 1), value=blank_id)  # symbol after u, (B, U + 1)
@@ -208,11 +214,13 @@ def distillation_cost(
     if student.ranges is not None:
         following = following.gather(2, student.ranges)
 
-    def cost(rows: slice) -> torch.Tensor:
-        pair = theirs[rows], ours[rows]
+    def cost(rows) -> torch.Tensor:
+        pair = (x[rows] if frames == slice(None) else x[rows][:, frames] for x in (theirs, ours))
         if conf.form == "three_way":
-            pair = (three_way(x, following[rows], blank_id) for x in pair)
+            pair = (three_way(x, following[rows][:, frames], blank_id) for x in pair)
         cells = alpha_divergence(*pair, alpha=conf.alpha, clip=conf.clip)
-        return torch.where(student.mask[rows], cells, 0).sum((1, 2)) / student.mask.shape[2]
+        real = student.mask[rows][:, frames]
+        means = torch.where(real, cells, 0).sum(2) / real.sum(2).clamp(min=1)
+        return (frames.step or 1) * means.sum(1)
 
     return over_parts(cost, ours)

@@ -150,6 +150,10 @@ def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
         (dict(encoder_conf=dict(num_layer=3)), "encoder_conf.num_layer: unknown key of MHSSMSupernetEncoder"),
         (dict(model_conf=dict(distil_conf={})), "model_conf.distil_conf: unknown key"),
         (dict(model_conf=dict(distill_conf=dict(wieght=1))), "distill_conf.wieght: unknown key"),
+        (
+            dict(model_conf=dict(distill_conf=dict(frame_stride=0))),
+            "distill_conf.frame_stride: 0 must be an integer of",
+        ),
         (dict(model_conf=dict(transducer_conf=dict(loss="ctc"))), "transducer_conf.loss: 'ctc' is not one of"),
         (dict(model_conf=dict(transducer_conf=dict(prune_range=1))), "prune_range: 1 must be at least 2"),
         (dict(encoder_conf=dict(search_space=dict(ffn_dims=[8], depth=[1]))), "search_space: keys"),

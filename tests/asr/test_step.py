@@ -9,6 +9,7 @@ from tiny import CONF, batch, build, model_conf, named, train_epoch
 
 from espnet_plugin.asr.step import accumulate, backward_through, cut
 from espnet_plugin.errors import UserError
+from espnet_plugin.transducer import loss
 
 SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
 
@@ -122,6 +123,23 @@ def test_students_see_a_share_of_the_batch():
     model.encoder.run = lambda stem, subnet: sizes.append(len(stem.x)) or run(stem, subnet)
     accumulate(model, arguments_of(), 1.0, amp=False)
     assert sizes[0] == 3 and set(sizes[1:]) == {1}
+
+
+def test_fewer_frames_are_compared_in_training_and_all_in_validation(monkeypatch):
+    model, compared = build(model_conf=model_conf(distill_conf=dict(frame_stride=2))), []
+    whole = loss.alpha_divergence
+
+    def watched(teacher, student, **conf):
+        compared.append(student.shape[1])
+        return whole(teacher, student, **conf)
+
+    monkeypatch.setattr(loss, "alpha_divergence", watched)
+    accumulate(model.train(), arguments_of(), 1.0, amp=False)
+    frames = int(model.encode(*batch()[:2])[1].max())
+    assert set(compared) <= {frames // 2, (frames + 1) // 2}
+    compared.clear()
+    model.eval()(*batch())
+    assert set(compared) == {frames}
 
 
 def test_two_batches_make_one_update_as_the_whole_batch_does():

@@ -42,6 +42,8 @@ def test_offline_client_says_the_words_of_our_search(offline, an4_wavs):
     words = {word for text in found.texts for word in text.split()}
     assert len(words) > 8 and len(set(found.texts)) == len(wavs)  # so that agreement means something
     assert all(len(text) > 10 for text in found.texts)
+    assert found.heard == pytest.approx([len(read_audio(path, 16000)) / 16000 for path in wavs])  # all of it, offline
+    assert 0 < max(found.waited) < found.seconds
     assert found.real_time_factor > 0 and (found.peak_bytes is None or found.peak_bytes > 0)
 
 
@@ -64,6 +66,8 @@ def test_streaming_client_says_the_words_of_our_search_on_the_frames_it_was_give
         (symbols,) = greedy_search(encoded, lengths, model.decoder, model.joint_network)
         assert text.split() == model.words(symbols) and len(symbols) > 20 and len(set(symbols)) > 3
     assert len(set(found.texts)) == len(wavs)
+    # A random model says something in its first chunk already.
+    assert all(STREAM_FRAMES / 100 - 0.1 < heard < 1 for heard in found.heard) and min(found.waited) > 0
 
 
 def test_the_readmes_script_decodes(offline, an4_wavs, tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.encoder.elastic import ElasticSSM
-from espnet_plugin.encoder.ssm import INITIALISATIONS, MultiHeadSSM, initial_poles, spread
+from espnet_plugin.encoder.ssm import INITIALISATIONS, MultiHeadSSM, convolve, initial_poles, spread
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.slices import leading
 
@@ -120,3 +120,33 @@ def test_chunks_equal_the_convolution(chunks, seed):
         y, state = ssm.stream(part, state)
         ys.append(y)
     torch.testing.assert_close(torch.cat(ys, 1), ssm(u, ssm.spectrum(u.shape[1])), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [10, 11])
+def test_gradients_of_the_convolution(size):
+    torch.manual_seed(0)
+    u = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda u, k: convolve(u, torch.fft.rfft(k, size), size), (u, kernel))
+
+
+@given(st.integers(1, 20), st.integers(0, 9), st.integers(0, 99))
+@settings(deadline=None, max_examples=20)
+def test_gradients_are_those_of_torchs_own_transforms(length, more, seed):
+    generator, size = torch.Generator().manual_seed(seed), 2 * length + more
+    u = torch.randn(3, length, 4, generator=generator, dtype=torch.float64)
+    spectrum = torch.randn(4, size // 2 + 1, generator=generator, dtype=torch.complex128)
+    weights = torch.randn(u.shape, generator=generator, dtype=u.dtype)
+
+    def by_torch(u, spectrum, size):
+        return torch.fft.irfft(torch.fft.rfft(u.transpose(1, 2), size) * spectrum, size)[..., :length].transpose(1, 2)
+
+    found, expected = (
+        (y, *torch.autograd.grad((y * weights).sum(), leaves))
+        for function in (convolve, by_torch)
+        for leaves in [(u.clone().requires_grad_(), spectrum.clone().requires_grad_())]
+        for y in [function(*leaves, size)]
+    )
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+    assert found[0].is_contiguous()

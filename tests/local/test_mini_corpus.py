@@ -38,7 +38,8 @@ def test_same_seed_same_bytes_with_any_number_of_processes(tmp_path, run_script)
 
 
 @pytest.mark.parametrize(
-    "variant", mini_corpus.TRAIN_VARIANTS + " ".join(mini_corpus.HELD_OUT_VARIANTS.values()).split()
+    "variant",
+    mini_corpus.TRAIN_WOMEN + mini_corpus.TRAIN_MEN + " ".join(mini_corpus.HELD_OUT_VARIANTS.values()).split(),
 )
 def test_a_voice_repeats_itself(variant):
     """In one process, with another voice in between: breath and flutter come from the seed alone."""
@@ -64,6 +65,40 @@ def test_sizes_and_voices(people):
     accents = {p.voice.split("+")[0] for p in people if p.part.endswith("other")}
     assert not accents & {voice.split("+")[0] for voice in train}
     assert len({p.number for p in people}) == len(people)
+
+
+def test_half_of_the_training_speakers_are_women(people):
+    train = [p for p in people if p.part.startswith("train")]
+    women = sum(p.voice.split("+")[1] in mini_corpus.TRAIN_WOMEN for p in train)
+    assert women == len(train) / 2 and all(p.varied for p in train)
+    assert not any(p.varied for p in people if not p.part.startswith("train"))
+
+
+VARIANT = "language variant\nname x\nformant 1 100 50 80 -30\nconsonants 60\n\nstressAdd 9 9\n"
+
+
+@given(seed=st.integers())
+def test_a_varied_voice_stays_near_the_shipped_one(seed):
+    lines = mini_corpus.varied(VARIANT, random.Random(seed)).splitlines()
+    assert lines == mini_corpus.varied(VARIANT, random.Random(seed)).splitlines()
+    voicing, consonants, language, name, formant, own, empty, stress, *rhythm = lines
+    assert (language, name, empty, stress) == ("language variant", "name x", "", "stressAdd 9 9")
+    assert 62 <= int(voicing.split()[1]) <= 160 and all(50 <= int(v) <= 200 for v in consonants.split()[1:])
+    word, number, frequency, strength, width, shift = formant.split()
+    assert (word, number, shift) == ("formant", "1", "-30") and 94 <= int(frequency) <= 106
+    assert 35 <= int(strength) <= 70 and 57 <= int(width) <= 112 and 30 <= int(own.split()[1]) <= 120
+    for line in rhythm:
+        changes = line.split()
+        assert changes[0] == "stressAdd" and len(changes) == 9
+        assert all(most <= int(change) <= 0 for change, most in zip(changes[1:], mini_corpus.EQUAL_SYLLABLES))
+
+
+def test_a_speaker_has_a_voice_of_its_own_and_says_the_words(tmp_path):
+    data = mini_corpus.own_data(tmp_path, "f1", random.Random(1))
+    own, shipped = (
+        mini_corpus.Espeak(folder).speak("OPEN THE DOOR", "en-us+f1", 170, 50, 7) for folder in (data, None)
+    )
+    assert len(own) > 0.5 * mini_corpus.ESPEAK_FS and not np.array_equal(own, shipped)
 
 
 def test_noise_of_the_other_sets_is_not_in_training(people):

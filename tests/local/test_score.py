@@ -107,6 +107,18 @@ def test_a_missing_run_shows_as_missing(experiment):
     assert (experiment / "pareto.png").stat().st_size > 5000
 
 
+def test_the_device_table_has_every_size_number_and_thread(experiment):
+    speed = {"rtf": 0.01, "first_token_ms": None, "peak_mb": 12.5}
+    cost = {"bytes": 4000, "threads": {"1": speed, "2": speed | {"rtf": 0.008}}}
+    facts = {"data": "test", "utterances": 3, "float": cost, "int8": cost | {"bytes": 1234}}
+    (experiment / "sizes" / "max" / "device.json").write_text(json.dumps(facts))
+    rows = results.collect(experiment, ["test"])
+    text = results.report(rows, ["test"], "./run.sh")
+    assert "| max | int8 | 1,234 | 2 | 0.0080 | unknown | 12.5 |" in text and "| min | float" not in text
+    results.plot_device(rows, experiment / "device.png")
+    assert (experiment / "device.png").stat().st_size > 5000
+
+
 def test_results_before_sizes_are_refused(tmp_path):
     command = [sys.executable, LOCAL / "results.py", "--expdir", tmp_path, "--test_sets", "test", "--command", "x"]
     done = subprocess.run(command, capture_output=True, text=True)

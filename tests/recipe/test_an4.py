@@ -80,7 +80,8 @@ def test_all_stages_end_in_a_table_of_sizes(finished):
             and f"{row['device']['float']['bytes']:,}" in report
         )
     assert (finished / "exp" / "sizes" / "max" / "sherpa-onnx-int8" / "encoder.int8.onnx").is_file()
-    assert (finished / "exp" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("pareto.png", "device.png"):
+        assert (finished / "exp" / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_second_run_skips_what_is_complete(finished, an4):

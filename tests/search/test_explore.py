@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.choice import Plan, search_losses
+from espnet_plugin.search.costs import Limits
 from espnet_plugin.search.explore import Budget, EvolutionarySearch, GridSearch, RandomSearch, explore
 from espnet_plugin.search.front import Candidate, hypervolume
 from espnet_plugin.search.genes import crossover, mutate
@@ -72,6 +74,22 @@ def test_evolution_beats_random_subnets(seed):
     found = volume(explore(EvolutionarySearch(FIXED, cost, seed), evaluate, Budget(150)))
     drawn = volume(explore(RandomSearch(FIXED, seed), evaluate, Budget(150)))
     assert found > drawn
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_by_evolution_is_never_below_a_small_grid(seed):
+    class Counted:
+        def of(self, subnet):
+            return {"params": cost(subnet)}
+
+    def found(kind):
+        plan = Plan(Budget(60), kind, seed=seed)
+        return search_losses(FIXED, Counted(), plan, lambda _, subnets: evaluate(subnets), Limits({}))
+
+    grid = found("grid")
+    assert len(grid) == 12  # at most a quarter of the evaluations: evolution goes through all of it first
+    evolved = found("evolution")
+    assert set(grid) <= set(evolved) and len(evolved) == 60 and volume(evolved) > volume(grid)
 
 
 def test_evolution_comes_near_the_true_front():

@@ -19,7 +19,9 @@ TIMES = {
 
 
 def table(**changes):
-    parts = dict(device={"cores": 2}, runtime="none", audio_seconds=4.0, symbols_per_second=10.0, fixed=FIXED)
+    parts = dict(
+        device={"cores": 2}, runtime="none", audio="utterance", audio_seconds=4.0, symbols_per_second=10.0, fixed=FIXED
+    )
     return LatencyTable(**parts | {"times": {1: TIMES}} | changes)
 
 
@@ -43,7 +45,7 @@ def test_what_was_not_timed_is_told(tmp_path):
         table().latency(Subnet((0,), (9,)))
     with pytest.raises(UserError, match="does not exist, make it on the device"):
         LatencyTable.read(tmp_path / "none.json")
-    for wrong in ("{}", "[1]", "no json", table().to_json().replace('"version": 1', '"version": 9')):
+    for wrong in ("{}", "[1]", "no json", table().to_json().replace('"version": 2', '"version": 9')):
         (tmp_path / "wrong.json").write_text(wrong)
         with pytest.raises(UserError, match="is not what 'espnet-todm latency' writes"):
             LatencyTable.read(tmp_path / "wrong.json")

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from espnet_plugin.asr.data import batches
 from espnet_plugin.asr.extract import extract
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
@@ -14,14 +15,27 @@ def dev(loaded, supernet):
     return DevelopmentSet(*loaded, [supernet[2]], proxy_share=0.5)
 
 
-def test_the_proxy_takes_the_same_few_utterances(dev, loaded, supernet):
-    count = sum(len(part.lengths) for part in dev.proxy)
-    again = DevelopmentSet(*loaded, [supernet[2]], proxy_share=0.5)
-    assert 1 <= count < 6
-    for one, other in zip(dev.proxy, again.proxy, strict=True):
-        assert torch.equal(one.labels, other.labels)
+def test_the_proxy_takes_the_utterances_that_the_min_net_finds_hardest(dev, loaded, supernet):
+    model, args = loaded
+    alone, _ = extract(model, args, model.search_space.min)
+    hardness, seconds = {}, {}
+    for batch in batches(dev.wavs, dev.fs, batch_seconds=0.01):  # one by one
+        labels = dev.symbol_ids()[batch.keys[0]].unsqueeze(0)
+        out, lengths = alone.encode(batch.speech, batch.lengths)
+        logits = alone.joint_network(out.unsqueeze(2), alone.decoder(blank_first(labels)).unsqueeze(1))
+        loss = rnnt_loss(logits, labels, lengths, torch.tensor([labels.shape[1]]), blank=0)
+        seconds[batch.keys[0]] = float(batch.lengths[0]) / dev.fs
+        hardness[batch.keys[0]] = float(loss) / seconds[batch.keys[0]]
+    assert dev.hardness(seconds, dev.symbol_ids()) == pytest.approx(hardness, rel=0.2)  # prune ranges are narrower
+    chosen = {int(length) for part in dev.proxy for length in part.stem.lengths}
+    assert 1 <= len(chosen) == len(dev.proxy_keys) < 6
+    by_hardness = sorted(hardness, key=hardness.get, reverse=True)
+    assert by_hardness[0] in dev.proxy_keys
+    assert sum(map(seconds.get, dev.proxy_keys)) <= dev.proxy_seconds
+    left = dev.proxy_seconds - sum(map(seconds.get, dev.proxy_keys))
+    assert all(seconds[key] > left for key in set(hardness) - set(dev.proxy_keys))
     everything = DevelopmentSet(*loaded, [supernet[2]], proxy_share=1.0)
-    assert sum(len(part.lengths) for part in everything.proxy) == 6
+    assert sorted(everything.proxy_keys) == sorted(dev.wavs)
 
 
 def test_the_loss_is_that_of_the_extracted_model(loaded, dev):
@@ -44,8 +58,6 @@ def test_the_loss_is_that_of_the_extracted_model(loaded, dev):
 
 def alone_stem(alone, part, dev):
     """Stem of the extracted model for a batch of the proxy, from the same audio."""
-    from espnet_plugin.asr.data import batches
-
     by_shape = {}
     for keys, _ in dev.stems:
         for batch in batches({key: dev.wavs[key] for key in keys}, dev.fs):
@@ -65,7 +77,6 @@ def blank_first(labels):
 def test_the_error_rate_is_that_of_the_extracted_model(loaded, dev):
     from kaldialign import edit_distance
 
-    from espnet_plugin.asr.data import batches
     from espnet_plugin.asr.recognise import greedy
 
     model, args = loaded

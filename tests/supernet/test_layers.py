@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from espnet_plugin.supernet.layers import (
     ElasticEmbedding,
     ElasticLayerNorm,
     ElasticLinear,
+    dropout,
 )
 from espnet_plugin.supernet.slices import leading
 
@@ -109,3 +111,32 @@ def test_dropout_rate_is_the_stated_one():
         assert abs((y == 0).float().mean() - 0.4 * width / 100) < 0.01
         assert abs(y.mean() - 1) < 0.02  # survivors are scaled up
     assert (dropout.eval()(torch.ones(10, 100)) == 1).all()
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.003])
+@pytest.mark.parametrize("shape", [(401, 1001), (4, 1003, 100)])
+def test_dropout_drops_the_share_asked_for_everywhere_and_keeps_the_mean(p, shape):
+    torch.manual_seed(0)
+    x = torch.ones(shape, requires_grad=True)
+    y = dropout(x, p)
+    assert torch.unique(y.detach()).tolist() == pytest.approx([0.0, 1 / (1 - p)], rel=2e-5)
+    zero = (y == 0).flatten().double()
+    deviation = (p * (1 - p)) ** 0.5
+    for share in (zero, zero[0::4], zero[1::4], zero[2::4], zero[3::4]):  # four numbers come from one draw
+        assert abs(share.mean() - p) < 5 * deviation / len(share) ** 0.5
+    for lag in (1, 2, 3, 4):  # neighbours do not know of each other
+        both = (zero[lag:] * zero[:-lag]).mean()
+        assert abs(both - p * p) < 5 * p / len(zero) ** 0.5
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_dropout_at_its_ends_and_with_a_seed():
+    x = torch.randn(7, 5)
+    assert dropout(x, 0.0) is x and not dropout(x, 1.0).any()
+    masks = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        masks += [dropout(torch.ones(9, 9, dtype=torch.bfloat16), 0.4), dropout(torch.ones(9, 9), 0.4)]
+    assert torch.equal(masks[0], masks[2]) and torch.equal(masks[1], masks[3])
+    assert masks[0].dtype == torch.bfloat16 and not torch.equal(masks[0] == 0, masks[1] == 0)

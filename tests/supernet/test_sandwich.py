@@ -52,3 +52,15 @@ def test_single_rule_gives_one_subnet_that_varies():
 def test_wrong_values_are_refused(conf):
     with pytest.raises(UserError, match="sampling_conf"):
         SubnetSampling(**conf)
+
+
+@given(step=st.integers(0, 10**6), stride=st.integers(1, 5), rank=st.integers(0, 3))
+def test_every_kth_item_from_a_first_one_that_step_and_rank_give(step, stride, rank):
+    chosen = SubnetSampling(seed=3).every(stride, step, rank)
+    assert chosen == SubnetSampling(seed=3).every(stride, step, rank)
+    kept = list(range(20))[chosen]
+    assert kept[0] < stride and all(b - a == stride for a, b in zip(kept, kept[1:]))
+
+
+def test_every_item_comes_first_in_some_step():
+    assert {SubnetSampling().every(3, step).start for step in range(50)} == {0, 1, 2}

@@ -123,13 +123,13 @@ def plain(logits, mask, ranges=None):
 
 
 def test_distillation_by_hand():
-    """Two of the four cells are inside; each contributes alpha = -1's (sum q^2 / p - 1) / 2 = 0.125; the mean over R = 2 is summed."""
+    """Two of the four cells are inside; each contributes alpha = -1's (sum q^2 / p - 1) / 2 = 0.125; means over them are summed."""
     p, q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
     mask = torch.tensor([[[True, False], [True, False]]])
     teacher, student = (plain(x.expand(1, 2, 2, 2), mask) for x in (p, q))
     conf = DistillConf(alpha=-1.0, clip=None)
     found = distillation_cost(teacher, student, torch.tensor([[1]]), conf, 0)
-    assert found.tolist() == pytest.approx([2 * 0.125 / 2])
+    assert found.tolist() == pytest.approx([2 * 0.125])
 
 
 @pytest.mark.parametrize("form", ["full_vocabulary", "three_way"])
@@ -146,6 +146,7 @@ def test_distillation_cell_by_cell(form, loss, blank):
     found = distillation_cost(teacher, student, labels, conf, blank)
     for row, (T, U) in enumerate(sizes):
         total = 0.0
+        real = min(U + 1, student.mask.shape[2])  # cells of a frame inside the utterance
         for t in range(T):
             for r in range(student.mask.shape[2]):
                 u = r if student.ranges is None else int(student.ranges[row, t, r])
@@ -156,7 +157,7 @@ def test_distillation_cell_by_cell(form, loss, blank):
                     following = data[2][row, u] if u < U else torch.tensor(blank)
                     cell = [three_way(x, following, blank) for x in cell]
                 total += float(alpha_divergence(*cell))
-        assert float(found[row]) == pytest.approx(total / student.mask.shape[2], rel=1e-3)
+        assert float(found[row]) == pytest.approx(total / real, rel=1e-3)
         assert total > 0
 
 
@@ -190,3 +191,37 @@ def test_padding_gets_neither_cost_nor_gradient_and_the_teacher_no_gradient(form
 def test_wrong_values_are_refused(conf):
     with pytest.raises(UserError, match=f"transducer_conf.{next(iter(conf))}: '?{next(iter(conf.values()))}"):
         criterion(**conf)
+
+
+@pytest.mark.parametrize("form", ["full_vocabulary", "three_way"])
+@pytest.mark.parametrize("loss", ["full", "pruned"])
+@given(frames=st.integers(1, 8), symbols=st.integers(0, 6), longer=st.integers(0, 6), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=15)
+def test_divergence_of_an_utterance_does_not_depend_on_its_batch(form, loss, frames, symbols, longer, seed):
+    decoder, joint = networks()
+    module = criterion(loss=loss, prune_range=3)
+
+    def divergence(first):
+        whole = batch(seed, [(12, symbols + longer), (frames, symbols)])
+        encoder_out, T_lens, labels, U_lens = (x[first:] for x in whole)
+        data = encoder_out[:, : T_lens.max()], T_lens, labels[:, : U_lens.max()], U_lens
+        teacher = lattice_of(module, data, decoder, joint)
+        student = lattice_of(module, (data[0].flip(2), *data[1:]), decoder, joint, teacher.ranges)
+        labels = module.targets(data[2], data[3], decoder, joint).labels
+        return distillation_cost(teacher, student, labels, DistillConf(form=form), 0)
+
+    torch.testing.assert_close(divergence(0)[1:], divergence(1), atol=1e-5, rtol=1e-4)
+
+
+@given(frames=st.integers(1, 9), stride=st.integers(1, 4), form=st.sampled_from(["full_vocabulary", "three_way"]))
+@settings(deadline=None, max_examples=20)
+def test_divergence_of_every_kth_frame_is_right_on_average(frames, stride, form):
+    torch.manual_seed(frames)
+    mask, labels = torch.rand(2, frames, 4) < 0.7, torch.randint(1, V, (2, 3))
+    pair = [plain(torch.randn(2, frames, 4, V), mask) for _ in range(2)]
+    whole = distillation_cost(*pair, labels, DistillConf(form=form), 0)
+    parts = [
+        distillation_cost(*pair, labels, DistillConf(form=form), 0, slice(first, None, stride))
+        for first in range(stride)
+    ]
+    torch.testing.assert_close(sum(parts) / stride, whole)

@@ -1,0 +1,192 @@
+"""A kit: a folder of ONNX graphs and one script, to time a supernet's building blocks on a device without torch or this project.
+
+A block's time is a weighted sum of graphs' times, which the kit states: of three copies less that of an empty graph, over three. Random
+subnets, exported whole as `deploy` does, are in the kit too, so that predictions are checked where the blocks are timed.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+
+import onnx
+import torch
+from tqdm import tqdm
+
+from espnet_plugin.asr.extract import extract, space_of
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.deploy import graphs, sherpa
+from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
+from espnet_plugin.encoder.mhssm import MHSSM, FeedForward
+from espnet_plugin.errors import UserError
+from espnet_plugin.search import target
+from espnet_plugin.search.block_graphs import Audio, Ends, Mixers, MixersOnStream, Nothing, without_weights
+from espnet_plugin.search.latency import VERSION, share_of, weighted_blocks
+from espnet_plugin.search.timing import Residual, fixed_of, unseen_subnets
+from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+
+COPIES = 3  # of a block in a graph, so that what a call costs by itself is a small part
+REPEAT = 10  # calls in a row of what takes microseconds
+
+
+class Kit:
+    """Writes graphs to a folder and remembers how they are called and what is made of their times.
+
+    Args:
+        folder: that is there; model: supernet; args: its configuration; audio: what is timed; int8: quantise as `deploy` does.
+        symbols_per_second: expected in speech.
+
+    Raises:
+        UserError: the model cannot be deployed, or is to stream and has no forward direction.
+    """
+
+    def __init__(self, folder: Path, model: TODMModel, args, audio: Audio, int8: bool, symbols_per_second: float):
+        self.folder, self.model, self.args, self.audio, self.int8 = folder, model, args, audio, int8
+        self.share, self.fixed, self.space = share_of(symbols_per_second), fixed_of(model), space_of(model)
+        self.table = {"version": VERSION, "audio": audio.name, "audio_seconds": audio.seconds}
+        self.table |= {"symbols_per_second": symbols_per_second, "fixed": asdict(self.fixed)}
+        ways = self.space.directions or (DIRECTIONS[self.fixed.directions - 1],)
+        if audio.streaming and "forward" not in ways:
+            raise UserError("--streaming: every subnet of this supernet is bidirectional and needs the whole audio")
+        if audio.streaming and len(ways) > 1:
+            self.space = self.space.only("forward")
+        self.ways = ("forward",) if audio.streaming else ways
+        self.jobs, self.blocks, self.checks = {}, {}, []
+        sherpa.check_deployable(self.alone(self.space.min), audio.streaming)
+
+    def alone(self, subnet: Subnet) -> TODMModel:
+        return extract(self.model, self.args, subnet)[0]
+
+    def write(self, name: str, graph: onnx.ModelProto) -> str:
+        """Returns: the name of the file."""
+        graph = quantise(graph) if self.int8 else graph
+        file = f"{name.replace(' ', '_')}.onnx"
+        (self.folder / file).write_bytes(finish(without_weights(graph), {}).SerializeToString())
+        return file
+
+    @property
+    def repeat(self) -> int:
+        return REPEAT if self.audio.streaming else 1
+
+    def job(self, file: str, inputs: dict[str, tuple], **more) -> dict:
+        """How a graph is called. Args: inputs: name -> shape and kind, see `target.example`."""
+        return {"graph": file, "inputs": inputs, "repeat": self.repeat} | more
+
+    def time(self, name: str, module: torch.nn.Module, inputs: dict[str, tuple]) -> None:
+        """Add a graph, its axes as free as those of the deployed encoder. Args: inputs: see `job`."""
+        examples = {key: torch.from_numpy(target.example(*like)) for key, like in inputs.items()}
+        free = {1: ["N"], 3: ["N", "T", None]}
+        axes = {key: free[x.dim()] for key, x in examples.items()} | {"y": free[3]}
+        if "c" in inputs:
+            axes |= {key: [None, "N", None] for key in ("c", "next_c")}
+        outputs = ["y", "next_c"] if "c" in inputs else ["y"]
+        self.jobs[name] = self.job(self.write(name, to_onnx(module, examples, outputs, axes)), inputs)
+
+    def add_width(self, d: int) -> None:
+        """All blocks of the encoder at a model dimension."""
+        shape, space, t = self.model.encoder.shape, self.space, self.audio.encoder_frames
+        x = {"x": ([1, t, d], "noise")}
+        self.time(f"empty d{d}", Nothing(), x)
+        alone = self.alone(replace(space.min, dim=d if space.model_dims else None))
+        self.time(f"stem d{d}", Ends(alone, self.audio), self.features(alone))
+        self.blocks[f"stem d{d}"] = [(f"stem d{d}", 1)]
+        for heads, way in product(space.heads or (self.fixed.heads,), self.ways):
+            sizes = dict(num_modes=shape.num_modes, bidirectional=way == "bidirectional")
+            layers = [Residual(d, MHSSM(d, heads, shape.head_dim, **sizes)) for _ in range(COPIES)]
+            if self.audio.streaming:
+                module = MixersOnStream(layers)
+                more = {"c": ([1, 1, sum(module.state_sizes)], "noise")}
+            else:
+                module, more = Mixers(layers), {"mask": ([1, t, 1], "ones")}
+            self.add_chain(f"mixer d{d} h{heads} {way}", d, module, x | more)
+        for width in space.ffn_dims:
+            layers = [Residual(d, FeedForward(d, width, 0.0)) for _ in range(COPIES)]
+            self.add_chain(f"feed-forward d{d} x{width}", d, torch.nn.Sequential(*layers), x)
+
+    def add_chain(self, name: str, d: int, module: torch.nn.Module, inputs: dict[str, tuple]) -> None:
+        self.time(name, module, inputs)
+        self.blocks[name] = [(name, 1 / COPIES), (f"empty d{d}", -1 / COPIES)]
+
+    def features(self, model: TODMModel) -> dict[str, tuple]:
+        """Inputs of an encoder, without states."""
+        x = {"x": ([1, self.audio.frames, model.frontend.output_size()], "noise")}
+        return x if self.audio.streaming else x | {"x_lens": ([self.audio.frames], "frames")}
+
+    def search(self, model: TODMModel, subnet: Subnet, share: float) -> dict:
+        """Decoder and joiner of an extracted model as a search; they are written once for each pair of widths."""
+        p, j = subnet.prediction or self.fixed.prediction, subnet.joiner or self.fixed.joiner
+        found = {"frames": self.audio.encoder_frames, "width": j, "share": share}
+        for part, name, graph in (
+            ("decoder", f"decoder p{p} j{j}", sherpa.decoder_graph),
+            ("joiner", f"joiner j{j}", sherpa.joiner_graph),
+        ):
+            found[part] = f"{name.replace(' ', '_')}.onnx"
+            if not (self.folder / found[part]).is_file():
+                self.write(name, graph(model))
+        return found
+
+    def add_search(self, d: int, p: int, j: int) -> None:
+        """The joiner's projection of all frames, and the search with no symbol and with one at every frame."""
+        space = self.space
+        widths = {"dim": d, "prediction": p, "joiner": j}
+        subnet = replace(space.min, **{key: widths[key] for key in widths if getattr(space.min, key) is not None})
+        alone, project = self.alone(subnet), f"project d{d} j{j}"
+        if project not in self.jobs:
+            self.time(project, alone.joint_network.lin_enc, {"x": ([1, self.audio.encoder_frames, d], "noise")})
+        for kind, share in (("silent", 0.0), ("emitting", 1.0)):
+            self.jobs[f"{kind} p{p} j{j}"] = {"search": self.search(alone, subnet, share), "repeat": self.repeat}
+            terms = [(f"{kind} p{p} j{j}", 1), (project, 1), (f"empty d{d}", -1)]
+            self.blocks[f"{kind} d{d} p{p} j{j}"] = terms
+
+    def add_check(self, subnet: Subnet) -> None:
+        """A whole subnet to compare a prediction with."""
+        alone, inputs = self.alone(subnet), self.features(self.model)
+        if self.audio.streaming:
+            encoder, _ = sherpa.streaming_encoder(alone)
+            states = sum(graphs.StreamingEncoder(alone).state_sizes)
+            inputs |= {"h": ([1, 1, 1], "ones"), "c": ([1, 1, states], "noise")}
+        else:
+            encoder, _ = sherpa.offline_encoder(alone)
+        file = self.write(f"check {subnet}", encoder)
+        job = self.job(file, inputs, search=self.search(alone, subnet, self.share))
+        self.checks.append(
+            {"subnet": str(subnet), "job": job, "blocks": weighted_blocks(self.fixed, subnet, self.share)}
+        )
+
+    def finish(self) -> None:
+        """Write kit.json and the script."""
+        content = {"table": self.table, "int8": self.int8, "jobs": self.jobs, "blocks": self.blocks}
+        (self.folder / "kit.json").write_text(json.dumps(content | {"checks": self.checks}, indent=1) + "\n")
+        shutil.copy(target.__file__, self.folder / target.SCRIPT)
+
+
+def write_kit(
+    folder: Path, model: TODMModel, args, audio: Audio, int8: bool, symbols_per_second: float, checks: int
+) -> None:
+    """Make a kit.
+
+    Args:
+        folder: to make; model: supernet, whose weights do not matter; args: its configuration; audio, int8: see `Kit`.
+        symbols_per_second: expected in speech; checks: random subnets.
+
+    Raises:
+        UserError: see `Kit`.
+    """
+    folder.mkdir()
+    kit = Kit(folder, model, args, audio, int8, symbols_per_second)
+    space, fixed = kit.space, kit.fixed
+    dims = space.model_dims or (fixed.dim,)
+    pairs = list(product(space.prediction_dims or (fixed.prediction,), space.joiner_dims or (fixed.joiner,)))
+    subnets = unseen_subnets(space, checks)
+    with tqdm(total=len(dims) * (1 + len(pairs)) + len(subnets), desc="kit", disable=None) as bar:
+        for d in dims:
+            kit.add_width(d)
+            bar.update()
+            for p, j in pairs:
+                kit.add_search(d, p, j)
+                bar.update()
+        for subnet in subnets:
+            kit.add_check(subnet)
+            bar.update()
+    kit.finish()
