@@ -5,7 +5,7 @@
 
 The corpus has LibriSpeech's layout, number of utterances and length of transcripts; its audio is faked: each utterance is a link to one of
 a few short files, so that reading audio takes little. Speed perturbation is off, since what it costs is reading and writing audio. The last
-line is one JSON object: seconds of each stage, minutes of all, and peak memory of all processes.
+line is one JSON object: seconds of each stage, minutes of all (wall and processor time), and peak memory of all processes.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -71,11 +72,13 @@ def main() -> None:
         run = measure(command, stdout=output, stderr=output, env=os.environ | {"LIBRISPEECH": str(work / "in")})
     if run.status:
         sys.exit(f"error: the recipe ended with status {run.status}, see {log}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     stages = re.findall(r"stage \d+, (.*): done in (\d+) s", log.read_text())
     figures = {
         "utterances": args.utterances,
         "nj": args.nj,
         "minutes": round(run.seconds / 60, 2),
+        "cpu_minutes": round((used.ru_utime + used.ru_stime) / 60, 2),
         "peak_gb": run.peak_gb,
     }
     print(json.dumps(figures | {f"{name} s": int(seconds) for name, seconds in stages}))

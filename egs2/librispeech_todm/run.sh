@@ -156,7 +156,8 @@ import sys, yaml, zlib
 conf = yaml.safe_load(open(sys.argv[1], encoding="utf-8")) or {}
 fs = str((conf.get("frontend_conf") or {}).get("fs", 16000)).lower()
 rate = round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1))
-later = {"grad_clip", "max_epoch", *(key + end for key in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf"))}
+later = {"grad_clip", "max_epoch", "batch_bins", "num_iters_per_epoch", "seed"}
+later |= {part + end for part in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf")}
 print(rate, *(zlib.crc32(repr(part).encode()) for part in (conf, {key: conf[key] for key in conf if key not in later})))
 ' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
 read -r fs config_sum feature_sum <<<"$configured"
@@ -410,7 +411,11 @@ if [ "$dry_run" = true ]; then
     for file in "$(dirname "$given_config")"/individual/*.yaml; do [ ! -f "$file" ] || individual+=("$file"); done
     stats_or_hours=(--hours 960.9)
     [ "$full_libri" = true ] || stats_or_hours=(--hours 100.6)
-    [ ! -f "$statsdir/train/speech_shape" ] || stats_or_hours=(--stats "$statsdir")
+    if [ -f "$statsdir/train/speech_shape" ]; then
+        stats_or_hours=(--stats "$statsdir")
+    elif [ "$corpus" != librispeech ]; then
+        fail "--dry_run: corpus '$corpus' is as long as stage 4 finds, run --stop_stage 4 first"
+    fi
     exec espnet-todm plan --config "$given_config" --individual "${individual[@]}" --vocabulary "$nbpe" "${stats_or_hours[@]}" \
         --speeds "$speed_perturb_factors" --gpu "$gpu" --num_gpus $((num_nodes * (ngpu > 0 ? ngpu : 1))) ${utilisation:+--utilisation "$utilisation"}
 fi

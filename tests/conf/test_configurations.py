@@ -89,6 +89,25 @@ def test_a_line_of_the_ablation_differs_in_what_it_ablates(scale):
         assert all(parent.get(key, "none") != value for key, value in leaves(own).items()), path
 
 
+@pytest.mark.parametrize(
+    "name", ["librispeech.yaml", "train_mini.yaml", *(f"{scale}/{name}.yaml" for scale in SCALES for name in ABLATION)]
+)
+def test_every_value_has_its_reason_in_a_comment(name):
+    """On its line, on that of the part it belongs to, or above; a file of one change says it in its first line."""
+    lines = (CONF / name).read_text().splitlines()
+    if len(read_yaml(CONF / name)) <= 2 and lines[0].startswith("#"):
+        return
+    explained = []  # of each key around the line: its indent, and whether it has a comment
+    for above, line in zip(["", *lines], lines):
+        if not line.strip() or line.lstrip().startswith(("#", "-", "base:")):
+            continue
+        indent = len(line) - len(line.lstrip())
+        explained = [(i, known) for i, known in explained if i < indent]
+        explained.append((indent, "#" in line or above.lstrip().startswith("#")))
+        is_part = line.partition("#")[0].rstrip().endswith(":")
+        assert is_part or any(known for _, known in explained), f"{name}: {line.strip()}"
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_optimizers_take_their_options(scale):
     weight = torch.nn.Parameter(torch.ones(2))

@@ -56,3 +56,14 @@ def test_stages_before_training_and_the_plan(work):
     row = next(line for line in plan.stdout.splitlines() if line.startswith("| supernet"))
     # 18 utterances of about 16,000 samples: a batch is closed by the one that exceeds the bins, the seventh.
     assert row.split("|")[3].strip() == "3" and "2 a100" in plan.stdout
+    # Another seed, length or size has the same statistics.
+    (work / "other.yaml").write_text("base: small.yaml\nbatch_bins: 90000\nencoder_conf: {dropout: 0.2}\n")
+    other = ["--asr_config", work / "other.yaml", "--expdir", work / "other", "--train_args", "--seed 3 --max_epoch 1"]
+    done = run(work, *other, "--stage", 4, "--stop_stage", 4)
+    assert done.returncode == 0 and "stage 4, statistics: complete, skipped" in done.stdout, done.stderr
+    assert len(list((work / "dump/stats").glob("train-960-bpe24-*"))) == 1
+
+
+def test_a_plan_needs_to_know_the_length_of_the_corpus(tmp_path):
+    done = run(tmp_path, "--corpus", "mini", "--dry_run", "true")
+    assert done.returncode == 1 and done.stderr.startswith("error: --dry_run: corpus 'mini'")
