@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from espnet_plugin.supernet.layers import (
     ElasticEmbedding,
     ElasticLayerNorm,
     ElasticLinear,
+    SharedBatchNorm1d,
 )
 from espnet_plugin.supernet.slices import leading
 
@@ -109,3 +111,27 @@ def test_dropout_rate_is_the_stated_one():
         assert abs((y == 0).float().mean() - 0.4 * width / 100) < 0.01
         assert abs(y.mean() - 1) < 0.02  # survivors are scaled up
     assert (dropout.eval()(torch.ones(10, 100)) == 1).all()
+
+
+def test_shared_batch_norm_by_hand():
+    """The first batch sets the statistics, the second counts as much; the result is that of torch's in evaluation."""
+    norm = SharedBatchNorm1d(1).train()
+    norm(torch.tensor([[[1.0, 3.0]]]))  # mean 2, variance 1
+    assert norm.running_mean.item() == 2 and norm.running_var.item() == 1
+    x = torch.tensor([[[2.0, 6.0]]], requires_grad=True)  # mean 4, variance 4
+    y = norm(x)
+    assert norm.running_mean.item() == 3 and norm.running_var.item() == 2.5
+    assert y[0, 0].tolist() == pytest.approx([-1 / 2.5**0.5, 3 / 2.5**0.5], rel=1e-4)
+    y.sum().backward()  # the statistics are constants
+    assert x.grad[0, 0].tolist() == pytest.approx([1 / 2.5**0.5] * 2, rel=1e-4)
+    plain = torch.nn.BatchNorm1d(1).eval()
+    plain.load_state_dict(norm.state_dict())
+    torch.testing.assert_close(plain(x), norm.eval()(x))
+
+
+def test_the_next_net_may_move_shared_statistics_before_backward():
+    norm = SharedBatchNorm1d(3).train()
+    first = norm(torch.randn(2, 3, 5, requires_grad=True))
+    norm(torch.randn(2, 3, 5))
+    first.square().sum().backward()
+    assert norm.weight.grad.isfinite().all()
