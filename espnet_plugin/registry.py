@@ -19,6 +19,8 @@ ADDITIONS = {
         ("frontend_choices", "kaldi_fbank", "espnet_plugin.frontend.kaldi_fbank.KaldiFbank"),
         ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm_supernet.MHSSMSupernetEncoder"),
         ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.MHSSMEncoder"),
+        ("encoder_choices", "conformer_supernet", "espnet_plugin.encoder.conformer_supernet.ConformerSupernetEncoder"),
+        ("encoder_choices", "conformer_sized", "espnet_plugin.encoder.conformer.SizedConformerEncoder"),
         ("decoder_choices", "stateless", "espnet_plugin.transducer.prediction.StatelessDecoder"),
         ("decoder_choices", "stateless_supernet", "espnet_plugin.transducer.elastic.ElasticStatelessDecoder"),
         ("model_choices", "todm", "espnet_plugin.asr.model.TODMModel"),

@@ -43,7 +43,8 @@ def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
             row |= {"test_set": test_set} | {
                 key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub")
             }
-            rows.append(row | {"train_seconds": cost.get("train_seconds"), "device": device})
+            row |= {"train_seconds": cost.get("train_seconds"), "device": device}
+            rows.append(row | {"latency": read_json(folder / "decode" / test_set / "latency.json")})
     return rows
 
 
@@ -89,6 +90,21 @@ def device_table(rows: list[dict]) -> list[str]:
     return ["## On the device", what, "\n".join(lines), "![bytes, speed and memory of each size](device.png)"]
 
 
+def latency_line(rows: list[dict]) -> list[str]:
+    """How the test sets were fed, where they were decoded as streams."""
+    return [
+        f"Decoded as streams, in chunks of {chunk:g} ms: a word waits for at most {most:g} ms of audio after its frame, "
+        f"{mean:g} ms on average, beside computing."
+        for chunk, most, mean in sorted(
+            {
+                (row["latency"]["chunk_ms"], row["latency"]["most_ms"], row["latency"]["mean_ms"])
+                for row in rows
+                if row["latency"]
+            }
+        )
+    ]
+
+
 def report(rows: list[dict], test_sets: list[str], command: str) -> str:
     """Text of RESULTS.md."""
     seconds = rows[0]["train_seconds"]
@@ -103,6 +119,7 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
         "# Results",
         "\n".join(lines),
         "Error rates in percent.",
+        *latency_line(rows),
         table(rows, test_sets),
         "![error rate against size](pareto.png)",
     ]

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.loading import WithoutInit
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.encoder.cost import FRAME_RATE
@@ -75,14 +76,16 @@ def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple
         args.decoder = "stateless"
         args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet.prediction or model.decoder.dunits}
     args.init_param, args.specaug, args.specaug_conf = [], None, {}
-    alone, own = TODMTask.build_model(args), model.state_dict()
+    with WithoutInit():
+        alone = TODMTask.build_model(args)
+    own = model.state_dict()
     state = {
         name: leading(own[name], value.shape)
         for name, value in alone.state_dict().items()
         if not name.startswith("encoder.")
     }
     state |= {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
-    alone.load_state_dict(state)
+    alone.load_state_dict(state, assign=True)
     return alone.eval(), args
 
 

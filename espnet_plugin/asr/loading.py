@@ -5,10 +5,22 @@ from pathlib import Path
 
 import yaml
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from torch.overrides import TorchFunctionMode
 
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.errors import UserError
+
+
+class WithoutInit(TorchFunctionMode):
+    """Build modules without random numbers for their weights, which are about to be loaded."""
+
+    RANDOM = ("uniform_", "normal_", "kaiming_uniform_")  # what torch's layers and initialisers end in
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", None) in self.RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def read_config(path: Path) -> argparse.Namespace:
@@ -70,7 +82,8 @@ def load_model(train_config: Path, model_file: Path) -> tuple[TODMModel, argpars
         UserError: see `read_config` and `load_state`.
     """
     args = read_config(train_config)
-    model = TODMTask.build_model(args)
+    with WithoutInit():
+        model = TODMTask.build_model(args)
     load_state(model, model_file)
     return model.eval(), args
 

@@ -161,7 +161,9 @@ class TODMModel(ESPnetASRModel):
         if decoder is None or not hasattr(decoder, "dunits"):
             raise UserError("decoder: model 'todm' needs a prediction network, 'stateless' or 'transducer'")
         if not hasattr(encoder, "stem"):
-            raise UserError("encoder: model 'todm' needs 'mhssm_supernet' or 'mhssm'")
+            raise UserError(
+                "encoder: model 'todm' needs 'mhssm_supernet', 'mhssm', 'conformer_supernet' or 'conformer_sized'"
+            )
         if postencoder is not None:
             raise UserError("postencoder: model 'todm' has none, remove the key")
         # ESPnet's constructor would import warprnnt_pytorch on seeing a joiner, so it is told of none.

@@ -1,5 +1,7 @@
 """Words of an utterance while it is being spoken: feed samples, get the text so far."""
 
+from dataclasses import asdict, dataclass
+
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
@@ -37,6 +39,32 @@ def look_ahead_ms(frontend: KaldiFbank) -> float:
     frames = TimeReduction.receptive_field - 1 - 4
     samples = frames * frontend.shift + frontend.window - (frontend.window // 2 - frontend.shift // 2)
     return 1000 * samples / frontend.fs
+
+
+@dataclass(frozen=True)
+class StreamLatency:
+    """How long words wait for audio, beside computing and what the model itself waits for before it emits.
+
+    Args:
+        chunk_ms: audio fed at a time.
+        look_ahead_ms: see `look_ahead_ms`.
+    """
+
+    chunk_ms: float
+    look_ahead_ms: float
+
+    @property
+    def most_ms(self) -> float:
+        """From the end of an encoder frame's 40 ms to the chunk that completes what it waits for, at most."""
+        return self.look_ahead_ms + self.chunk_ms
+
+    @property
+    def mean_ms(self) -> float:
+        """The same of a frame at a random place in its chunk."""
+        return self.look_ahead_ms + self.chunk_ms / 2
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self) | {"most_ms": self.most_ms, "mean_ms": self.mean_ms}
 
 
 class StreamingRecogniser:

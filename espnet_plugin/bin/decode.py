@@ -1,8 +1,9 @@
 """Verb ``decode``: a Kaldi data directory to hypotheses, in several processes."""
 
 import argparse
+import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from espnet_plugin.asr.data import batches, read_table
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.loading import load_model, model_dir_files
 from espnet_plugin.asr.recognise import BeamSearch, greedy, sampling_rate
-from espnet_plugin.asr.streaming import check_streaming, streamed
+from espnet_plugin.asr.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
 from espnet_plugin.errors import UserError
 
 
@@ -48,42 +49,50 @@ def read_conf(path: Path | None) -> DecodeConf:
     return build_conf(str(path), DecodeConf, yaml.safe_load(path.read_text()) or {})
 
 
-def decode(
-    model_dir: Path, paths: dict[str, str], conf: DecodeConf, streaming: bool = False
-) -> Iterator[dict[str, str]]:
-    """Words of audio files, a batch at a time.
+def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callable, int, StreamLatency | None]:
+    """Load a model directory.
 
     Args:
-        paths: utterance id -> file.
         streaming: feed each file in chunks, as it would come from a microphone; greedy search.
+
+    Returns:
+        what makes words of an `AudioBatch`, the sampling rate (Hz), and with `streaming` its latency.
     """
     config, checkpoint = model_dir_files(model_dir)
     model, args = load_model(config, checkpoint)
     fs = sampling_rate(args)
     if streaming:
         check_streaming(model)
-        search = lambda batch: streamed(model, batch, fs, conf.chunk_ms)  # noqa: E731
-    elif conf.beam_size == 1:
-        search = lambda batch: greedy(model, batch, fs)  # noqa: E731
-    else:
-        beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
-        search = lambda batch: beam(batch, fs)  # noqa: E731
-    for batch in batches(paths, fs, conf.batch_seconds):
-        yield search(batch)
+        latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model.frontend))
+        return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
+    if conf.beam_size == 1:
+        return lambda batch: greedy(model, batch, fs), fs, None
+    beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
+    return lambda batch: beam(batch, fs), fs, None
 
 
 def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:
-    """Decode one data directory with one model; write MODEL_DIR/decode/SET/text. Returns: a line that says so."""
+    """Decode one data directory with one model; write MODEL_DIR/decode/SET/text, and latency.json of a stream.
+
+    Returns:
+        a line that says so.
+    """
     model_dir, data, conf, streaming = job
     torch.set_num_threads(1)
     paths = read_table(data / "wav.scp")
+    search, fs, latency = searcher(model_dir, conf, streaming)
     found = {}
-    for part in decode(model_dir, paths, conf, streaming):
-        found |= part
+    for batch in batches(paths, fs, conf.batch_seconds):
+        found |= search(batch)
     lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
     out = model_dir / "decode" / data.name / "text"
     write_whole(out, lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
-    return f"{out}: {len(found)} utterances"
+    said, latency_file = f"{out}: {len(found)} utterances", out.with_name("latency.json")
+    if latency is None:
+        latency_file.unlink(missing_ok=True)
+        return said
+    write_whole(latency_file, lambda path: path.write_text(json.dumps(latency.as_dict()) + "\n"))
+    return f"{said}, latency at most {latency.most_ms:g} ms of audio"
 
 
 def main(argv: list[str]) -> None:

@@ -1,1 +1,1 @@
-"""Encoders: the multi-head state space model, plain and elastic."""
+"""Encoders: the multi-head state space model and ESPnet's Conformer, of one size and elastic."""

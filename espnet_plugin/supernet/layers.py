@@ -57,6 +57,29 @@ class ElasticDepthwiseConv1d(torch.nn.Conv1d):
         return F.conv1d(x, self.weight[:width], bias, self.stride, self.padding, self.dilation, groups=width)
 
 
+class SharedBatchNorm1d(torch.nn.BatchNorm1d):
+    """Batch norm that several nets of one width share, by running statistics in training as in evaluation.
+
+    A net's own batch statistics would leave running ones that are the mean over all nets, and right for none (the trouble that slimmable
+    networks, arXiv 1812.08928, meet with private norms).  Here training moves the statistics too, but a net is always normalised by
+    the shared ones, without a gradient through them, so that evaluation and extraction see what was trained (our choice).  The first
+    batches count equally, so that one is enough for a start.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Args: x (B, C, T). Returns: the same shape."""
+        if self.training:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                momentum = (1 / self.num_batches_tracked.to(self.running_mean)).clamp(min=self.momentum)
+                var, mean = torch.var_mean(x.to(self.running_mean.dtype), dim=(0, 2), correction=0)
+                self.running_mean.lerp_(mean, momentum)
+                self.running_var.lerp_(var, momentum)
+        # New tensors for the graph, since the next net may move the statistics before this one goes backward.
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return (x - self.running_mean[:, None]) * scale[:, None] + self.bias[:, None]
+
+
 class ElasticEmbedding(torch.nn.Embedding):
     """An embedding of which the first dimensions can be used alone."""
 

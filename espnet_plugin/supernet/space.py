@@ -25,7 +25,7 @@ class SearchSpace:
         depths: allowed numbers of kept layers, ascending; the largest equals ``num_layers``.
         ffn_dims: allowed feed-forward widths of each kept layer (channels), ascending.
         drop_order: all layers, the one that goes first in front.
-        heads: allowed numbers of heads of each kept layer, even, ascending.
+        heads: allowed numbers of heads of each kept layer, ascending.
         model_dims, prediction_dims, joiner_dims: allowed widths of the encoder (all its layers share one), the prediction network and
             the joiner (channels), ascending.
         directions: allowed directions, ``forward`` before ``bidirectional``, which costs more.
@@ -49,6 +49,7 @@ class SearchSpace:
         ffn_dims: list[int],
         drop_order: list[int] | None = None,
         directions: list[str] | None = None,
+        paired_heads: bool = True,
         **widths: list[int] | None,
     ) -> "SearchSpace":
         """Check the values of a configuration and fill in defaults.
@@ -57,6 +58,7 @@ class SearchSpace:
         (our choice: neighbours of a dropped layer remain, as in LayerDrop, arXiv 1909.11556).
 
         Args:
+            paired_heads: whether half of the heads gate the other half, as in MH-SSM, so that their number must be even.
             widths: ``heads``, ``model_dims``, ``prediction_dims``, ``joiner_dims``; one that is not given is fixed.
 
         Raises:
@@ -67,7 +69,7 @@ class SearchSpace:
         for key, values in {"depths": depths, "ffn_dims": ffn_dims, **given}.items():
             if not is_ascending(values):
                 raise UserError(f"search_space.{key}: {values} must be a non-empty ascending list of positive integers")
-        if any(count % 2 for count in given.get("heads", ())):
+        if paired_heads and any(count % 2 for count in given.get("heads", ())):
             raise UserError(f"search_space.heads: {given['heads']} must be even, half of the heads gate the other half")
         if depths[-1] != num_layers:
             raise UserError(f"search_space.depths: the largest of {depths} must equal num_layers, {num_layers}")

@@ -167,7 +167,9 @@ def test_contradictory_spaces_are_refused(changes, said):
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["train_mini", "train_mini_elastic", "train_an4", "train_digits"])
+@pytest.mark.parametrize(
+    "name", ["train_mini", "train_mini_elastic", "train_mini_conformer", "train_an4", "train_digits"]
+)
 def test_the_recipes_configurations_build(name):
     conf = yaml.safe_load((Path(__file__).parents[2] / "conf" / f"{name}.yaml").read_text())
     parts = {key: conf[key] for part in ("encoder", "decoder", "model") for key in (part, f"{part}_conf")}

@@ -10,6 +10,7 @@ from espnet_plugin.supernet.layers import (
     ElasticEmbedding,
     ElasticLayerNorm,
     ElasticLinear,
+    SharedBatchNorm1d,
     dropout,
 )
 from espnet_plugin.supernet.slices import leading
@@ -140,3 +141,27 @@ def test_dropout_at_its_ends_and_with_a_seed():
         masks += [dropout(torch.ones(9, 9, dtype=torch.bfloat16), 0.4), dropout(torch.ones(9, 9), 0.4)]
     assert torch.equal(masks[0], masks[2]) and torch.equal(masks[1], masks[3])
     assert masks[0].dtype == torch.bfloat16 and not torch.equal(masks[0] == 0, masks[1] == 0)
+
+
+def test_shared_batch_norm_by_hand():
+    """The first batch sets the statistics, the second counts as much; the result is that of torch's in evaluation."""
+    norm = SharedBatchNorm1d(1).train()
+    norm(torch.tensor([[[1.0, 3.0]]]))  # mean 2, variance 1
+    assert norm.running_mean.item() == 2 and norm.running_var.item() == 1
+    x = torch.tensor([[[2.0, 6.0]]], requires_grad=True)  # mean 4, variance 4
+    y = norm(x)
+    assert norm.running_mean.item() == 3 and norm.running_var.item() == 2.5
+    assert y[0, 0].tolist() == pytest.approx([-1 / 2.5**0.5, 3 / 2.5**0.5], rel=1e-4)
+    y.sum().backward()  # the statistics are constants
+    assert x.grad[0, 0].tolist() == pytest.approx([1 / 2.5**0.5] * 2, rel=1e-4)
+    plain = torch.nn.BatchNorm1d(1).eval()
+    plain.load_state_dict(norm.state_dict())
+    torch.testing.assert_close(plain(x), norm.eval()(x))
+
+
+def test_the_next_net_may_move_shared_statistics_before_backward():
+    norm = SharedBatchNorm1d(3).train()
+    first = norm(torch.randn(2, 3, 5, requires_grad=True))
+    norm(torch.randn(2, 3, 5))
+    first.square().sum().backward()
+    assert norm.weight.grad.isfinite().all()
