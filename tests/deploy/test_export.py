@@ -87,7 +87,7 @@ def test_streaming_equals_the_whole_utterance(build):
     conf = build()[1].encoder_conf | {"bidirectional": False}
     model, _ = build(encoder_conf=conf)
     encoder, decoder, _ = export_parts(model, int8=False, streaming=True)
-    assert encoder.difference < 1e-4
+    assert encoder.difference < 3e-4  # of numbers up to 34: one way is a Fourier transform, the other a recurrence
     found = {entry.key: entry.value for entry in encoder.graph.metadata_props}
     width = sum(graphs.StreamingEncoder(model).state_sizes)
     assert found["model_type"] == "lstm" and found["T"] == "35" and found["decode_chunk_len"] == "32"
