@@ -17,7 +17,7 @@ from espnet_plugin.bin.decode import DecodeConf, decode_set
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
-from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, quantity, weight_bytes
+from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, deployable, need_deployable, quantity, weight_bytes
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.quality import MEASURES, DevelopmentSet
@@ -62,7 +62,9 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
     on_front = set(found.front(lambda subnet: costs.of(subnet)[plan.by]))
     points = []
     for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
-        point = {"subnet": str(subnet), **costs.of(subnet), "size_int8": weight_bytes(costs.model, subnet, int8=True)}
+        point = {"subnet": str(subnet), **costs.of(subnet)}
+        if deployable(costs.model):
+            point["size_int8"] = weight_bytes(costs.model, subnet, int8=True)
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
         points.append(point | ({"wer": round(found.wer[subnet], 3)} if subnet in found.wer else {}))
     return {
@@ -213,6 +215,8 @@ def main(argv: list[str]) -> None:
     if args.nj > 1:
         torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
     model, train_args = load_model(args.train_config, args.model_file)
+    if args.int8:
+        need_deployable(model, "--int8")
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)

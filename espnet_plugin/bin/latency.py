@@ -13,6 +13,7 @@ from espnet_plugin.asr.loading import load_model, read_config
 from espnet_plugin.asr.recognise import sampling_rate
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.costs import need_deployable
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.target import SCRIPT, report, time_kit
 from espnet_plugin.search.timing import make_table, measured, symbols_per_second, unseen_subnets
@@ -116,6 +117,7 @@ def main(argv: list[str]) -> None:
         batch = utterance_near(args.data, sampling_rate(train_args), args.seconds)
         rate = symbols_per_second(model, batch, sampling_rate(train_args))
     space_of(model)
+    need_deployable(model, "latency")
     if args.kit is not None:
         write_whole(args.kit, lambda folder: make_kit(args, model, train_args, rate, folder))
         print(f"{args.kit}: copy it to the device and run there: python3 {args.kit.name}/{SCRIPT} --out device.json")

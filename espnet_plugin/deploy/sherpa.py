@@ -28,8 +28,10 @@ def check_deployable(model: TODMModel, streaming: bool) -> None:
     Raises:
         UserError: naming the part that it cannot.
     """
-    if model.search_space is not None or not isinstance(model.encoder, MHSSMEncoder):
+    if model.search_space is not None:
         raise UserError("encoder: a supernet is not deployed, cut a size out of it with 'espnet-todm extract' first")
+    if not isinstance(model.encoder, MHSSMEncoder):
+        raise UserError(f"encoder: '{type(model.encoder).__name__}' cannot be exported, only 'mhssm'")
     if not isinstance(model.decoder, StatelessDecoder):
         kind = type(model.decoder).__name__
         raise UserError(f"decoder: '{kind}' cannot be exported, only 'stateless' has what the client calls")

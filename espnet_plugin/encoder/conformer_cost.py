@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of the Conformer at any subnet, from its sizes alone."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.subnet import Subnet
@@ -27,6 +28,7 @@ class ConformerShape:
     num_heads: int
     head_dim: int
     kernel: int
+    num_directions: ClassVar[int] = 2  # attention sees both sides
 
     def cost(self, subnet: Subnet) -> Cost:
         """Of the stand-alone encoder of a subnet; multiply-adds are those of convolutions, linear layers and attention."""

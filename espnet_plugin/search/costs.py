@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from espnet_plugin.asr.extract import cost
 from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.encoder.cost import CONV_KERNEL
+from espnet_plugin.encoder.cost import CONV_KERNEL, EncoderShape
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.supernet.subnet import Subnet
@@ -55,6 +55,20 @@ def matrices(model: TODMModel, subnet: Subnet) -> Iterator[tuple[int, int]]:
     yield d, width
     yield subnet.prediction or model.decoder.dunits, width
     yield width, model.vocab_size
+
+
+def deployable(model: TODMModel) -> bool:
+    """Whether sizes of the supernet can be exported, so that int8 weights and latency mean something."""
+    return isinstance(model.encoder.shape, EncoderShape)
+
+
+def need_deployable(model: TODMModel, option: str) -> None:
+    """
+    Raises:
+        UserError: an option that only MH-SSM encoders have.
+    """
+    if not deployable(model):
+        raise UserError(f"{option}: needs encoder 'mhssm_supernet', since no other can be exported to a device")
 
 
 def weight_bytes(model: TODMModel, subnet: Subnet, int8: bool) -> int:

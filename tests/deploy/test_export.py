@@ -132,6 +132,13 @@ def test_a_graph_that_computes_something_else_is_not_written(build, tmp_path, mo
             dict(encoder="mhssm_supernet", encoder_conf=dict(d_model=8, num_heads=2, search_space=dict(ffn_dims=[4]))),
             "encoder: a supernet is not deployed",
         ),
+        (
+            dict(
+                encoder="conformer_sized",
+                encoder_conf=dict(output_size=8, attention_heads=2, linear_units=8, num_blocks=1, cnn_module_kernel=3),
+            ),
+            "encoder: 'SizedConformerEncoder' cannot be exported, only 'mhssm'",
+        ),
     ],
 )
 def test_what_cannot_be_deployed_is_told_in_one_sentence(build, changes, said):

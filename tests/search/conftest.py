@@ -25,12 +25,9 @@ SPACE = dict(
 )
 
 
-@pytest.fixture(scope="session")
-def supernet(tmp_path_factory) -> tuple[Path, Path, Path]:
+def write_supernet(folder: Path, **changes) -> tuple[Path, Path, Path]:
     """config.yaml, checkpoint and a Kaldi directory of six utterances."""
-    folder = tmp_path_factory.mktemp("supernet")
-    encoder = tiny.CONF["encoder_conf"] | {"search_space": SPACE}
-    changes = dict(token_type="char", encoder_conf=encoder, decoder="stateless_supernet")
+    changes = dict(token_type="char", decoder="stateless_supernet") | changes
     tokens = ["<blank>", "<unk>", "<space>", "A", "B", "C", "<sos/eos>"]
     model = tiny.build(**changes, token_list=tokens)
     torch.save(model.state_dict(), folder / "model.pth")
@@ -43,6 +40,21 @@ def supernet(tmp_path_factory) -> tuple[Path, Path, Path]:
     (data / "wav.scp").write_text("".join(f"u{i} {data}/u{i}.wav\n" for i in range(6)))
     (data / "text").write_text("".join(f"u{i} AB C{'A' * i}\n" for i in range(6)))
     return folder / "config.yaml", folder / "model.pth", data
+
+
+@pytest.fixture(scope="session")
+def supernet(tmp_path_factory) -> tuple[Path, Path, Path]:
+    encoder = tiny.CONF["encoder_conf"] | {"search_space": SPACE}
+    return write_supernet(tmp_path_factory.mktemp("supernet"), encoder_conf=encoder)
+
+
+@pytest.fixture(scope="session")
+def conformer(tmp_path_factory) -> tuple[Path, Path, Path]:
+    space = dict(depths=[1, 2], ffn_dims=[4, 8], heads=[1, 2])
+    encoder = dict(
+        output_size=8, attention_heads=2, linear_units=8, num_blocks=2, cnn_module_kernel=3, search_space=space
+    )
+    return write_supernet(tmp_path_factory.mktemp("conformer"), encoder="conformer_supernet", encoder_conf=encoder)
 
 
 @pytest.fixture(scope="session")

@@ -129,6 +129,18 @@ def test_the_page_holds_what_the_search_found(options, tmp_path):
         page.main(["--expdir", str(tmp_path / "none")])
 
 
+def test_a_conformers_sizes_are_chosen_and_what_needs_a_device_is_refused(conformer, tmp_path, read_json):
+    config, checkpoint, data = map(str, conformer)
+    options = ["--train_config", config, "--model_file", checkpoint, "--data", data, "--evaluations", "8"]
+    choose.main([*options, "--num_sizes", "3", "--num_candidates", "1", "--out", str(tmp_path / "sizes.json")])
+    assert len(read_json(tmp_path / "sizes.json")["sizes"]) == 3
+    page.main(["--expdir", str(tmp_path)])
+    with pytest.raises(UserError, match="--int8: needs encoder 'mhssm_supernet'"):
+        choose.main([*options, "--max-size", "1MB", "--int8"])
+    with pytest.raises(UserError, match="latency: needs encoder 'mhssm_supernet'"):
+        latency.main(["--train_config", config, "--out", str(tmp_path / "table.json")])
+
+
 def test_choices_by_hand():
     a, b, c, d = (Subnet((0,), (width,)) for width in (100, 96, 104, 110))
     loss = {a: 3.0, b: 1.0, c: 2.0, d: 0.5}
