@@ -190,7 +190,7 @@ def plot_device(rows: list[dict], path: Path) -> None:
     sizes = {row["name"]: row["device"] for row in rows if row["device"]}
     panels = {
         "on disk (MB)": lambda cost: cost["bytes"] / 1e6,
-        "real-time factor": lambda cost: cost["threads"]["1"]["rtf"],
+        "computing a second of audio (ms)": lambda cost: 1000 * cost["threads"]["1"]["rtf"],
         "first token (ms)": lambda cost: cost["threads"]["1"]["first_token_ms"],
         "memory (MB)": lambda cost: cost["threads"]["1"]["peak_mb"],
     }
@@ -199,7 +199,7 @@ def plot_device(rows: list[dict], path: Path) -> None:
         for turn, kind in enumerate(KINDS):
             heights = [value(device[kind]) or 0 for device in sizes.values()]  # unknown: no bar
             bars = axes.bar([i + 0.4 * turn - 0.2 for i in range(len(sizes))], heights, 0.38, label=kind)
-            axes.bar_label(bars, fmt="%.2g", fontsize=7)
+            axes.bar_label(bars, fmt="%.3g", fontsize=7)
         axes.set_title(title, fontsize=10)
         axes.set_xticks(range(len(sizes)), sizes)
         axes.margins(y=0.15)

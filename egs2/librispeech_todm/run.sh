@@ -145,8 +145,8 @@ command -v espnet-todm >/dev/null || fail "espnet-todm is not installed: run 'ma
 
 # shellcheck disable=SC2086
 all_sets=$(printf '%s\n' $train_set $valid_set $test_sets | awk '!seen[$0]++' | paste -sd ' ')
-# The configuration in one piece, kept with the run; its sampling rate, and sums that comments do not change: of all of it, and of what
-# lengths and statistics of the features can depend on.
+# The configuration in one piece, kept with the run; its sampling rate, whether it has models that stream, and sums that comments do not
+# change: of all of it, and of what lengths and statistics of the features can depend on.
 mkdir -p "$expdir"
 espnet-todm compose --config "$asr_config" --out "$expdir/train.yaml"
 given_config=$asr_config
@@ -158,9 +158,14 @@ fs = str((conf.get("frontend_conf") or {}).get("fs", 16000)).lower()
 rate = round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1))
 later = {"grad_clip", "max_epoch", "batch_bins", "num_iters_per_epoch", "seed"}
 later |= {part + end for part in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf")}
-print(rate, *(zlib.crc32(repr(part).encode()) for part in (conf, {key: conf[key] for key in conf if key not in later})))
+encoder = conf.get("encoder_conf") or {}
+directions = (encoder.get("search_space") or {}).get("directions")
+forward = "forward" in directions if directions else not encoder.get("bidirectional", True)
+print(rate, forward, *(zlib.crc32(repr(part).encode()) for part in (conf, {key: conf[key] for key in conf if key not in later})))
 ' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
-read -r fs config_sum feature_sum <<<"$configured"
+read -r fs forward config_sum feature_sum <<<"$configured"
+[ "$streaming" = false ] || [ "$forward" = True ] ||
+    fail "--streaming 'true': encoder_conf.search_space.directions in '$given_config' must name 'forward' (or bidirectional be false)"
 # Runs that differ in length or seed share statistics, too.
 stats_args=$(sed -E 's/--(seed|max_epoch|num_iters_per_epoch)[ =]+[^ ]+ *//g' <<<"$train_args")
 datadir=$dumpdir/data

@@ -83,6 +83,14 @@ def test_wrong_options_end_in_one_sentence(options, said):
     assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_streaming_needs_a_forward_direction_before_anything_is_made(tmp_path):
+    for config, status in (("conf/train_mini.yaml", 1), ("conf/train_mini_elastic.yaml", 0)):
+        places = ["--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump", "--stage", 13, "--stop_stage", 13]
+        done = run("--asr_config", config, "--streaming", "true", *places)
+        assert done.returncode == status, done.stderr
+        assert ("encoder_conf.search_space.directions in 'conf/train_mini.yaml' must name 'forward'" in done.stderr) == status
+
+
 def test_missing_data_is_named(corpus):
     (corpus / "kaldi" / "valid" / "text").unlink()
     done = stages(corpus, 1, 1)
