@@ -26,7 +26,7 @@ test_sets=
 sizes=
 num_sizes=5
 num_candidates=6
-average=5
+average=8
 train_args=
 redo=false
 streaming=false
@@ -75,7 +75,7 @@ options (default)
   --asr_config FILE          training configuration (conf/train_mini.yaml, librispeech: conf/paper/supernet.yaml)
   --inference_config FILE    decoding configuration (conf/decode.yaml)
   --train_args "..."         further options of espnet-todm train
-  --average N                checkpoints averaged (5)
+  --average N                checkpoints averaged (8)
   --sizes "NAME ..."         sizes of LAYERSxWIDTH, as 12x384 for 12 layers with 384 feed-forward channels, in place of chosen ones
   --num_sizes N --num_candidates N   sizes, and subnets decoded for each (5, 6)
   --expdir DIR --dumpdir DIR outputs (exp/CORPUS, dump/CORPUS)
