@@ -23,7 +23,7 @@ from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
 
-TEN_MILLION = dict(d_model=256, num_heads=8, num_modes=16, ffn_dims=[1600] * 8)
+TEN_MILLION = dict(d_model=256, num_heads=8, num_modes=16, ffn_dims=[1920] * 8)
 
 
 def word_error_rate(references: list[str], hypotheses: list[str]) -> float:

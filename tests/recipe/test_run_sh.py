@@ -88,7 +88,9 @@ def test_streaming_needs_a_forward_direction_before_anything_is_made(tmp_path):
         places = ["--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump", "--stage", 13, "--stop_stage", 13]
         done = run("--asr_config", config, "--streaming", "true", *places)
         assert done.returncode == status, done.stderr
-        assert ("encoder_conf.search_space.directions in 'conf/train_mini.yaml' must name 'forward'" in done.stderr) == status
+        assert (
+            "encoder_conf.search_space.directions in 'conf/train_mini.yaml' must name 'forward'" in done.stderr
+        ) == status
 
 
 def test_missing_data_is_named(corpus):
