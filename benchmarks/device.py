@@ -14,7 +14,6 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from kaldialign import edit_distance
 
 from espnet_plugin.asr.data import batches, read_table
 from espnet_plugin.asr.loading import load_model, model_dir_files
@@ -22,14 +21,9 @@ from espnet_plugin.asr.recognise import greedy
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
+from espnet_plugin.search.quality import word_error_rate
 
 TEN_MILLION = dict(d_model=256, num_heads=8, num_modes=16, ffn_dims=[1920] * 8)
-
-
-def word_error_rate(references: list[str], hypotheses: list[str]) -> float:
-    """Percent."""
-    pairs = [(reference.split(), hypothesis.split()) for reference, hypothesis in zip(references, hypotheses)]
-    return 100 * sum(edit_distance(*pair)["total"] for pair in pairs) / sum(len(reference) for reference, _ in pairs)
 
 
 def random_model(like: argparse.Namespace, encoder_conf: dict):
@@ -61,7 +55,7 @@ def main() -> None:
                 cost, said = measure(model, work / kind, list(wavs.values()), int8=kind == "int8")
                 agree = sum(expected[key].split() == text.split() for key, text in zip(wavs, said))
                 same[kind], size[kind] = same[kind] + agree, size[kind] + cost.bytes
-                wer = word_error_rate([text[key] for key in wavs], said)
+                wer = word_error_rate([(text[key].split(), words.split()) for key, words in zip(wavs, said)])
                 row[kind] = cost.as_dict() | {"same_words": agree, "wer": round(wer, 3)}
             rise = max(rise, row["int8"]["wer"] - row["float"]["wer"])
             total += len(wavs)

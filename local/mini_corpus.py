@@ -150,8 +150,8 @@ def varied(variant: str, rng: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-def shipped_data() -> Path:
-    """The package's data folder.
+def package():
+    """The package that carries espeak-ng.
 
     Raises:
         UserError: the package is missing.
@@ -160,12 +160,12 @@ def shipped_data() -> Path:
         import espeakng_loader
     except ImportError as error:
         raise UserError("package espeakng-loader is missing: pip install espeakng-loader") from error
-    return Path(espeakng_loader.get_data_path())
+    return espeakng_loader
 
 
 def own_data(folder: Path, variant: str, rng: random.Random) -> Path:
     """Make `folder` a data folder for espeak-ng: the package's files, and of its variants one, `varied`."""
-    shipped = shipped_data()
+    shipped = Path(package().get_data_path())
     for entry in shipped.iterdir():
         if entry.name != "voices":
             (folder / entry.name).symlink_to(entry)
@@ -186,10 +186,8 @@ class Espeak:
     """
 
     def __init__(self, data: Path | None = None):
-        self.data = data or shipped_data()
-        import espeakng_loader
-
-        self.lib = ctypes.CDLL(espeakng_loader.get_library_path())
+        self.data = data or Path(package().get_data_path())
+        self.lib = ctypes.CDLL(package().get_library_path())
         self.libc = ctypes.CDLL(None)
         # 2: samples come while espeak_Synth runs; they are not played, and no thread is started that could hang.
         if self.lib.espeak_Initialize(2, 0, os.fsencode(self.data), 0) != ESPEAK_FS:

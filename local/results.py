@@ -13,6 +13,7 @@ from environment import facts
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
+from espnet_plugin.asr.files import write_whole
 from espnet_plugin.errors import UserError, run_main
 
 KINDS = ("float", "int8")
@@ -211,13 +212,6 @@ def plot_device(rows: list[dict], path: Path) -> None:
     plt.close(figure)
 
 
-def replace(path: Path, write) -> None:
-    """Write beside `path`, then rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    write(temporary)
-    temporary.replace(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--expdir", type=Path, required=True)
@@ -225,14 +219,14 @@ def main() -> None:
     parser.add_argument("--command", required=True, help="the command that made the experiment, for the record")
     args = parser.parse_args()
     rows = collect(args.expdir, args.test_sets)
-    replace(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
-    replace(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
+    write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
+    write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
     pictures = "pareto.png"
     if any(row["device"] for row in rows):
-        replace(args.expdir / "device.png", lambda path: plot_device(rows, path))
+        write_whole(args.expdir / "device.png", lambda path: plot_device(rows, path))
         pictures += ", device.png"
     text = report(rows, args.test_sets, args.command)
-    replace(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
+    write_whole(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(table(rows, args.test_sets))
     print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, {pictures}")
 

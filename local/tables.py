@@ -18,6 +18,7 @@ from bootstrap import Errors, Estimate, relative_difference, word_error_rate
 from environment import facts
 from kaldialign import edit_distance
 
+from espnet_plugin.asr.files import write_whole
 from espnet_plugin.errors import UserError, run_main
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
@@ -226,12 +227,14 @@ def cost_text(rows: list[dict]) -> str:
 
 def write_csv(path: Path, rows: list[dict]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
-    temporary.replace(path)
+
+    def write(path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+
+    write_whole(path, write)
 
 
 def main() -> None:

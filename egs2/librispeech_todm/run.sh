@@ -84,30 +84,10 @@ options (default)
 EOF
 }
 
-fail() {
-    echo "error: $*" >&2
-    exit 1
-}
-
 known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config expdir dumpdir train_set valid_set test_sets
  sizes num_sizes num_candidates average train_args streaming redo
  full_libri download complete speed_perturb_factors num_nodes dry_run gpu utilisation"
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help)
-        usage
-        exit 0
-        ;;
-    --*)
-        name=${1#--}
-        [[ " ${known//$'\n'/} " == *" $name "* ]] || fail "option '$1' is unknown, see ./run.sh --help"
-        [ $# -ge 2 ] || fail "option '$1' needs a value"
-        printf -v "$name" '%s' "$2"
-        shift 2
-        ;;
-    *) fail "argument '$1' is not an option, see ./run.sh --help" ;;
-    esac
-done
+. local/parse_options.sh
 
 case $corpus in
 mini)
@@ -135,9 +115,7 @@ done
 [ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || [ "$dry_run" = true ] ||
     fail "--num_nodes '$num_nodes' needs cmd_backend slurm in cmd.sh (with ssh, train_hosts names the nodes)"
 [[ $ngpu =~ ^[0-9]+$ ]] || fail "--ngpu '$ngpu' must be a number of GPUs"
-for switch in streaming redo full_libri download complete dry_run; do
-    [[ ${!switch} == true || ${!switch} == false ]] || fail "--$switch '${!switch}' must be true or false"
-done
+need_switches streaming redo full_libri download complete dry_run
 for file in "$asr_config" "$inference_config"; do
     [ -f "$file" ] || fail "configuration '$file' does not exist"
 done

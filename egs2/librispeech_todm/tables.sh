@@ -43,35 +43,10 @@ options (default)
 EOF
 }
 
-fail() {
-    echo "error: $*" >&2
-    exit 1
-}
-
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help)
-        usage
-        exit 0
-        ;;
-    --)
-        shift
-        break
-        ;;
-    --*)
-        name=${1#--}
-        [[ " $known " == *" $name "* ]] || fail "option '$1' is unknown, see ./tables.sh --help"
-        [ $# -ge 2 ] || fail "option '$1' needs a value"
-        printf -v "$name" '%s' "$2"
-        shift 2
-        ;;
-    *) fail "argument '$1' is not an option, see ./tables.sh --help" ;;
-    esac
-done
+takes_rest=true
+. local/parse_options.sh
 [ -d "conf/$scale/individual" ] || fail "--scale '$scale': 'conf/$scale/individual' does not exist"
-for switch in only_tables dry_run; do
-    [[ ${!switch} == true || ${!switch} == false ]] || fail "--$switch '${!switch}' must be true or false"
-done
+need_switches only_tables dry_run
 for number in $seeds $ablation_seeds; do
     [[ $number =~ ^[0-9]+$ ]] || fail "--seeds: '$number' must be a whole number"
 done

@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 import torch
-from kaldialign import edit_distance
 
 from espnet_plugin.asr.data import read_table
 from espnet_plugin.asr.extract import space_of, write_model_dir
@@ -20,7 +19,7 @@ from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, cho
 from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, deployable, need_deployable, quantity, weight_bytes
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.quality import MEASURES, DevelopmentSet
+from espnet_plugin.search.quality import MEASURES, DevelopmentSet, word_error_rate
 from espnet_plugin.search.workers import Workers
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
@@ -202,8 +201,7 @@ def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
         if (data / "text").is_file():
             found = read_table(model_dir / "decode" / data.name / "text")
             pairs = [(words.split(), found.get(key, "").split()) for key, words in read_table(data / "text").items()]
-            errors = sum(edit_distance(*pair)["total"] for pair in pairs)
-            print(f"{data.name}: WER {100 * errors / max(sum(len(words) for words, _ in pairs), 1):.2f} %")
+            print(f"{data.name}: WER {word_error_rate(pairs):.2f} %")
 
 
 def main(argv: list[str]) -> None:

@@ -13,8 +13,8 @@ from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation, make_
 from espnet2.legacy.nets.pytorch_backend.transformer.attention import RelPositionMultiHeadedAttention
 from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import PositionwiseFeedForward
 from espnet2.legacy.nets.pytorch_backend.transformer.repeat import repeat
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
+from espnet_plugin.encoder.checks import check_lengths, one_each
 from espnet_plugin.errors import UserError
 
 SHORTEST = 7  # input frames behind one encoder frame of ESPnet's Conv2dSubsampling
@@ -95,14 +95,8 @@ class SizedConformerEncoder(ConformerEncoder):
         cnn_module_kernel: int = 31,
         max_pos_emb_len: int = 5000,
     ):
-        heads, units = (
-            [value] * num_blocks if isinstance(value, int) else value for value in (attention_heads, linear_units)
-        )
-        for key, values in (("attention_heads", heads), ("linear_units", units)):
-            if len(values) != num_blocks:
-                raise UserError(
-                    f"encoder_conf.{key}: {values} must be one number or one for each of {num_blocks} blocks"
-                )
+        heads = one_each("attention_heads", attention_heads, num_blocks, "blocks")
+        units = one_each("linear_units", linear_units, num_blocks, "blocks")
         if cnn_module_kernel % 2 == 0:
             raise UserError(f"encoder_conf.cnn_module_kernel: {cnn_module_kernel} must be odd")
         head_dim = head_dim or head_size(output_size, max(heads))
@@ -141,10 +135,7 @@ class SizedConformerEncoder(ConformerEncoder):
         Raises:
             TooShortUttError: an utterance has fewer than 7 frames.
         """
-        shortest = int(ilens.min())
-        if shortest < SHORTEST:
-            message = f"an utterance has {shortest} frames, time reduction needs at least {SHORTEST}"
-            raise TooShortUttError(message, shortest, SHORTEST)
+        check_lengths(ilens, SHORTEST)
         mask = ~make_pad_mask(ilens, maxlen=xs_pad.shape[1])[:, None, :].to(xs_pad.device)
         (x, positions), mask = self.embed(xs_pad, mask)
         return ConformerStem(x, mask.squeeze(1).sum(1), mask, (positions,))

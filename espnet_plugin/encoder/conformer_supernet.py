@@ -10,10 +10,9 @@ from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward i
 
 from espnet_plugin.encoder.conformer import ConformerStem, SizedConformerEncoder, attention, head_size
 from espnet_plugin.encoder.conformer_cost import ConformerShape
+from espnet_plugin.encoder.extractable import Extractable
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticLinear, SharedBatchNorm1d
-from espnet_plugin.supernet.slices import leading
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -68,7 +67,7 @@ class ElasticBlock(EncoderLayer):
         return self.norm_final(x)
 
 
-class ConformerSupernetEncoder(SizedConformerEncoder):
+class ConformerSupernetEncoder(Extractable, SizedConformerEncoder):
     """Conformer that runs at any subnet of its search space (ESPnet name ``conformer_supernet``).
 
     Weights have the names of ESPnet's ConformerEncoder, whose checkpoints fit; the max net's output is that encoder's.
@@ -82,6 +81,8 @@ class ConformerSupernetEncoder(SizedConformerEncoder):
     Raises:
         UserError: a key or value of the search space is not allowed.
     """
+
+    plain_class, layer_prefix = SizedConformerEncoder, "encoders"
 
     def __init__(
         self,
@@ -160,25 +161,3 @@ class ConformerSupernetEncoder(SizedConformerEncoder):
         heads = list(subnet.heads) or self.shape.num_heads
         blocks = dict(num_blocks=len(subnet.layers), linear_units=list(subnet.ffn), attention_heads=heads)
         return "conformer_sized", self.conf | blocks
-
-    def extracted_state(self, subnet: Subnet) -> dict[str, torch.Tensor]:
-        """State of the plain encoder of a subnet, named as in ESPnet's ConformerEncoder; tensors are copies."""
-        _, conf = self.extracted_conf(subnet)
-        with torch.device("meta"):  # shapes without memory
-            plain = SizedConformerEncoder(self.shape.input_size, **conf)
-        own, state = self.state_dict(), {}
-        for name, value in plain.state_dict().items():
-            source = name
-            if name.startswith("encoders."):
-                _, position, rest = name.split(".", 2)
-                source = f"encoders.{subnet.layers[int(position)]}.{rest}"
-            state[name] = leading(own[source], value.shape)
-        return state
-
-    def cost(self, subnet: Subnet) -> Cost:
-        """Of the plain encoder of a subnet, without building it."""
-        return self.shape.cost(subnet)
-
-    def num_parameters(self, subnet: Subnet) -> int:
-        """Parameters of the plain encoder of a subnet, without building it."""
-        return self.cost(subnet).params

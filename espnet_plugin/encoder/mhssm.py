@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
+from espnet_plugin.encoder.checks import check_lengths, one_each
 from espnet_plugin.encoder.ssm import MultiHeadSSM, Spectrum
 from espnet_plugin.errors import UserError
 
@@ -187,11 +187,7 @@ class MHSSMEncoder(AbsEncoder):
         dropout: float = 0.1,
     ):
         super().__init__()
-        heads = [num_heads] * len(ffn_dims) if isinstance(num_heads, int) else list(num_heads)
-        if len(heads) != len(ffn_dims):
-            raise UserError(
-                f"encoder_conf.num_heads: {num_heads} must be one number or one for each of {len(ffn_dims)} layers"
-            )
+        heads = one_each("num_heads", num_heads, len(ffn_dims), "layers")
         head_dim = head_dim or channels_of_head(d_model, max(heads), expand)
         mixer = dict(num_modes=num_modes, head_dim=head_dim, bidirectional=bidirectional)
         mixer |= dict(dt_min=dt_min, dt_max=dt_max, init=ssm_init)
@@ -220,12 +216,7 @@ class MHSSMEncoder(AbsEncoder):
 
     def reduce(self, xs_pad: torch.Tensor, ilens: torch.Tensor, **width):
         """Time reduction (at a width, where it is elastic). Returns: (B, T, D), lengths (B,), mask (B, T, 1)."""
-        shortest = int(ilens.min())
-        if shortest < TimeReduction.receptive_field:
-            need = TimeReduction.receptive_field
-            raise TooShortUttError(
-                f"an utterance has {shortest} frames, time reduction needs at least {need}", shortest, need
-            )
+        check_lengths(ilens, TimeReduction.receptive_field)
         x = self.time_reduction(xs_pad, **width)
         lengths = TimeReduction.reduced(ilens)
         mask = (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1).to(x.dtype)

@@ -4,15 +4,14 @@ import torch
 
 from espnet_plugin.encoder.cost import EncoderShape
 from espnet_plugin.encoder.elastic import ElasticMHSSMLayer, ElasticTimeReduction
+from espnet_plugin.encoder.extractable import Extractable
 from espnet_plugin.encoder.mhssm import MHSSMEncoder, Stem, channels_of_head
-from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.layers import ElasticLayerNorm
-from espnet_plugin.supernet.slices import leading
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 
 
-class MHSSMSupernetEncoder(MHSSMEncoder):
+class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
     """Encoder that runs at any subnet of its search space (ESPnet name ``mhssm_supernet``).
 
     Args:
@@ -28,6 +27,7 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
     """
 
     time_reduction_class, layer_class, norm_class = ElasticTimeReduction, ElasticMHSSMLayer, ElasticLayerNorm
+    plain_class, layer_prefix = MHSSMEncoder, "layers"
 
     def __init__(
         self,
@@ -124,25 +124,3 @@ class MHSSMSupernetEncoder(MHSSMEncoder):
         if subnet.direction:
             conf["bidirectional"] = subnet.direction == "bidirectional"
         return "mhssm", conf
-
-    def extracted_state(self, subnet: Subnet) -> dict[str, torch.Tensor]:
-        """State of the plain encoder of a subnet, named as in `MHSSMEncoder`; tensors are copies."""
-        _, conf = self.extracted_conf(subnet)
-        with torch.device("meta"):  # shapes without memory
-            plain = MHSSMEncoder(self.shape.input_size, **conf)
-        own, state = self.state_dict(), {}
-        for name, value in plain.state_dict().items():
-            source = name
-            if name.startswith("layers."):
-                _, position, rest = name.split(".", 2)
-                source = f"layers.{subnet.layers[int(position)]}.{rest}"
-            state[name] = leading(own[source], value.shape)
-        return state
-
-    def cost(self, subnet: Subnet) -> Cost:
-        """Of the plain encoder of a subnet, without building it."""
-        return self.shape.cost(subnet)
-
-    def num_parameters(self, subnet: Subnet) -> int:
-        """Parameters of the plain encoder of a subnet, without building it."""
-        return self.cost(subnet).params

@@ -25,6 +25,12 @@ from espnet_plugin.transducer.greedy import greedy_search
 MEASURES = ("loss", "wer")
 
 
+def word_error_rate(pairs: Sequence[tuple[list[str], list[str]]]) -> float:
+    """Of references with their hypotheses, as words; %."""
+    errors = sum(edit_distance(reference, hypothesis)["total"] for reference, hypothesis in pairs)
+    return 100 * errors / max(sum(len(reference) for reference, _ in pairs), 1)
+
+
 @dataclass(frozen=True)
 class ProxyBatch:
     """Utterances of the cheap loss.
@@ -155,16 +161,13 @@ class DevelopmentSet:
     @torch.no_grad()
     def word_error_rate(self, subnet: Subnet) -> float:
         """Greedy word error rate on all utterances, %."""
-        model, errors, words = self.model, 0, 0
+        model, pairs = self.model, []
         for keys, stem in self.stems:
             encoder_out = model.encoder.run(stem, subnet)
             decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
             found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
-            for key, ids in zip(keys, found):
-                reference = self.references[key]
-                errors += edit_distance(reference, model.words(ids))["total"]
-                words += len(reference)
-        return 100 * errors / max(words, 1)
+            pairs += [(self.references[key], model.words(ids)) for key, ids in zip(keys, found)]
+        return word_error_rate(pairs)
 
     def measure(self, name: str, subnet: Subnet) -> float:
         """One of `MEASURES`."""

@@ -1,0 +1,37 @@
+"""What all encoders check alike."""
+
+import torch
+from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+
+from espnet_plugin.errors import UserError
+
+
+def one_each(key: str, value: int | list, count: int, what: str) -> list:
+    """A value of each of `count` layers, from one for all or a list.
+
+    Args:
+        key: of encoder_conf; what: layers or blocks.
+
+    Raises:
+        UserError: the list has another length.
+    """
+    values = [value] * count if isinstance(value, int) else list(value)
+    if len(values) != count:
+        raise UserError(f"encoder_conf.{key}: {value} must be one number or one for each of {count} {what}")
+    return values
+
+
+def check_lengths(lengths: torch.Tensor, need: int) -> None:
+    """
+    Args:
+        lengths: (B,) input frames.
+        need: frames behind one encoder frame.
+
+    Raises:
+        TooShortUttError: an utterance has fewer.
+    """
+    shortest = int(lengths.min())
+    if shortest < need:
+        raise TooShortUttError(
+            f"an utterance has {shortest} frames, time reduction needs at least {need}", shortest, need
+        )
