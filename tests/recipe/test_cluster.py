@@ -42,7 +42,7 @@ def recipe(work: Path, first: int, last: int, **variables: str) -> subprocess.Co
 
 def test_hosts_train_together_and_jobs_decode(work):
     recipe(work, 1, 5, cmd_backend="ssh", train_hosts="one,two")
-    assert (work / "bin" / "hosts").read_text().split() == ["one", "two"]
+    assert sorted((work / "bin" / "hosts").read_text().split()) == ["one", "two"]  # both start at once
     cost = json.loads((work / "exp/supernet/cost.json").read_text())
     assert cost["workers"] == 2 and cost["updates"] == 2
     recipe(work, 6, 10, cmd_backend="slurm")
