@@ -157,6 +157,15 @@ averaged=$superdir/averaged.pth
 logdir=$expdir/log
 mkdir -p "$logdir"
 
+group=
+stop() {
+    [ -z "$group" ] || kill -TERM -- "-$group" 2>/dev/null || true
+    exit "$1"
+}
+trap 'stop 129' HUP
+trap 'stop 130' INT
+trap 'stop 143' TERM
+
 # run_stage NUMBER TITLE OUTPUT INPUTS COMMAND ...: runs a stage that is asked for and not complete.
 # A marker beside OUTPUT is written after the command has ended well and records INPUTS, what the stage depends on; a stage without it,
 # or with other inputs, is done (again).
@@ -173,12 +182,14 @@ run_stage() {
     fi
     echo "stage $number, $title"
     rm -f "$marker"
-    local began=$SECONDS
-    # In a subshell of its own, not behind '||', so that the first command that fails ends the stage.
-    set +e
-    (set -e; "$@")
-    local status=$?
-    set -e
+    local began=$SECONDS status=0
+    # A process group of its own, which a stopped recipe takes along; not behind '||', so that the first command that fails ends the stage.
+    set -m
+    (set -e; "$@") &
+    group=$!
+    set +m
+    wait "$group" || status=$?
+    group=
     [ $status -eq 0 ] || exit $status
     printf '%s\n' "$inputs" >"$marker.tmp"
     mv "$marker.tmp" "$marker"
@@ -311,7 +322,6 @@ stage_train() {
     # shellcheck disable=SC2086
     launch "$log" espnet-todm train "${options[@]}" --output_dir "$superdir" --resume true $train_args &
     pid=$!
-    trap 'kill -TERM $pid $(pgrep -P $pid) 2>/dev/null; exit 130' INT TERM
     tail --pid="$pid" -n +1 -F "$log" 2>/dev/null | sed -u -n -E '
         s/.*INFO: ([0-9]+\/[0-9]+)epoch started[. ]*/  epoch \1 /p
         s/.*epoch results: .*\[valid\].*loss_max=([0-9.]+).*wer_max=([0-9.]+).*loss_min=([0-9.]+).*wer_min=([0-9.]+).*/    valid: loss max \1 min \3, WER max \2 min \4/p

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,22 +38,16 @@ def an4(an4_dir, tmp_path_factory):
     return out
 
 
-def recipe(work: Path, data: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [RUN, "--corpus", "custom", "--data_dir", data, "--asr_config", "conf/train_an4.yaml", "--nbpe", "40"]
-    command += [
-        "--expdir",
-        work / "exp",
-        "--dumpdir",
-        work / "dump",
-        "--num_sizes",
-        "3",
-        "--num_candidates",
-        "2",
-        "--nj",
-        "1",
-    ]
+def command(work: Path, data: Path, *options: str) -> dict:
+    """Arguments of subprocess's functions."""
+    words = [RUN, "--corpus", "custom", "--data_dir", data, "--asr_config", "conf/train_an4.yaml", "--nbpe", 40]
+    words += ["--expdir", work / "exp", "--dumpdir", work / "dump", "--num_sizes", 3, "--num_candidates", 2, "--nj", 1]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run([*map(str, command), *options], capture_output=True, text=True, env=environment)
+    return dict(args=[*map(str, words), *map(str, options)], env=environment)
+
+
+def recipe(work: Path, data: Path, *options: str) -> subprocess.CompletedProcess:
+    return subprocess.run(**command(work, data, *options), capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +95,18 @@ def test_a_half_written_output_is_made_again(finished, an4):
     done = recipe(finished, an4, "--stage", "10", "--stop_stage", "10")
     assert done.returncode == 0, done.stderr
     assert json.loads(score.read_text())["words"] > 0
+
+
+@pytest.mark.parametrize("stop, status", [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_stopped_recipe_leaves_no_process(finished, an4, tmp_path, stop, status):
+    options = ["--expdir", tmp_path, "--stage", 5, "--train_args", "--max_epoch 1000"]
+    with subprocess.Popen(**command(finished, an4, *options), stdout=subprocess.PIPE, text=True) as run:
+        assert any("epoch 1/1000" in line for line in run.stdout)
+        run.send_signal(stop)
+        # The output ends when the last process that has it open does.
+        run.stdout.read()
+        assert run.wait() == status
+    assert not (tmp_path / ".supernet.training.done").exists()
 
 
 def test_extracted_size_is_what_espnet_itself_decodes(finished, an4):
