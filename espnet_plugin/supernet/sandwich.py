@@ -25,7 +25,7 @@ class SubnetSampling:
     """
 
     rule: str = "sandwich"
-    num_random: int = 1
+    num_random: int = 2
     seed: int = 0
     student_share: float = 1.0
     same_on_all_ranks: bool = True
