@@ -37,16 +37,20 @@ class Estimate:
     high: float | None
 
 
-def interval(statistic, data: tuple[np.ndarray, ...], resamples: int, seed: int) -> tuple[float | None, float | None]:
-    """Ends of the 95 % percentile interval of a statistic of paired (N,) samples."""
+def interval(statistic, sizes: list[int], resamples: int, seed: int) -> tuple[float | None, float | None]:
+    """Ends of the 95 % percentile interval of a statistic of test sets, each drawn anew from its own utterances.
+
+    Args:
+        statistic: takes for each set the numbers (..., N) of the utterances drawn, and an axis.
+        sizes: N of each set.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         found = stats.bootstrap(
-            data,
+            tuple(map(np.arange, sizes)),
             statistic,
             n_resamples=resamples,
-            batch=100,  # bounds memory: 100 N numbers for each sample
+            batch=100,  # bounds memory: 100 N numbers for each set
             vectorized=True,
-            paired=True,
             method="percentile",
             rng=np.random.default_rng(seed),
         ).confidence_interval
@@ -58,29 +62,31 @@ def word_error_rate(errors: Errors, resamples: int = 1000, seed: int = 0) -> Est
     if len(errors.keys) < 2:
         return Estimate(errors.rate, None, None)
 
-    def rate(edits, words, axis):
-        return 100 * edits.sum(axis) / words.sum(axis)
+    def rate(drawn, axis):
+        return 100 * errors.edits[drawn].sum(axis) / errors.words[drawn].sum(axis)
 
-    return Estimate(errors.rate, *interval(rate, (errors.edits, errors.words), resamples, seed))
+    return Estimate(errors.rate, *interval(rate, [len(errors.keys)], resamples, seed))
 
 
 def relative_difference(pairs: list[tuple[Errors, Errors]], resamples: int = 1000, seed: int = 0) -> Estimate | None:
     """Mean over pairs of systems (new, old) of the relative difference of their error rates, %; below 0 the new one is better.
 
-    All are systems on the same utterances, which are drawn for all of them alike.
+    A pair's systems ran on the same utterances; pairs may be of several test sets. The utterances of a set are drawn for all systems alike.
 
     Returns:
         None without pairs, or where an old system makes no error.
     """
     if not pairs or any(not old.edits.any() for _, old in pairs):
         return None
+    sets = list(dict.fromkeys(new.keys for new, _ in pairs))
+    number = [sets.index(new.keys) for new, _ in pairs]
 
-    def difference(*edits, axis):
-        sums = [values.sum(axis) for values in edits]
-        return 100 * (sum(new / old for new, old in zip(sums[::2], sums[1::2])) / len(pairs) - 1)
+    def difference(*drawn, axis):
+        ratios = [new.edits[drawn[i]].sum(axis) / old.edits[drawn[i]].sum(axis) for i, (new, old) in zip(number, pairs)]
+        return 100 * (sum(ratios) / len(ratios) - 1)
 
-    data = tuple(system.edits for pair in pairs for system in pair)
-    value = float(difference(*data, axis=-1))
-    if len(data[0]) < 2:
+    sizes = [len(keys) for keys in sets]
+    value = float(difference(*map(np.arange, sizes), axis=-1))
+    if min(sizes) < 2:
         return Estimate(value, None, None)
-    return Estimate(value, *interval(difference, data, resamples, seed))
+    return Estimate(value, *interval(difference, sizes, resamples, seed))

@@ -106,8 +106,8 @@ def size_order(name: str) -> tuple[int, int]:
 
 
 def comparison(runs: Experiments, resamples: int) -> list[dict]:
-    """One row for each size and test set, then one for each test set over all sizes that both kinds have."""
-    rows = []
+    """One row for each size and test set, one for each test set over all sizes that both kinds have, one for all test sets."""
+    rows, everything = [], []
     for test_set in runs.test_sets:
         pairs = []
         for size in runs.sizes:
@@ -123,8 +123,12 @@ def comparison(runs: Experiments, resamples: int) -> list[dict]:
             row |= estimate("relative", relative_difference(both, resamples))
             row |= {"supernet_seeds": supernet.runs if supernet else 0, "individual_seeds": alone.runs if alone else 0}
             rows.append(row)
+        everything += pairs
         mean = estimate("relative", relative_difference(pairs, resamples))
         rows.append({"size": "mean", "test_set": test_set} | mean | {"sizes": len(pairs)})
+    if len(runs.test_sets) > 1:
+        mean = estimate("relative", relative_difference(everything, resamples))
+        rows.append({"size": "mean", "test_set": "all"} | mean | {"sizes": len(everything)})
     return rows
 
 
@@ -192,9 +196,8 @@ def comparison_text(rows: list[dict]) -> str:
     lines = []
     for row in rows:
         if row["size"] == "mean":
-            lines.append(
-                [row["test_set"], f"mean over {row['sizes']} sizes", "", "", "", show(row, "relative", "+"), ""]
-            )
+            title = f"mean over {row['sizes']} {'rows' if row['test_set'] == 'all' else 'sizes'}"
+            lines.append([row["test_set"], title, "", "", "", show(row, "relative", "+"), ""])
             continue
         params = MISSING if row["params"] is None else f"{row['params'] / 1e6:.2f} M"
         cells = [row["test_set"], row["size"], params, show(row, "supernet"), show(row, "individual")]

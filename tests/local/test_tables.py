@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -73,6 +74,21 @@ def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, ru
     assert float(rows(tmp_path / "root", "comparison")[-1]["relative"]) == (-75.0 + 0.0) / 2
 
 
+def test_the_last_mean_is_over_all_test_sets(folders, tmp_path, run_script):
+    write_run(tmp_path / "root/seed0/individual/3x64", {"3x64": (500_000, BAD)}, 0.5)
+    for score in sorted((tmp_path / "root").glob("seed0/**/score")):
+        shutil.copytree(score / "test", score / "other")
+        for side in ("ref", "hyp"):  # another number of utterances
+            lines = (score / "other" / f"{side}.trn").read_text().splitlines(keepends=True)
+            (score / "other" / f"{side}.trn").write_text("".join(lines[:-1]))
+    folders.insert(folders.index("test") + 1, "other")
+    assert run_script("tables.py", *folders).returncode == 0
+    found = rows(tmp_path / "root", "comparison")
+    means = [float(row["relative"]) for row in found if row["size"] == "mean"]
+    assert found[-1]["test_set"] == "all" and means[2] == pytest.approx((means[0] + means[1]) / 2)
+    assert "| all | mean over 4 rows |" in (tmp_path / "root/TABLES.md").read_text()
+
+
 def test_seeds_are_averaged(folders, tmp_path, run_script):
     write_run(tmp_path / "root/seed1/supernet", {"6x512": (2_000_000, BAD)}, 5.0)
     assert run_script("tables.py", *folders).returncode == 0
@@ -111,6 +127,22 @@ def test_relative_difference_of_two_pairs_by_hand():
     assert (found.low, found.high) == (-50.0, -50.0)  # each utterance has the same ratio
     assert relative_difference([]) is None and relative_difference([(new, errors([0, 0, 0], words))]) is None
     assert word_error_rate(errors([1], [4])).low is None
+
+
+def test_test_sets_of_different_lengths_are_drawn_each_for_itself():
+    """The interval of two sets' mean, against resampling by hand."""
+    rng = np.random.default_rng(2)
+    pairs = []
+    for count in (60, 90):
+        old = errors(rng.integers(1, 5, count), [9] * count)
+        pairs.append((errors(np.minimum(old.edits, rng.integers(0, 5, count)), [9] * count), old))
+    found = relative_difference(pairs, resamples=4000)
+    means = []
+    for _ in range(4000):
+        draws = [rng.integers(0, len(new.keys), len(new.keys)) for new, _ in pairs]
+        means.append(np.mean([new.edits[d].sum() / old.edits[d].sum() for d, (new, old) in zip(draws, pairs)]))
+    low, high = 100 * (np.percentile(means, [2.5, 97.5]) - 1)
+    assert found.low == pytest.approx(low, abs=0.5) and found.high == pytest.approx(high, abs=0.5)
 
 
 @settings(max_examples=20)
