@@ -46,16 +46,17 @@ class Experiments:
     sizes: tuple[str, ...]
     test_sets: tuple[str, ...]
 
-    def seeds(self) -> list[Path]:
-        return sorted(path for path in self.root.glob("seed*") if path.is_dir())
+    def seeds(self, beside: str = ".") -> list[Path]:
+        """Folders of the seeds that hold a folder of that name."""
+        return sorted(path for path in self.root.glob("seed*") if (path / beside).is_dir())
 
-    def errors(self, run: str, size: str, test_set: str) -> Errors | None:
-        """Of all seeds that are finished, None where none is.
+    def errors(self, run: str, size: str, test_set: str, beside: str = ".") -> Errors | None:
+        """Of all seeds that are finished, and hold `beside`; None where none is.
 
         Raises:
             UserError: seeds that were scored on different references.
         """
-        folders = [seed / run / "sizes" / size / "score" / test_set for seed in self.seeds()]
+        folders = [seed / run / "sizes" / size / "score" / test_set for seed in self.seeds(beside)]
         found = [read_errors(folder) for folder in folders if (folder / "score.json").is_file()]
         for other in found[1:]:
             check_same(found[0], other, f"{run}, {size}, {test_set}")
@@ -133,12 +134,13 @@ def comparison(runs: Experiments, resamples: int) -> list[dict]:
 
 
 def ablation(runs: Experiments, resamples: int) -> list[dict]:
-    """One row for each line, size and test set."""
+    """One row for each line, size and test set; of the seeds that have lines of the ablation, so that all have the same."""
     rows = []
+    beside = "ablation" if runs.seeds("ablation") else "."
     for run, title in ABLATION.items():
         for size in runs.sizes:
             for test_set in runs.test_sets:
-                errors = runs.errors(run, size, test_set)
+                errors = runs.errors(run, size, test_set, beside)
                 row = {"line": title, "run": run, "size": size, "test_set": test_set}
                 row |= estimate("wer", errors and word_error_rate(errors, resamples))
                 rows.append(row | {"seeds": errors.runs if errors else 0})

@@ -96,6 +96,13 @@ def test_seeds_are_averaged(folders, tmp_path, run_script):
     assert float(large["supernet"]) == 25.0 and (large["supernet_seeds"], small["supernet_seeds"]) == ("2", "1")
     assert float(large["relative"]) == pytest.approx(-37.5)
     assert rows(tmp_path / "root", "cost")[0]["hours"] == "4.0"
+    # The ablation compares equal seeds.
+    write_run(tmp_path / "root/seed0/ablation/alone", {"6x512": (2_000_000, BAD)}, 3.0)
+    assert run_script("tables.py", *folders).returncode == 0
+    found = {
+        row["run"]: (row["wer"], row["seeds"]) for row in rows(tmp_path / "root", "ablation") if row["size"] == "6x512"
+    }
+    assert found["supernet"] == ("10.0", "1") and found["ablation/alone"] == ("40.0", "1")
 
 
 def test_mistakes_end_in_one_sentence(folders, tmp_path, refused):
