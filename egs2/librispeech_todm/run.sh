@@ -34,6 +34,7 @@ full_libri=true
 download=false
 complete=
 speed_perturb_factors=
+feats_type=raw
 num_nodes=1
 dry_run=false
 gpu=a100
@@ -45,7 +46,7 @@ usage: ./run.sh [--option value] ...
 
 stages
    1  data          mini: make the synthetic corpus; librispeech: read it; custom: check --data_dir
-   2  formatting    mono audio at the configured rate, unusable utterances left out and listed
+   2  formatting    mono audio at the configured rate, unusable utterances left out and listed; features, if they are dumped
    3  bpe           sentencepiece model and token list
    4  statistics    lengths and global mean and variance of the features
    5  training      the supernet
@@ -65,6 +66,7 @@ options (default)
   --download true            librispeech: download what is not there into the folder that db.sh names, checked and resumable (false)
   --complete false           librispeech: take a cut-down corpus, too (true)
   --speed_perturb_factors "..."   the training set at each speed (librispeech "0.9 1.0 1.1", otherwise 1.0)
+  --feats_type NAME          what training reads: raw (audio) or fbank (features dumped in stage 2, for fast disks and slow CPUs) (raw)
   --train_set --valid_set --test_sets   names of the sets; quote several test sets
   --nj N                     processes for data and decoding (number of cores)
   --ngpu N --num_nodes N     GPUs of a node for training, nodes (0, 1); how jobs reach them is set in cmd.sh
@@ -86,7 +88,7 @@ EOF
 
 known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config expdir dumpdir train_set valid_set test_sets
  sizes num_sizes num_candidates average train_args streaming redo
- full_libri download complete speed_perturb_factors num_nodes dry_run gpu utilisation"
+ full_libri download complete speed_perturb_factors feats_type num_nodes dry_run gpu utilisation"
 . local/parse_options.sh
 
 case $corpus in
@@ -115,6 +117,7 @@ done
 [ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || [ "$dry_run" = true ] ||
     fail "--num_nodes '$num_nodes' needs cmd_backend slurm in cmd.sh (with ssh, train_hosts names the nodes)"
 [[ $ngpu =~ ^[0-9]+$ ]] || fail "--ngpu '$ngpu' must be a number of GPUs"
+[[ $feats_type =~ ^(raw|fbank)$ ]] || fail "--feats_type '$feats_type' is not one of raw, fbank"
 need_switches streaming redo full_libri download complete dry_run
 for file in "$asr_config" "$inference_config"; do
     [ -f "$file" ] || fail "configuration '$file' does not exist"
@@ -124,7 +127,7 @@ command -v espnet-todm >/dev/null || fail "espnet-todm is not installed: run 'ma
 # shellcheck disable=SC2086
 all_sets=$(printf '%s\n' $train_set $valid_set $test_sets | awk '!seen[$0]++' | paste -sd ' ')
 # The configuration in one piece, kept with the run; its sampling rate, whether it has models that stream, and sums that comments do not
-# change: of all of it, and of what lengths and statistics of the features can depend on.
+# change: of all of it, of what lengths and statistics of the features can depend on, and of the frontend.
 mkdir -p "$expdir"
 espnet-todm compose --config "$asr_config" --out "$expdir/train.yaml"
 given_config=$asr_config
@@ -139,15 +142,17 @@ later |= {part + end for part in ("encoder", "decoder", "model", "optim", "sched
 encoder = conf.get("encoder_conf") or {}
 directions = (encoder.get("search_space") or {}).get("directions")
 forward = "forward" in directions if directions else not encoder.get("bidirectional", True)
-print(rate, forward, *(zlib.crc32(repr(part).encode()) for part in (conf, {key: conf[key] for key in conf if key not in later})))
+parts = conf, {key: conf[key] for key in conf if key not in later}, [conf.get(key) for key in ("frontend", "frontend_conf")]
+print(rate, forward, *(zlib.crc32(repr(part).encode()) for part in parts))
 ' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
-read -r fs forward config_sum feature_sum <<<"$configured"
+read -r fs forward config_sum feature_sum frontend_sum <<<"$configured"
 [ "$streaming" = false ] || [ "$forward" = True ] ||
     fail "--streaming 'true': encoder_conf.search_space.directions in '$given_config' must name 'forward' (or bidirectional be false)"
 # Runs that differ in length or seed share statistics, too.
 stats_args=$(sed -E 's/--(seed|max_epoch|num_iters_per_epoch)[ =]+[^ ]+ *//g' <<<"$train_args")
 datadir=$dumpdir/data
 rawdir=$dumpdir/raw
+featsdir=$dumpdir/$feats_type
 sourcedir=$datadir
 [ "$corpus" != custom ] || sourcedir=$data_dir
 bpedir=$dumpdir/token_list/bpe_unigram$nbpe
@@ -254,6 +259,11 @@ stage_format() {
     python local/format_data.py --data "$sourcedir/$1" --out "$rawdir/$1" --fs "$fs" --nj "$nj" --speeds $(speeds_of "$1")
 }
 
+# stage_features SET
+stage_features() {
+    python local/dump_features.py --config "$asr_config" --data "$rawdir/$1" --out "$featsdir/$1" --nj "$nj"
+}
+
 # Only the training set is perturbed.
 speeds_of() { if [ "$1" = "$train_set" ]; then echo "$speed_perturb_factors"; else echo 1.0; fi; }
 
@@ -261,6 +271,7 @@ stage_bpe() {
     python local/tokenizer.py --text "$rawdir/$train_set/text" --nbpe "$nbpe" --out "$bpedir"
 }
 
+# task_options raw|fbank: sets `options`.
 task_options() {
     # shellcheck disable=SC2206
     options=(--config "$asr_config" --token_type bpe --token_list "$bpedir/tokens.txt" --bpemodel "$bpedir/bpe.model" --ngpu "$ngpu")
@@ -268,14 +279,19 @@ task_options() {
     for phase in train valid; do
         set=$train_set
         [ $phase = train ] || set=$valid_set
-        options+=(--${phase}_data_path_and_name_and_type "$rawdir/$set/wav.scp,speech,sound")
+        if [ "$1" = raw ]; then
+            options+=(--${phase}_data_path_and_name_and_type "$rawdir/$set/wav.scp,speech,sound")
+        else
+            options+=(--${phase}_data_path_and_name_and_type "$featsdir/$set/feats.scp,speech,kaldi_ark")
+        fi
         options+=(--${phase}_data_path_and_name_and_type "$rawdir/$set/text,text,text")
     done
 }
 
+# Of audio, whatever training reads: lengths in samples make the same batches for both.
 stage_stats() {
     local options
-    task_options
+    task_options raw
     rm -rf "$statsdir"
     # shellcheck disable=SC2086
     "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir" --ngpu 0 $stats_args
@@ -299,7 +315,7 @@ launch() {
 
 stage_train() {
     local options phase
-    task_options
+    task_options "$feats_type"
     options+=(--normalize global_mvn --normalize_conf "stats_file=$statsdir/train/feats_stats.npz")
     for phase in train valid; do
         options+=(--${phase}_shape_file "$statsdir/$phase/speech_shape" --${phase}_shape_file "$statsdir/$phase/text_shape")
@@ -417,6 +433,11 @@ for set in $all_sets; do
     format_inputs="$data_inputs $fs $(speeds_of "$set") $(checksum "$sourcedir/$set"/{wav.scp,segments,text,utt2spk})"
     run_stage 2 "formatting $set" "$rawdir/$set" "$format_inputs" stage_format "$set"
 done
+if [ "$feats_type" = fbank ]; then
+    for set in "$train_set" "$valid_set"; do
+        run_stage 2 "features $set" "$featsdir/$set" "$frontend_sum $(set_sum "$set")" stage_features "$set"
+    done
+fi
 run_stage 3 bpe "$bpedir" "$nbpe $(set_sum "$train_set")" stage_bpe
 stats_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model")"
 run_stage 4 statistics "$statsdir" "$stats_inputs" stage_stats

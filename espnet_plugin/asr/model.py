@@ -3,118 +3,26 @@
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.asr_transducer.joint_network import JointNetwork
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 from kaldialign import edit_distance
 
 from espnet_plugin.asr.conf import build_conf
+from espnet_plugin.asr.nets import NetLoss, Shared, detached, net_stats, rows_of
 from espnet_plugin.asr.ranks import rank
-from espnet_plugin.encoder.mhssm import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
-from espnet_plugin.transducer.cells import LogitsInParts
 from espnet_plugin.transducer.distill import DistillConf
-from espnet_plugin.transducer.elastic import ElasticJointNetwork, ElasticStatelessDecoder, at_subnet
+from espnet_plugin.transducer.elastic import at_subnet, build_joiner
 from espnet_plugin.transducer.greedy import greedy_search
-from espnet_plugin.transducer.loss import Lattice, Targets, TransducerConf, TransducerCriterion, distillation_cost
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all nets of a step share, computed once a batch.
-
-    Args:
-        stem: of the encoder.
-        targets: labels and what the prediction network makes of them at the max net's widths.
-        text: (B, U) token ids as they came, for word error rates.
-    """
-
-    stem: Stem
-    targets: Targets
-    text: torch.Tensor
-
-
-@dataclass(frozen=True)
-class NetLoss:
-    """Loss of one net of a step, averaged over the batch (nats an utterance).
-
-    Args:
-        name: ``max``, ``min`` or ``random``; in validation also ``mid``.
-        subnet: None for an encoder of one size.
-        loss: what is added to the step's loss.
-        transducer: transducer loss alone, detached.
-        distillation: divergence from the teacher, detached; None for the teacher itself or without distillation.
-        wer: word error rate of greedy search, in validation only.
-    """
-
-    name: str
-    subnet: Subnet | None
-    loss: torch.Tensor
-    transducer: torch.Tensor
-    distillation: torch.Tensor | None
-    wer: torch.Tensor | None = None
-
-
-def rows_of(value, rows: torch.Tensor):
-    """A dataclass whose tensors have the batch in front (`Stem`, `Targets`, `Lattice`), for some utterances only; other fields stay.
-
-    Args:
-        rows: (b,) indices into the batch.
-    """
-    parts = {f.name: getattr(value, f.name) for f in fields(value)}
-    chosen = {key: x[rows] for key, x in parts.items() if isinstance(x, torch.Tensor)}
-    return replace(
-        value, **chosen, **{key: rows_of(x, rows) for key, x in parts.items() if isinstance(x, LogitsInParts)}
-    )
-
-
-def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
-    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged."""
-    stats = {}
-    for name in dict.fromkeys(net.name for net in nets):
-        same = [net for net in nets if net.name == name]
-        for key, values in (
-            ("loss", [net.transducer for net in same]),
-            ("distill", [net.distillation for net in same]),
-            ("wer", [net.wer for net in same]),
-        ):
-            if key != "wer" or values[0] is not None:
-                stats[f"{key}_{name}"] = None if values[0] is None else sum(values) / len(values)
-    return stats
-
-
-def detached(lattice: Lattice) -> Lattice:
-    """A lattice that teaches but holds no graph."""
-    parts = {f.name: getattr(lattice, f.name) for f in fields(lattice)}
-    return replace(lattice, **{key: x.detach() for key, x in parts.items() if hasattr(x, "detach")})
-
-
-def build_joiner(given, space: SearchSpace | None, decoder, vocab_size: int, encoder_size: int, joint_space_size: int):
-    """The joiner: the one given, or ESPnet's JointNetwork, elastic in a supernet.
-
-    Raises:
-        UserError: the search space asks of prediction network or joiner what they cannot do.
-    """
-    if space is None:
-        return given or JointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
-    if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
-        raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
-    space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)
-    if given is None:
-        space.check_largest("joiner_dims", "model_conf.joint_space_size", joint_space_size)
-        return ElasticJointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
-    if space.model_dims or space.joiner_dims:
-        raise UserError("search_space: model_dims and joiner_dims need decoder 'stateless' or 'stateless_supernet'")
-    return given
+from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion, distillation_cost
 
 
 class TODMModel(ESPnetASRModel):
@@ -211,6 +119,24 @@ class TODMModel(ESPnetASRModel):
     def search_space(self) -> SearchSpace | None:
         """The encoder's search space, None for an encoder of one fixed size."""
         return getattr(self.encoder, "search_space", None)
+
+    def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
+
+        Args:
+            speech: (B, samples), or (B, S, F) features.
+            speech_lengths: (B,) samples or frames.
+
+        Raises:
+            UserError: several columns that are not the frontend's features.
+        """
+        if self.frontend is None or speech.dim() == 2:
+            return super()._extract_feats(speech, speech_lengths)
+        if speech.shape[2] != self.frontend.output_size():
+            raise UserError(
+                f"speech: {speech.shape[2]} columns, allowed are mono audio or the frontend's {self.frontend.output_size()} features"
+            )
+        return speech[:, : speech_lengths.max()], speech_lengths
 
     def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frontend, normalisation, SpecAugment (training only), pre-encoder.

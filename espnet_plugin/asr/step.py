@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_plugin.asr.model import NetLoss, TODMModel, net_stats
+from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.nets import NetLoss, net_stats
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """ESPnet's ASR task with the plugin's classes and checks that come before any training."""
 
 import argparse
-import inspect
 import zipfile
 from pathlib import Path
 
@@ -9,27 +8,9 @@ import espnet2.tasks.asr as espnet_asr
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
 
+from espnet_plugin.asr.conf import PARTS, check_keys
 from espnet_plugin.asr.trainer import TODMTrainer
 from espnet_plugin.errors import UserError
-
-PARTS = ("frontend", "specaug", "normalize", "preencoder", "encoder", "decoder", "model")
-# What ESPnet itself passes, so what a configuration file cannot.
-PASSED = {"self", "input_size", "vocab_size", "token_list", "joint_network", "ctc", "encoder_output_size", *PARTS}
-
-
-def check_keys(part: str, cls: type, conf: dict | None) -> None:
-    """Refuse a key of ``<part>_conf`` that the chosen class does not take.
-
-    Raises:
-        UserError: naming the key and what is allowed.
-    """
-    parameters = inspect.signature(cls).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    allowed = [name for name in parameters if name not in PASSED and name != "params" and name != "optimizer"]
-    for key in conf or {}:
-        if key not in allowed:
-            raise UserError(f"{part}_conf.{key}: unknown key of {cls.__name__}, allowed are {', '.join(allowed)}")
 
 
 class TODMTask(ASRTask):

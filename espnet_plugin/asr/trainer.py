@@ -219,6 +219,7 @@ def each_together(reporter, iterator, device: torch.device):
 
 
 def audio_seconds(net, batch: dict) -> float:
-    """Seconds of audio in a batch, 0 where the frontend does not know the sampling rate."""
+    """Seconds of audio in a batch of audio or features, 0 where the frontend does not tell its sampling rate and frame shift."""
     fs = getattr(net.frontend, "fs", None)
-    return float(batch["speech_lengths"].sum()) / fs if fs else 0.0
+    samples = 1 if batch["speech"].dim() == 2 else getattr(net.frontend, "shift", 0)
+    return float(batch["speech_lengths"].sum()) * samples / fs if fs else 0.0

@@ -1,5 +1,7 @@
 """ESPnet frontend ``kaldi_fbank``: log-mel filter banks as kaldi-native-fbank, and so sherpa-onnx, computes them."""
 
+import warnings
+
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from lhotse.features.kaldi.layers import Wav2LogFilterBank
@@ -47,13 +49,17 @@ class KaldiFbank(AbsFrontend):
         self.n_mels = n_mels
         self.window = int(FRAME_LENGTH * self.fs)
         self.shift = int(FRAME_SHIFT * self.fs)
-        self.fbank = Wav2LogFilterBank(
-            sampling_rate=self.fs,
-            frame_length=FRAME_LENGTH,
-            frame_shift=FRAME_SHIFT,
-            num_filters=n_mels,
-            snip_edges=True,  # the edges are reflected here, an utterance at a time
-        )
+        with (
+            warnings.catch_warnings()
+        ):  # lhotse warns of snip_edges=True; the edges are reflected here, an utterance at a time
+            warnings.simplefilter("ignore")
+            self.fbank = Wav2LogFilterBank(
+                sampling_rate=self.fs,
+                frame_length=FRAME_LENGTH,
+                frame_shift=FRAME_SHIFT,
+                num_filters=n_mels,
+                snip_edges=True,
+            )
         # lhotse holds its constants as parameters; as buffers they neither count as weights nor enter checkpoints.
         for module in self.fbank.modules():
             for name, constant in list(module.named_parameters(recurse=False)):

@@ -3,7 +3,9 @@
 import torch
 from espnet2.asr_transducer.joint_network import JointNetwork
 
+from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticDepthwiseConv1d, ElasticEmbedding, ElasticLinear
+from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
@@ -86,3 +88,22 @@ def at_subnet(decoder, joiner, subnet: Subnet | None):
     if subnet is not None and subnet.joiner is not None:
         joiner = JoinerAt(joiner, subnet.joiner)
     return decoder, joiner
+
+
+def build_joiner(given, space: SearchSpace | None, decoder, vocab_size: int, encoder_size: int, joint_space_size: int):
+    """The joiner: the one given, or ESPnet's JointNetwork, elastic in a supernet.
+
+    Raises:
+        UserError: the search space asks of prediction network or joiner what they cannot do.
+    """
+    if space is None:
+        return given or JointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
+        raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
+    space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)
+    if given is None:
+        space.check_largest("joiner_dims", "model_conf.joint_space_size", joint_space_size)
+        return ElasticJointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+    if space.model_dims or space.joiner_dims:
+        raise UserError("search_space: model_dims and joiner_dims need decoder 'stateless' or 'stateless_supernet'")
+    return given

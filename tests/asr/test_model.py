@@ -54,6 +54,17 @@ def test_every_part_of_the_method_can_be_switched_off():
             assert loss.isfinite() and stats["distill_min"] > 0
 
 
+def test_features_computed_beforehand_stand_for_audio():
+    model = build().train()
+    speech, lengths, text, text_lengths = batch()
+    feats, frames = model.frontend(speech, lengths)
+    loss = model(speech, lengths, text, text_lengths)[0]
+    model.num_updates.zero_()
+    torch.testing.assert_close(model(feats, frames, text, text_lengths)[0], loss)
+    with pytest.raises(UserError, match="2 columns, allowed are mono audio or the frontend's 80 features"):
+        model(feats[..., :2], frames, text, text_lengths)
+
+
 def test_steps_are_counted_in_training_only():
     model = build().train()
     for _ in range(3):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "egs2" / "librispeech_todm" / "run.sh"
@@ -97,11 +98,31 @@ def test_a_half_written_output_is_made_again(finished, an4):
     assert json.loads(score.read_text())["words"] > 0
 
 
+def test_training_on_dumped_features_is_training_on_audio(finished, an4, tmp_path):
+    options = ["--feats_type", "fbank", "--expdir", tmp_path, "--stage", 2, "--stop_stage", 6]
+    done = recipe(finished, an4, *options)
+    assert done.returncode == 0, done.stderr
+    assert "stage 2, features train: done" in done.stdout and "stage 4, statistics: complete, skipped" in done.stdout
+    costs = [json.loads((folder / "supernet" / "cost.json").read_text()) for folder in (finished / "exp", tmp_path)]
+    assert costs[0]["audio_hours"] == pytest.approx(costs[1]["audio_hours"], rel=0.01)
+    ours, theirs = (
+        torch.load(folder / "supernet" / "averaged.pth", weights_only=True) for folder in (tmp_path, finished / "exp")
+    )
+    for key, weight in theirs.items():
+        torch.testing.assert_close(ours[key], weight, rtol=0.02, atol=0.02, msg=lambda m, key=key: f"{key}: {m}")
+
+
 @pytest.mark.parametrize("stop, status", [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_recipe_leaves_no_process(finished, an4, tmp_path, stop, status):
-    options = ["--expdir", tmp_path, "--stage", 5, "--train_args", "--max_epoch 1000"]
-    with subprocess.Popen(**command(finished, an4, *options), stdout=subprocess.PIPE, text=True) as run:
-        assert any("epoch 1/1000" in line for line in run.stdout)
+    options = ["--expdir", tmp_path, "--stage", 5, "--train_args", "--max_epoch 100"]
+
+    def heed():  # a shell cannot trap what its parent ignores, as under nohup
+        signal.signal(stop, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        **command(finished, an4, *options), stdout=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as run:
+        assert any("epoch 1/100" in line for line in run.stdout)
         run.send_signal(stop)
         # The output ends when the last process that has it open does.
         run.stdout.read()
