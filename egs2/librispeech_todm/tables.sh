@@ -12,7 +12,7 @@ ablation_seeds="0"
 sizes=
 ablation="alpha kl dropout alone"
 train_args=
-test_sets=
+test_sets="dev-clean dev-other test-clean test-other"
 root=
 dumpdir=
 only_tables=false
@@ -35,7 +35,7 @@ options (default)
   --ablation "LINE ..."      lines of conf/SCALE/ablation ("alpha kl dropout alone"); "" for none
   --ablation_seeds "0"       seeds of the ablation (0)
   --train_args "..."         options of espnet-todm train for every run alike, as "--max_epoch 4" for fewer updates
-  --test_sets "NAME ..."     sets to decode (dev-clean test-clean test-other; librispeech: dev-other, too)
+  --test_sets "NAME ..."     sets to decode ("dev-clean dev-other test-clean test-other")
   --root DIR                 outputs (exp/tables_SCALE)
   --dumpdir DIR              data, shared by all runs (dump/CORPUS)
   --only_tables true         run nothing, write the tables of what is there (false)
@@ -59,8 +59,6 @@ for name in $ablation; do
 done
 if [ "$scale" = mini ]; then : "${corpus:=mini}"; else : "${corpus:=librispeech}"; fi
 : "${root:=exp/tables_$scale}" "${dumpdir:=dump/$corpus}"
-if [ "$corpus" = librispeech ]; then : "${test_sets:=dev-clean dev-other test-clean test-other}"; fi
-: "${test_sets:=dev-clean test-clean test-other}"
 options=("$@")
 
 # run SEED NAME "SIZES": one recipe run; left out while another tables.sh is at it.
