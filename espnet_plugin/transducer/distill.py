@@ -25,7 +25,8 @@ class DistillConf:
         weight: of the divergence; 0 switches distillation off.
         transducer_weight: of a subnet's own transducer loss beside it.
         alpha: one value, or two of which each cell takes the one with the larger divergence (adaptive).
-        clip: largest importance weight (p / q)^alpha; None for no limit.
+        clip: largest importance weight (p / q)^alpha; None for no limit, with alpha from 0 to 1 only: beyond, the weight overflows where
+            the teacher or the student is sure. Clipped values near, not at, alpha = 0 or 1 are no divergences; gradients are not affected.
         form: ``full_vocabulary``, or ``three_way`` {next symbol, blank, all others} (Panchapagesan et al. 2021, arXiv 2011.06110).
         frame_stride: k; in training only every k-th frame is compared, from another first one in each step, and counts k times: the same
             divergence on average, for less work.
@@ -45,6 +46,11 @@ class DistillConf:
             raise UserError(f"distill_conf.form: '{self.form}' is not one of {list(FORMS)}")
         if not isinstance(self.alpha, int | float) and len(self.alpha) != 2:
             raise UserError(f"distill_conf.alpha: {self.alpha} must be one number or two")
+        alphas = [self.alpha] if isinstance(self.alpha, int | float) else self.alpha
+        if self.clip is None and not all(0 <= alpha <= 1 for alpha in alphas):
+            raise UserError(f"distill_conf.clip: null needs alpha from 0 to 1, not {self.alpha}; AlphaNet clips at 5")
+        if self.clip is not None and not self.clip > 0:
+            raise UserError(f"distill_conf.clip: {self.clip} must be above 0, or null")
         if not isinstance(self.frame_stride, int) or self.frame_stride < 1:
             raise UserError(f"distill_conf.frame_stride: {self.frame_stride} must be an integer of at least 1")
 

@@ -68,7 +68,8 @@ def simple_loss(
         am_max = am.detach().amax(-1, keepdim=True)
         lm_max = lm.detach().amax(-1, keepdim=True)
         product = (am - am_max).exp() @ (lm - lm_max).exp().transpose(1, 2)
-        norm = (product + torch.finfo(torch.float32).tiny).log() + am_max + lm_max.transpose(1, 2)  # (B, T, U + 1)
+        # Where am and lm peak at different symbols, by over 69 nats, the sum is held from below: a gradient above 1e30 would overflow.
+        norm = product.clamp(min=1e-30).log() + am_max + lm_max.transpose(1, 2)  # (B, T, U + 1)
         am_blank, am_emit = am[..., blank], am.gather(2, targets.unsqueeze(1).expand(-1, am.shape[1], -1))
         lm_blank, lm_emit = lm[..., blank], lm[:, :U].gather(2, targets.unsqueeze(2)).squeeze(2)
         blank_arcs = am_blank.unsqueeze(2) + lm_blank.unsqueeze(1) - norm

@@ -100,6 +100,17 @@ def test_finite_at_the_extremes(teacher, student, alpha, dtype):
     assert value.isfinite() and student.grad.isfinite().all()
 
 
+@given(
+    st.lists(st.floats(-1e4, 1e4), min_size=8, max_size=8), st.sampled_from([0.0, 1e-3, 0.3, 0.999, 1.0, (0.0, 1.0)])
+)
+@settings(deadline=None, max_examples=80)
+def test_finite_without_clipping_between_0_and_1(values, alpha):
+    student = torch.tensor(values[:4], requires_grad=True)
+    value = alpha_divergence(torch.tensor(values[4:]), student, DistillConf(alpha=alpha, clip=None).alpha, None)
+    value.backward()
+    assert value.isfinite() and student.grad.isfinite().all()
+
+
 def test_nothing_to_learn_from_an_equal_teacher_and_the_teacher_gets_no_gradient():
     teacher, _ = logits(5)
     teacher.requires_grad_()
@@ -126,7 +137,9 @@ def test_three_way_by_explicit_sums(blank):
     assert value.isfinite().all() and (value > 0).all()
 
 
-@pytest.mark.parametrize("conf", [dict(weight=-1), dict(form="two_way"), dict(alpha=[1, 2, 3])])
+@pytest.mark.parametrize(
+    "conf", [dict(weight=-1), dict(form="two_way"), dict(alpha=[1, 2, 3]), dict(clip=None), dict(clip=0)]
+)
 def test_wrong_values_are_refused(conf):
     with pytest.raises(UserError, match="distill_conf"):
         DistillConf(**conf)

@@ -43,6 +43,19 @@ def test_simple_loss_equals_the_explicit_lattice(sizes, seed, scales):
     torch.testing.assert_close(found.occupation_blank, expected[1], atol=1e-4, rtol=1e-3)
 
 
+@given(st.floats(60, 1e4), st.sampled_from([(0.0, 0.0), (0.25, 0.0), (0.0, 0.4)]))
+@settings(deadline=None, max_examples=20)
+def test_simple_loss_is_finite_where_encoder_and_predictor_disagree(peak, scales):
+    am, lm, targets, T_lens, U_lens = problem(0, [(400, 5), (100, 2)])
+    am[..., 0] += peak
+    lm[..., 1] += peak
+    am.requires_grad_()
+    lm.requires_grad_()
+    found = simple_loss(am, lm, targets, T_lens, U_lens, lm_scale=scales[0], am_scale=scales[1])
+    found.cost.sum().backward()
+    assert found.cost.isfinite().all() and am.grad.isfinite().all() and lm.grad.isfinite().all()
+
+
 @given(SIZES, st.integers(0, 999), st.integers(2, 6), st.booleans())
 @settings(deadline=None, max_examples=120)
 def test_ranges_can_be_walked_from_start_to_end(sizes, seed, s_range, modified):
