@@ -9,6 +9,7 @@ from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.encoder.cost import CONV_KERNEL, EncoderShape
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 UNITS = {
@@ -93,12 +94,20 @@ class Costs:
         int8: whether sizes are those of int8 weights.
         table: of a device, None where no latency is asked for.
         threads: of that device that the model may use.
+
+    Raises:
+        UserError: the table is of another supernet, or of one that cannot be deployed.
     """
 
     model: TODMModel
     int8: bool = False
     table: LatencyTable | None = None
     threads: int = 1
+
+    def __post_init__(self):
+        if self.table is not None:
+            need_deployable(self.model, "--device")
+            self.table.check(fixed_of(self.model))
 
     def of(self, subnet: Subnet) -> dict[str, float]:
         """Kind (see `UNITS`) -> cost; ``latency`` only with a table."""

@@ -29,8 +29,20 @@ Run = Callable[[], object]
 
 def fixed_of(model: TODMModel) -> Fixed:
     """What the search space of a supernet leaves fixed."""
-    shape, (joint_space, _) = model.encoder.shape, model.joint_network.lin_enc.weight.shape
-    return Fixed(shape.d_model, shape.num_heads, model.decoder.dunits, joint_space, shape.num_directions)
+    shape, decoder = model.encoder.shape, model.decoder
+    return Fixed(
+        dim=shape.d_model,
+        heads=shape.num_heads,
+        prediction=decoder.dunits,
+        joiner=len(model.joint_network.lin_enc.weight),
+        directions=shape.num_directions,
+        input_size=shape.input_size,
+        stem_dim=shape.stem_dim,
+        head_dim=shape.head_dim,
+        num_modes=shape.num_modes,
+        vocabulary=model.vocab_size,
+        context=getattr(decoder, "context_size", 0),
+    )
 
 
 def unseen_subnets(space: SearchSpace, count: int) -> list[Subnet]:
