@@ -63,7 +63,7 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
     for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
         point = {"subnet": str(subnet), **costs.of(subnet)}
         if deployable(costs.model):
-            point["size_int8"] = weight_bytes(costs.model, subnet, int8=True)
+            point["size_int8"] = weight_bytes(costs.model, subnet, point["params"], int8=True)
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
         points.append(point | ({"wer": round(found.wer[subnet], 3)} if subnet in found.wer else {}))
     return {
@@ -177,21 +177,26 @@ def explain(subnet: Subnet, found: Found, costs: Costs, plan: Plan, space: Searc
 
 
 def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, str], args: argparse.Namespace) -> None:
-    """Tell the nearest possible where not even the min net is within the limits.
+    """Tell the nearest possible where no subnet is within one of the limits.
+
+    The min net need not be the cheapest one: on a device, narrow layers may take longer. See `SearchSpace.even` for what is looked at.
 
     Raises:
         UserError: then.
     """
-    own = costs.of(space.min)
-    beyond = limits.excess(own)
-    if not beyond:
+    even = {subnet: costs.of(subnet) for subnet in space.even()} if limits.most else {}
+    if all(min(found[kind] for found in even.values()) <= most for kind, most in limits.most.items()):
         return
-    print(f"nearest possible: {space.min}")
+    nearest = min(
+        even, key=lambda subnet: (max(limits.shares(even[subnet]).values()), even[subnet]["params"], str(subnet))
+    )
+    own = even[nearest]
+    print(f"nearest possible: {nearest}")
     print(f"  {', '.join(told(kind, value) for kind, value in own.items())}")
     command = ["espnet-todm", "extract", "--train_config", args.train_config, "--model_file", args.model_file]
-    print(f"  {shlex.join(map(str, [*command, '--subnet', space.min, '--out', 'DIR']))}")
-    reasons = ", ".join(f"--max-{kind} {given[kind]} (it has {told(kind, own[kind])})" for kind in beyond)
-    raise UserError(f"no subnet is within the limits: the smallest one is beyond {reasons}")
+    print(f"  {shlex.join(map(str, [*command, '--subnet', nearest, '--out', 'DIR']))}")
+    reasons = ", ".join(f"--max-{kind} {given[kind]} (it has {told(kind, own[kind])})" for kind in limits.excess(own))
+    raise UserError(f"no subnet is within the limits: the nearest one is beyond {reasons}")
 
 
 def decoded_rates(model_dir: Path, directories: list[Path]) -> None:

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
@@ -180,21 +181,44 @@ class SearchSpace:
 
         Args:
             fits: whether a subnet is within a budget.
-            draws: random draws before the last one is made smaller step by step, in random dimensions, until it fits; the min net ends
-                that at the latest, so the number of steps is bounded.
+            draws: random draws before the last one is made smaller, see `shrunk`.
 
         Raises:
-            UserError: not even the min net fits.
+            UserError: see `shrunk`.
         """
-        if fits is not None and not fits(self.min):
-            raise UserError(f"budget: even the smallest subnet, {self.min}, is beyond it")
         for _ in range(draws if fits else 1):
             subnet = self.subnet(rng.choice(self.depths), rng.choice, rng.choice, rng.choice)
             if fits is None or fits(subnet):
                 return subnet
-        while not fits(subnet):
+        return self.shrunk(subnet, rng, fits)
+
+    def shrunk(self, subnet: Subnet, rng: random.Random, fits: Callable[[Subnet], bool]) -> Subnet:
+        """A subnet made smaller step by step, in random dimensions, until it fits; the min net ends that at the latest.
+
+        The min net need not be the fastest on a device: where it does not fit, one of the even subnets that do is drawn.
+
+        Raises:
+            UserError: none of these fits.
+        """
+        while not fits(subnet) and subnet != self.min:
             subnet = rng.choice(list(self.smaller(subnet)))
-        return subnet
+        if fits(subnet):
+            return subnet
+        fitting = list(filter(fits, self.even()))
+        if not fitting:
+            raise UserError(
+                f"budget: neither the smallest subnet, {self.min}, nor one whose layers are alike is within it"
+            )
+        return rng.choice(fitting)
+
+    def even(self) -> Iterator[Subnet]:
+        """Every subnet whose layers are all alike; the cheapest subnet is among them by any cost that adds up over layers."""
+        shared = self.shared()
+        for depth, width, heads, *rest in product(
+            self.depths, self.ffn_dims, self.heads or (None,), *(values or (None,) for values in shared.values())
+        ):
+            same = (heads,) * depth if self.heads else ()
+            yield Subnet(self.kept(depth), (width,) * depth, same, **dict(zip(shared, rest, strict=True)))
 
     def smaller(self, subnet: Subnet) -> Iterator[Subnet]:
         """The subnets one step smaller in one dimension; none for the min net."""

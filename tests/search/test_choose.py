@@ -8,6 +8,8 @@ from espnet_plugin.bin import choose, latency, page
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.choice import Found, shortlist
 from espnet_plugin.search.costs import Costs
+from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 
@@ -15,6 +17,15 @@ from espnet_plugin.supernet.subnet import Subnet
 def options(supernet):
     config, checkpoint, data = supernet
     return ["--train_config", str(config), "--model_file", str(checkpoint), "--data", str(data), "--evaluations", "30"]
+
+
+def write_table(path, model, taken) -> str:
+    """A table of a device by hand. Args: taken: last part of a block's name -> s, others take 10 ms."""
+    fixed = fixed_of(model)
+    names = {block for subnet in model.search_space.even() for block in fixed.blocks(subnet)}
+    times = {name: taken.get(name.split()[-1], 0.01) for name in names}
+    path.write_text(LatencyTable({"processor": "p"}, "none", "utterance", 4.0, 10.0, fixed, {1: times}).to_json())
+    return str(path)
 
 
 def lines_of(path):
@@ -65,7 +76,7 @@ def test_the_best_within_limits_is_extracted_and_decoded(options, supernet, load
 def test_an_impossible_limit_names_the_nearest(options, loaded, tmp_path, capsys):
     model_dir = tmp_path / "best"
     with pytest.raises(
-        UserError, match=r"no subnet is within the limits: the smallest one is beyond --max-params 7 \(it"
+        UserError, match=r"no subnet is within the limits: the nearest one is beyond --max-params 7 \(it"
     ):
         choose.main([*options, "--max-params", "7", "--extract", str(model_dir)])
     said = capsys.readouterr().out
@@ -89,6 +100,34 @@ def test_a_latency_limit_uses_the_table_of_a_device(options, supernet, loaded, t
     points = json.loads((tmp_path / "search.json").read_text())["points"]
     assert points and all(point["latency"] <= 1.0001 * most for point in points)
     assert "ms latency" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("search", ["evolution", "random", "grid"])
+def test_a_limit_that_only_wider_layers_meet(options, loaded, tmp_path, capsys, search):
+    """On this device feed-forward width 4 takes longer than 8, so the min net is beyond a limit that others are within."""
+    table = write_table(tmp_path / "device.json", loaded[0], {"x4": 3.0, "x8": 1.0, "x16": 5.0})
+    limited = [*options, "--device", table, "--search", search, "--num_candidates", "1"]
+    choose.main([*limited, "--max-latency", "2500ms", "--out", str(tmp_path / "sizes.json")])
+    points = json.loads((tmp_path / "search.json").read_text())["points"]
+    assert len(points) > 1 and all(point["latency"] <= 2.5 and "x4" not in point["subnet"] for point in points)
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"the nearest one is beyond --max-latency 900ms \(it has 1030 ms latency\)"):
+        choose.main([*limited, "--max-latency", "900ms"])
+    assert "nearest possible: 0x8" in capsys.readouterr().out
+
+
+def test_limits_that_contradict_each_other_are_told(options, loaded, tmp_path):
+    """Each can be met, by narrow layers or by wider ones, but not both."""
+    model, _ = loaded
+    table = write_table(tmp_path / "device.json", model, {"x4": 3.0})
+    most = Costs(model).of(model.search_space.min)["params"]
+    for search, said in (
+        ("evolution", "budget: neither the smallest subnet"),
+        ("grid", "--search: grid found no subnet"),
+    ):
+        limits = ["--max-latency", "2s", "--max-params", str(most), "--search", search]
+        with pytest.raises(UserError, match=said):
+            choose.main([*options, "--device", table, *limits])
 
 
 @pytest.mark.parametrize(

@@ -154,5 +154,5 @@ def test_a_sample_fits_a_budget_and_is_in_the_space(space, seed, share):
     subnet = space.sample(random.Random(seed), lambda s: calls.append(s) or cost(s) <= budget, draws=5)
     assert cost(space.check(subnet)) <= budget
     assert len(calls) <= 7 + 12 + 2 * 12 * 5 + 4 * 5  # bounded: one step at a time in each dimension
-    with pytest.raises(UserError, match="budget: even the smallest"):
+    with pytest.raises(UserError, match="budget: neither the smallest"):
         space.sample(random.Random(seed), lambda s: False)
