@@ -3,16 +3,17 @@
 import argparse
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import torch
 
 from espnet_plugin.asr.data import read_table
+from espnet_plugin.asr.decode import DecodeConf, decode_set
 from espnet_plugin.asr.extract import space_of, write_model_dir
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.loading import load_model
 from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.bin.decode import DecodeConf, decode_set
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
@@ -42,7 +43,7 @@ def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
 
 
 def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found) -> list[dict]:
-    """Entries of sizes.json, as the subnets come: name, subnet, params, dev_wer (%)."""
+    """Entries of sizes.json, as the subnets come: name (each another), subnet, params, dev_wer (%)."""
     largest, smallest = (costs.of(end)["params"] for end in (space.max, space.min))
     sizes = []
     for subnet in subnets:
@@ -50,9 +51,9 @@ def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: 
         size = {"name": name_of(params, largest, smallest), "subnet": str(subnet), "params": params}
         sizes.append(size | {"dev_wer": round(found.wer[subnet], 3)})
     names = [size["name"] for size in sizes]
-    for size in sizes:
-        if names.count(size["name"]) > 1:
-            size["name"] += f"-{size['subnet']}"
+    for i, size in enumerate(sizes):
+        if names.count(size["name"]) > 1:  # numbered, since text forms may be longer than names of folders can be
+            size["name"] += f"-{names[: i + 1].count(names[i])}"
     return sizes
 
 
@@ -237,6 +238,9 @@ def main(argv: list[str]) -> None:
         facts = search_facts(found, costs, plan, args)
         write_whole(args.out.parent / "search.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
         write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
+    if not given and len(sizes) < args.num_sizes:
+        few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes are near their targets"
+        print(f"{few}, more --evaluations than {args.evaluations} may find more", file=sys.stderr)
     if given:
         explain(best, found, costs, plan, space, given)
     else:
