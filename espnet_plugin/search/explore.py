@@ -29,7 +29,7 @@ class Budget:
     def __post_init__(self):
         for name in ("evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # nor is not-a-number
                 raise UserError(f"--{name}: {value} must be above 0")
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from espnet_plugin.asr.data import AudioBatch
 from espnet_plugin.asr.extract import extract, space_of
 from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.asr.recognise import greedy, pad_short
 from espnet_plugin.encoder.mhssm import MHSSM, FeedForward, TimeReduction
 from espnet_plugin.search.latency import Fixed, LatencyTable
 from espnet_plugin.search.target import clock_for, device_description
@@ -146,7 +146,7 @@ def make_table(
 @torch.no_grad()
 def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
     """Of greedy search by the max net."""
-    encoder_out, lengths = model.encode(batch.speech, batch.lengths)
+    encoder_out, lengths = model.encode(*pad_short(batch, fs))
     found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
     return sum(map(len, found)) * fs / float(batch.lengths.sum())
 

@@ -65,7 +65,7 @@ class SearchSpace:
         Raises:
             UserError: naming the key, the value and what is allowed.
         """
-        depths = depths or [num_layers]
+        depths = [num_layers] if depths is None else depths
         given = {key: values for key, values in widths.items() if values is not None}
         for key, values in {"depths": depths, "ffn_dims": ffn_dims, **given}.items():
             if not is_ascending(values):
@@ -75,14 +75,14 @@ class SearchSpace:
         if depths[-1] != num_layers:
             raise UserError(f"search_space.depths: the largest of {depths} must equal num_layers, {num_layers}")
         if directions is not None and (
-            not isinstance(directions, list) or not directions or not set(directions) <= set(DIRECTIONS)
+            not isinstance(directions, list) or not directions or any(way not in DIRECTIONS for way in directions)
         ):
             raise UserError(f"search_space.directions: {directions} must be a non-empty list of {list(DIRECTIONS)}")
         if drop_order is None:
             seconds = list(range(num_layers - 2, 0, -2))
             rest = [layer for layer in range(num_layers - 1, 0, -1) if layer not in seconds]
             drop_order = [*seconds, *rest, 0]
-        if sorted(drop_order) != list(range(num_layers)):
+        if not are_integers(drop_order) or sorted(drop_order) != list(range(num_layers)):
             raise UserError(
                 f"search_space.drop_order: {drop_order} must hold each layer from 0 to {num_layers - 1} once"
             )
@@ -110,9 +110,11 @@ class SearchSpace:
             UserError: an unknown key, an impossible value, or one that contradicts the encoder's configuration.
         """
         allowed = ("depths", *WIDTHS, "directions", "drop_order")
+        if not isinstance(conf, dict):
+            raise UserError(f"encoder_conf.search_space: {conf!r} must be a dictionary with ffn_dims")
         if not set(conf) <= set(allowed) or "ffn_dims" not in conf:
             raise UserError(
-                f"encoder_conf.search_space: keys {sorted(conf)} must be ffn_dims and, if wanted, some of "
+                f"encoder_conf.search_space: keys {list(conf)} must be ffn_dims and, if wanted, some of "
                 f"{', '.join(key for key in allowed if key != 'ffn_dims')}"
             )
         space = cls.build(num_layers, **{"depths": None, **conf})
@@ -311,11 +313,11 @@ class SearchSpace:
         return f"{', '.join(parts)}: {count} subnets"
 
 
+def are_integers(values) -> bool:
+    """Whether it is a list of integers, which true and false are not."""
+    return isinstance(values, list | tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+
+
 def is_ascending(values) -> bool:
     """Whether it is a non-empty ascending list of positive integers."""
-    return (
-        isinstance(values, list | tuple)
-        and len(values) > 0
-        and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
-        and list(values) == sorted(set(values))
-    )
+    return are_integers(values) and len(values) > 0 and values[0] > 0 and list(values) == sorted(set(values))

@@ -1,8 +1,10 @@
 import pytest
 import torch
+import yaml
 
 from espnet_plugin.asr.data import batches
 from espnet_plugin.asr.extract import extract
+from espnet_plugin.asr.loading import load_model
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.quality import DevelopmentSet
@@ -127,3 +129,18 @@ def test_no_transcript_is_told(loaded, supernet, tmp_path):
     (tmp_path / "text").write_text("")
     with pytest.raises(UserError, match="has no utterance with a transcript"):
         DevelopmentSet(*loaded, [tmp_path])
+    (tmp_path / "text").write_text("u0\nu1\n")
+    with pytest.raises(UserError, match="has no transcript with a word"):
+        DevelopmentSet(*loaded, [tmp_path])
+
+
+def test_transcripts_that_the_loss_has_no_path_for_are_told(supernet, tmp_path):
+    """On the modified lattice there is one symbol a frame at most."""
+    config, checkpoint, data = supernet
+    conf = yaml.safe_load(config.read_text())
+    conf["model_conf"]["transducer_conf"]["rnnt_type"] = "modified"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(conf))
+    (tmp_path / "wav.scp").write_text((data / "wav.scp").read_text())
+    (tmp_path / "text").write_text(f"u0 {'A' * 500}\n")
+    with pytest.raises(UserError, match="has no utterance with a finite loss, each has more symbols"):
+        DevelopmentSet(*load_model(tmp_path / "config.yaml", checkpoint), [tmp_path])
