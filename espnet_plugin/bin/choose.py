@@ -239,7 +239,7 @@ def main(argv: list[str]) -> None:
         write_whole(args.out.parent / "search.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
         write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
     if not given and len(sizes) < args.num_sizes:
-        few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes are near their targets"
+        few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes were found"
         print(f"{few}, more --evaluations than {args.evaluations} may find more", file=sys.stderr)
     if given:
         explain(best, found, costs, plan, space, given)

@@ -57,6 +57,26 @@ def test_a_ladder_of_sizes(options, loaded, tmp_path, capsys, read_json):
     assert out.read_text() == before and len(lines_of(cache)) == len(whole.splitlines()) + 1  # the torn one
 
 
+def test_fewer_sizes_than_asked_for_are_told(options, tmp_path, capsys, read_json):
+    few = ["--evaluations", "2", "--num_candidates", "1", "--num_sizes", "9"]
+    choose.main([*options, *few, "--out", str(tmp_path / "sizes.json")])
+    found = len(read_json(tmp_path / "sizes.json")["sizes"])
+    assert found < 9
+    said = capsys.readouterr().err
+    assert f"warning: --num_sizes 9: only {found} different sizes" in said and "--evaluations than 2" in said
+
+
+def test_sizes_of_one_share_are_numbered(loaded):
+    """Names become folders, and a subnet's text form may be longer than a folder's name can be."""
+    space, costs = loaded[0].search_space, Costs(loaded[0])
+    ends = [space.resolve("max_forward"), space.resolve("min_bidirectional")]
+    subnets = [space.max, ends[0], ends[0], ends[1], space.min]
+    sizes = choose.named_sizes(subnets, space, costs, Found({}, dict.fromkeys(subnets, 50.0)))
+    share = round(100 * costs.of(ends[0])["params"] / costs.of(space.max)["params"])
+    assert [size["name"] for size in sizes[:3]] == ["max", f"p{share}-1", f"p{share}-2"]
+    assert len({size["name"] for size in sizes}) == len(sizes)
+
+
 def test_the_best_within_limits_is_extracted_and_decoded(options, supernet, loaded, tmp_path, capsys):
     model, _ = loaded
     costs = Costs(model, int8=True)
@@ -140,6 +160,7 @@ def test_limits_that_contradict_each_other_are_told(options, loaded, tmp_path):
         (["--max-params", "1M", "--extract", "d", "--decode", "x"], "--decode: 'x/wav.scp' does not exist"),
         (["--out", "s.json", "--extract", "d"], "--extract: needs a limit"),
         (["--out", "s.json", "--nj", "0"], "--nj: 0 must be at least 1"),
+        (["--out", "s.json", "--seconds", "nan"], "--seconds: nan must be above 0"),
         (["--out", "s.json", "--evaluations", "0"], "--evaluations: 0 must be above 0"),
     ],
 )

@@ -1,3 +1,6 @@
+import os
+import signal
+
 import pytest
 import torch
 import yaml
@@ -122,6 +125,23 @@ def test_processes_give_what_one_gives_and_the_cache_is_asked_first(dev, tmp_pat
 
     with Workers(never, EvaluationCache(tmp_path / "two", keys)) as cached:
         assert dict(cached("loss", wanted)) == together
+
+
+def test_a_killed_process_ends_the_search(dev, tmp_path):
+    """What was known before stays in the cache."""
+    space, here, cache = dev.model.search_space, os.getpid(), EvaluationCache(tmp_path / "c", {"loss": "k"})
+
+    def killed(name, subnet):
+        assert os.getpid() != here
+        if subnet == space.max:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+
+    with Workers(killed, cache, 2) as workers:
+        assert dict(workers("loss", [space.min])) == {space.min: 1.0}
+        with pytest.raises(UserError, match="--nj: one of 2 processes was killed"):
+            dict(workers("loss", [space.max]))
+    assert EvaluationCache(tmp_path / "c", {"loss": "k"}).values == {("loss", space.min): 1.0}
 
 
 def test_no_transcript_is_told(loaded, supernet, tmp_path):
