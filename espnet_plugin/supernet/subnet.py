@@ -70,7 +70,7 @@ class Subnet:
             match = re.fullmatch(rf"{number}(?:-{number})?x{number}(?:h{number})?", part)
             if match is None:
                 raise UserError(
-                    f"subnet '{text}': '{part}' is not LAYERxWIDTH or FIRST-LASTxWIDTH, as in 0-3x512_5x256"
+                    f"subnet '{text}': '{part}' is not LAYERxWIDTH or FIRST-LASTxWIDTH of numbers below 10^9, as in 0-3x512_5x256"
                 )
             first, last = int(match[1]), int(match[2] or match[1])
             if max(first, last) >= MOST_LAYERS:
