@@ -2,12 +2,52 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Union, get_args, get_origin, get_type_hints
 
 from espnet_plugin.errors import UserError
 
 PARTS = ("frontend", "specaug", "normalize", "preencoder", "encoder", "decoder", "model")
 # What ESPnet itself passes, so what a configuration file cannot.
 PASSED = {"self", "input_size", "vocab_size", "token_list", "joint_network", "ctc", "encoder_output_size", *PARTS}
+
+
+WORDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    dict: "a dictionary",
+    type(None): "null",
+}
+
+
+def kinds_of(annotation) -> tuple:
+    """The members of a union, or the one type."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def words_for(kind) -> str:
+    """A type as people say it."""
+    inner = get_args(kind)
+    if inner and issubclass(get_origin(kind), Sequence):
+        return f"a list of {WORDS[inner[0]].split()[-1]}s"
+    return WORDS.get(get_origin(kind) or kind, str(kind))
+
+
+def is_of(value, kind) -> bool:
+    """Whether a value of a YAML or JSON file is of a type: an integer is a number too, while true, false and not-a-number are none.
+
+    The items of lists are looked at, those of dictionaries are not.
+    """
+    origin, inner = get_origin(kind) or kind, get_args(kind)
+    if kind in (int, float):
+        numbers = int if kind is int else int | float
+        return isinstance(value, numbers) and not isinstance(value, bool) and value == value
+    if issubclass(origin, Sequence) and origin is not str:
+        return isinstance(value, list | tuple) and all(is_of(item, inner[0]) for item in value if inner)
+    return isinstance(value, origin)
 
 
 def build_conf(key: str, cls, values: dict):
@@ -19,12 +59,23 @@ def build_conf(key: str, cls, values: dict):
         values: its fields.
 
     Raises:
-        UserError: a field that the dataclass lacks.
+        UserError: no dictionary, a field that the dataclass lacks or needs, a value of another type than its annotation; or what the
+            dataclass itself raises.
     """
-    allowed = [field.name for field in dataclasses.fields(cls)]
-    for name in values:
+    if not isinstance(values, Mapping):
+        raise UserError(f"{key}: {values!r} must be a dictionary")
+    fields, types = dataclasses.fields(cls), get_type_hints(cls)
+    allowed = [field.name for field in fields]
+    for name, value in values.items():
         if name not in allowed:
             raise UserError(f"{key}.{name}: unknown key, allowed are {', '.join(allowed)}")
+        kinds = kinds_of(types[name])
+        if not any(is_of(value, kind) for kind in kinds):
+            words = " or ".join(map(words_for, kinds))
+            raise UserError(f"{key}.{name}: {value!r} must be {words}")
+    for field in fields:
+        if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
+            raise UserError(f"{key}.{field.name}: is missing")
     return cls(**values)
 
 

@@ -16,11 +16,15 @@ def read_table(path: Path) -> dict[str, str]:
     """Read a Kaldi table ``key value``; a key without a value has the empty string.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or no UTF-8 text.
     """
     if not Path(path).is_file():
         raise UserError(f"'{path}' does not exist")
-    rows = (line.split(maxsplit=1) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"'{path}' is not UTF-8 text, which tables must be") from error
+    rows = (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
     return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
 
 
@@ -35,18 +39,21 @@ def read_audio(path: Path, fs: int) -> np.ndarray:
         (samples,) float32.
 
     Raises:
-        UserError: missing, unreadable or empty.
+        UserError: missing, unreadable, empty, or with samples that are no numbers.
     """
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
         reason = "does not exist" if not Path(path).exists() else "is not audio that libsndfile reads"
         raise UserError(f"audio '{path}' {reason}") from error
-    if not len(audio):
-        raise UserError(f"audio '{path}' has no samples")
     audio = audio.mean(axis=1)
+    if not np.isfinite(audio).all():
+        raise UserError(f"audio '{path}' has samples that are infinite or no numbers")
     # The resampler of the recipe's formatting: another one leaves other traces above the old Nyquist frequency, and a model hears them.
-    return audio if rate == fs else soxr.resample(audio, rate, fs)
+    audio = audio if rate == fs else soxr.resample(audio, rate, fs)
+    if not len(audio):
+        raise UserError(f"audio '{path}' has no samples at {fs} Hz")
+    return audio
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 import argparse
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import torch
 
 from espnet_plugin.asr.data import read_table
+from espnet_plugin.asr.decode import DecodeConf, decode_set
 from espnet_plugin.asr.extract import space_of, write_model_dir
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.loading import load_model
 from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.bin.decode import DecodeConf, decode_set
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
@@ -42,7 +43,7 @@ def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
 
 
 def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found) -> list[dict]:
-    """Entries of sizes.json, as the subnets come: name, subnet, params, dev_wer (%)."""
+    """Entries of sizes.json, as the subnets come: name (each another), subnet, params, dev_wer (%)."""
     largest, smallest = (costs.of(end)["params"] for end in (space.max, space.min))
     sizes = []
     for subnet in subnets:
@@ -50,9 +51,9 @@ def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: 
         size = {"name": name_of(params, largest, smallest), "subnet": str(subnet), "params": params}
         sizes.append(size | {"dev_wer": round(found.wer[subnet], 3)})
     names = [size["name"] for size in sizes]
-    for size in sizes:
-        if names.count(size["name"]) > 1:
-            size["name"] += f"-{size['subnet']}"
+    for i, size in enumerate(sizes):
+        if names.count(size["name"]) > 1:  # numbered, since text forms may be longer than names of folders can be
+            size["name"] += f"-{names[: i + 1].count(names[i])}"
     return sizes
 
 
@@ -63,7 +64,7 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
     for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
         point = {"subnet": str(subnet), **costs.of(subnet)}
         if deployable(costs.model):
-            point["size_int8"] = weight_bytes(costs.model, subnet, int8=True)
+            point["size_int8"] = weight_bytes(costs.model, subnet, point["params"], int8=True)
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
         points.append(point | ({"wer": round(found.wer[subnet], 3)} if subnet in found.wer else {}))
     return {
@@ -177,21 +178,26 @@ def explain(subnet: Subnet, found: Found, costs: Costs, plan: Plan, space: Searc
 
 
 def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, str], args: argparse.Namespace) -> None:
-    """Tell the nearest possible where not even the min net is within the limits.
+    """Tell the nearest possible where no subnet is within one of the limits.
+
+    The min net need not be the cheapest one: on a device, narrow layers may take longer. See `SearchSpace.even` for what is looked at.
 
     Raises:
         UserError: then.
     """
-    own = costs.of(space.min)
-    beyond = limits.excess(own)
-    if not beyond:
+    even = {subnet: costs.of(subnet) for subnet in space.even()} if limits.most else {}
+    if all(min(found[kind] for found in even.values()) <= most for kind, most in limits.most.items()):
         return
-    print(f"nearest possible: {space.min}")
+    nearest = min(
+        even, key=lambda subnet: (max(limits.shares(even[subnet]).values()), even[subnet]["params"], str(subnet))
+    )
+    own = even[nearest]
+    print(f"nearest possible: {nearest}")
     print(f"  {', '.join(told(kind, value) for kind, value in own.items())}")
     command = ["espnet-todm", "extract", "--train_config", args.train_config, "--model_file", args.model_file]
-    print(f"  {shlex.join(map(str, [*command, '--subnet', space.min, '--out', 'DIR']))}")
-    reasons = ", ".join(f"--max-{kind} {given[kind]} (it has {told(kind, own[kind])})" for kind in beyond)
-    raise UserError(f"no subnet is within the limits: the smallest one is beyond {reasons}")
+    print(f"  {shlex.join(map(str, [*command, '--subnet', nearest, '--out', 'DIR']))}")
+    reasons = ", ".join(f"--max-{kind} {given[kind]} (it has {told(kind, own[kind])})" for kind in limits.excess(own))
+    raise UserError(f"no subnet is within the limits: the nearest one is beyond {reasons}")
 
 
 def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
@@ -232,6 +238,9 @@ def main(argv: list[str]) -> None:
         facts = search_facts(found, costs, plan, args)
         write_whole(args.out.parent / "search.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
         write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
+    if not given and len(sizes) < args.num_sizes:
+        few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes were found"
+        print(f"{few}, more --evaluations than {args.evaluations} may find more", file=sys.stderr)
     if given:
         explain(best, found, costs, plan, space, given)
     else:

@@ -1,98 +1,15 @@
 """Verb ``decode``: a Kaldi data directory to hypotheses, in several processes."""
 
 import argparse
-import json
-import multiprocessing
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import yaml
 from tqdm import tqdm
 
-from espnet_plugin.asr.conf import build_conf
-from espnet_plugin.asr.data import batches, read_table
-from espnet_plugin.asr.files import write_whole
-from espnet_plugin.asr.loading import load_model, model_dir_files
-from espnet_plugin.asr.recognise import BeamSearch, greedy, sampling_rate
-from espnet_plugin.asr.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
+from espnet_plugin.asr.data import read_table
+from espnet_plugin.asr.decode import decode_set, read_conf
+from espnet_plugin.asr.loading import model_dir_files
+from espnet_plugin.asr.processes import processes
 from espnet_plugin.errors import UserError
-
-
-@dataclass(frozen=True)
-class DecodeConf:
-    """Search options.
-
-    Args:
-        beam_size: 1 is greedy search as the device does it; more is ESPnet's beam search.
-        transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
-        batch_seconds: audio in a batch of the greedy search, s.
-        chunk_ms: audio fed at a time with ``--streaming``, ms.
-    """
-
-    beam_size: int = 1
-    transducer_conf: dict | None = None
-    batch_seconds: float = 60.0
-    chunk_ms: int = 320
-
-    def __post_init__(self):
-        if self.chunk_ms < 1:
-            raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
-
-
-def read_conf(path: Path | None) -> DecodeConf:
-    if path is None:
-        return DecodeConf()
-    if not path.is_file():
-        raise UserError(f"--config: '{path}' does not exist")
-    return build_conf(str(path), DecodeConf, yaml.safe_load(path.read_text()) or {})
-
-
-def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callable, int, StreamLatency | None]:
-    """Load a model directory.
-
-    Args:
-        streaming: feed each file in chunks, as it would come from a microphone; greedy search.
-
-    Returns:
-        what makes words of an `AudioBatch`, the sampling rate (Hz), and with `streaming` its latency.
-    """
-    config, checkpoint = model_dir_files(model_dir)
-    model, args = load_model(config, checkpoint)
-    fs = sampling_rate(args)
-    if streaming:
-        check_streaming(model)
-        latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model.frontend))
-        return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
-    if conf.beam_size == 1:
-        return lambda batch: greedy(model, batch, fs), fs, None
-    beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
-    return lambda batch: beam(batch, fs), fs, None
-
-
-def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:
-    """Decode one data directory with one model; write MODEL_DIR/decode/SET/text, and latency.json of a stream.
-
-    Returns:
-        a line that says so.
-    """
-    model_dir, data, conf, streaming = job
-    torch.set_num_threads(1)
-    paths = read_table(data / "wav.scp")
-    search, fs, latency = searcher(model_dir, conf, streaming)
-    found = {}
-    for batch in batches(paths, fs, conf.batch_seconds):
-        found |= search(batch)
-    lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
-    out = model_dir / "decode" / data.name / "text"
-    write_whole(out, lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
-    said, latency_file = f"{out}: {len(found)} utterances", out.with_name("latency.json")
-    if latency is None:
-        latency_file.unlink(missing_ok=True)
-        return said
-    write_whole(latency_file, lambda path: path.write_text(json.dumps(latency.as_dict()) + "\n"))
-    return f"{said}, latency at most {latency.most_ms:g} ms of audio"
 
 
 def main(argv: list[str]) -> None:
@@ -111,6 +28,8 @@ def main(argv: list[str]) -> None:
         "--nj", type=int, default=1, help="processes, each takes a model and a set at a time (default: 1)"
     )
     args = parser.parse_args(argv)
+    if args.nj < 1:
+        raise UserError(f"--nj: {args.nj} must be at least 1")
     conf = read_conf(args.config)
     for model_dir in args.model_dir:
         model_dir_files(model_dir)
@@ -120,9 +39,9 @@ def main(argv: list[str]) -> None:
     jobs = [(model_dir, data, conf, streaming) for model_dir in args.model_dir for data in args.data]
     # Forked before torch computes anything, so that the children share what took seconds to import.
     with (
-        multiprocessing.get_context("fork").Pool(args.nj) as pool,
+        processes(decode_set, min(args.nj, len(jobs))) as answers,
         tqdm(total=len(jobs), unit="set", desc="decoding", disable=None) as bar,
     ):
-        for line in pool.imap_unordered(decode_set, jobs):
+        for line in answers(jobs):
             tqdm.write(line)
             bar.update()

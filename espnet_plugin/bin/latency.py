@@ -1,6 +1,7 @@
 """Verb ``latency``: times a supernet's blocks, so that the time of any subnet on a device can be predicted."""
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from espnet_plugin.asr.data import AudioBatch, batches, read_audio, read_table
 from espnet_plugin.asr.extract import space_of
 from espnet_plugin.asr.files import write_whole
 from espnet_plugin.asr.loading import load_model, read_config
-from espnet_plugin.asr.recognise import sampling_rate
+from espnet_plugin.asr.recognise import SHORTEST, sampling_rate
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.costs import need_deployable
@@ -45,7 +46,7 @@ def compare(model, args, table: LatencyTable, batch: AudioBatch, threads: int, r
 def time_torch(args: argparse.Namespace, model, train_args, batch: AudioBatch | None, rate: float) -> LatencyTable:
     """Table of ordinary torch layers on this machine, checked where there is an utterance."""
     fs = sampling_rate(train_args)
-    seconds = args.seconds if batch is None else float(batch.lengths[0]) / fs
+    seconds = args.seconds if batch is None else max(float(batch.lengths[0]) / fs, SHORTEST)
     table = make_table(model, fs, seconds, sorted(set(args.threads)), args.rounds or 15, rate)
     for threads in table.times if batch is not None else ():
         compare(model, train_args, table, batch, threads, args.rounds or 15, args.check)
@@ -93,8 +94,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     for name in ("seconds", "rounds", "symbols_per_second", "check"):
-        if getattr(args, name) is not None and getattr(args, name) <= 0:
-            raise UserError(f"--{name}: {getattr(args, name)} must be above 0")
+        if getattr(args, name) is not None and not 0 < getattr(args, name) < math.inf:
+            raise UserError(f"--{name}: {getattr(args, name)} must be above 0 and finite")
+    if args.seconds < SHORTEST:
+        raise UserError(f"--seconds: {args.seconds} must be at least {SHORTEST}, what an encoder frame needs")
     if min(args.threads) < 1:
         raise UserError(f"--threads: {min(args.threads)} must be at least 1")
     if (args.model_file is None) != (args.data is None):

@@ -38,11 +38,12 @@ class EvaluationCache:
                 entry = json.loads(line)
                 measure, key, subnet, value = (entry[k] for k in ("measure", "key", "subnet", "value"))
                 subnet, value = Subnet.parse(subnet), float(value)
+                seen = self.keys.get(measure) == key
             except (ValueError, KeyError, TypeError, UserError):
                 broken += 1
                 continue
             known += 1
-            if self.keys.get(measure) == key:
+            if seen:
                 self.values[measure, subnet] = value
         if broken > known:
             raise UserError(f"cache '{self.path}' is not a file of evaluated subnets, name another one")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
+from espnet_plugin.errors import UserError
 from espnet_plugin.search.costs import Costs, Limits
 from espnet_plugin.search.explore import Budget, EvolutionarySearch, GridSearch, RandomSearch, explore
 from espnet_plugin.search.front import Candidate, front
@@ -72,7 +73,7 @@ def search_losses(
     worse than a grid as small as that.
 
     Raises:
-        UserError: not even the min net is within the limits.
+        UserError: no subnet was found within the limits.
     """
     fits = (lambda subnet: not limits.excess(costs.of(subnet))) if limits.most else None
     if plan.kind == "evolution":
@@ -81,7 +82,10 @@ def search_losses(
         search = EvolutionarySearch(space, by, plan.seed, fits, [*start, *even])
     else:
         search = {"random": RandomSearch, "grid": GridSearch}[plan.kind](space, plan.seed, fits)
-    return explore(search, lambda subnets: workers("loss", subnets), plan.budget)
+    found = explore(search, lambda subnets: workers("loss", subnets), plan.budget)
+    if not found:
+        raise UserError(f"--search: {plan.kind} found no subnet within the limits, try another search or wider limits")
+    return found
 
 
 def choose_within(

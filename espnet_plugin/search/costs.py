@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from espnet_plugin.asr.extract import cost
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.encoder.cost import CONV_KERNEL, EncoderShape
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 UNITS = {
@@ -71,12 +72,14 @@ def need_deployable(model: TODMModel, option: str) -> None:
         raise UserError(f"{option}: needs encoder 'mhssm_supernet', since no other can be exported to a device")
 
 
-def weight_bytes(model: TODMModel, subnet: Subnet, int8: bool) -> int:
+def weight_bytes(model: TODMModel, subnet: Subnet, params: int, int8: bool) -> int:
     """Bytes of the weights of a subnet's stand-alone model: 4 for each, or with `int8` 1 for those of matrix products.
 
     Each output of a quantised product has a scale (4 bytes) and a zero point (1 byte) besides. What a file format adds is not counted.
+
+    Args:
+        params: of the stand-alone model.
     """
-    params = cost(model, subnet).params
     if not int8:
         return 4 * params
     found = list(matrices(model, subnet))
@@ -86,24 +89,39 @@ def weight_bytes(model: TODMModel, subnet: Subnet, int8: bool) -> int:
 
 @dataclass(frozen=True)
 class Costs:
-    """All costs of any subnet, without building it.
+    """All costs of any subnet, without building it; each is counted once, since a search asks for the same ones many times.
 
     Args:
         model: supernet.
         int8: whether sizes are those of int8 weights.
         table: of a device, None where no latency is asked for.
         threads: of that device that the model may use.
+
+    Raises:
+        UserError: the table is of another supernet, or of one that cannot be deployed.
     """
 
     model: TODMModel
     int8: bool = False
     table: LatencyTable | None = None
     threads: int = 1
+    known: dict[Subnet, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        if self.table is not None:
+            need_deployable(self.model, "--device")
+            self.table.check(fixed_of(self.model))
 
     def of(self, subnet: Subnet) -> dict[str, float]:
         """Kind (see `UNITS`) -> cost; ``latency`` only with a table."""
+        if subnet not in self.known:
+            self.known[subnet] = self.count(subnet)
+        return self.known[subnet]
+
+    def count(self, subnet: Subnet) -> dict[str, float]:
         counted = cost(self.model, subnet)
-        found = {"params": counted.params, "macs": counted.macs, "size": weight_bytes(self.model, subnet, self.int8)}
+        size = weight_bytes(self.model, subnet, counted.params, self.int8)
+        found = {"params": counted.params, "macs": counted.macs, "size": size}
         if self.table is not None:
             found["latency"] = self.table.latency(subnet, self.threads)
         return found
@@ -117,4 +135,8 @@ class Limits:
 
     def excess(self, found: dict[str, float]) -> dict[str, float]:
         """Kind -> how many times its limit a cost is, of those that are beyond."""
-        return {kind: found[kind] / most for kind, most in self.most.items() if found[kind] > most}
+        return {kind: share for kind, share in self.shares(found).items() if share > 1}
+
+    def shares(self, found: dict[str, float]) -> dict[str, float]:
+        """Limited kind -> how many times its limit a cost is."""
+        return {kind: found[kind] / most for kind, most in self.most.items()}

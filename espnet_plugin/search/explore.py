@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.front import Candidate, ranked
@@ -30,7 +29,7 @@ class Budget:
     def __post_init__(self):
         for name in ("evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # nor is not-a-number
                 raise UserError(f"--{name}: {value} must be above 0")
 
 
@@ -63,23 +62,11 @@ class RandomSearch:
         return list(found)
 
 
-def even_subnets(space: SearchSpace) -> Iterator[Subnet]:
-    """Every subnet whose layers are all alike."""
-    shared = space.shared()
-    for depth, width, heads, *rest in product(
-        space.depths, space.ffn_dims, space.heads or (None,), *(values or (None,) for values in shared.values())
-    ):
-        layers = space.kept(depth)
-        yield Subnet(
-            layers, (width,) * depth, (heads,) * depth if space.heads else (), **dict(zip(shared, rest, strict=True))
-        )
-
-
 class GridSearch:
     """Baseline: every subnet whose layers are all alike, in an order that spreads over the grid."""
 
     def __init__(self, space: SearchSpace, seed: int = 0, fits: Fits | None = None):
-        self.grid = [subnet for subnet in even_subnets(space) if fits is None or fits(subnet)]
+        self.grid = [subnet for subnet in space.even() if fits is None or fits(subnet)]
         random.Random(seed).shuffle(self.grid)
 
     def propose(self, known: Known, count: int) -> list[Subnet]:
@@ -119,9 +106,7 @@ class EvolutionarySearch(RandomSearch):
         one, other = self.parent(), self.parent()
         child = crossover(self.space, one, other, self.rng) if self.rng.random() < 0.5 else one
         child = mutate(self.space, child, self.rng, self.rate)
-        while self.fits is not None and not self.fits(child):  # ends: the min net fits, or `sample` has refused
-            child = self.rng.choice(list(self.space.smaller(child)))
-        return child
+        return child if self.fits is None else self.space.shrunk(child, self.rng, self.fits)
 
     def parent(self) -> Subnet:
         """The better of two drawn ones."""

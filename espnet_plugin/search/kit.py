@@ -148,7 +148,7 @@ class Kit:
             inputs |= {"h": ([1, 1, 1], "ones"), "c": ([1, 1, states], "noise")}
         else:
             encoder, _ = sherpa.offline_encoder(alone)
-        file = self.write(f"check {subnet}", encoder)
+        file = self.write(f"check {len(self.checks)}", encoder)  # text forms may be longer than names of files can be
         job = self.job(file, inputs, search=self.search(alone, subnet, self.share))
         self.checks.append(
             {"subnet": str(subnet), "job": job, "blocks": weighted_blocks(self.fixed, subnet, self.share)}

@@ -4,22 +4,27 @@ A table is a JSON file: it is made on the device and used anywhere; nothing here
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet_plugin.asr.conf import build_conf, is_of
+from espnet_plugin.encoder.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
 
-VERSION = 2
-FRAME_RATE = 25  # encoder frames a second
+VERSION = 3
+AGAIN = "make the table again with 'espnet-todm latency'"
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """What a supernet's search space leaves fixed.
+    """What a supernet's search space leaves fixed, so what a table is for besides the widths in its blocks' names.
 
     Args:
         dim, heads, prediction, joiner: widths where a subnet names none; directions: 1 or 2.
+        input_size, stem_dim, head_dim, num_modes, vocabulary, context: what no block's name tells, see `EncoderShape`; tokens; symbols that
+            the prediction network sees, 0 where it sees all.
     """
 
     dim: int
@@ -27,6 +32,12 @@ class Fixed:
     prediction: int
     joiner: int
     directions: int
+    input_size: int
+    stem_dim: int
+    head_dim: int
+    num_modes: int
+    vocabulary: int
+    context: int
 
     def blocks(self, subnet: Subnet) -> list[str]:
         """Names of the blocks that a subnet runs for an utterance, each once; of the search there are two, see `LatencyTable`."""
@@ -64,6 +75,9 @@ class LatencyTable:
         symbols_per_second: expected in speech.
         fixed: see `Fixed`.
         times: threads -> block -> s.
+
+    Raises:
+        UserError: naming a key and its value that cannot be.
     """
 
     device: dict
@@ -73,6 +87,30 @@ class LatencyTable:
     symbols_per_second: float
     fixed: Fixed
     times: dict[int, dict[str, float]]
+
+    def __post_init__(self):
+        if not 0 < self.audio_seconds < math.inf:
+            raise UserError(f"audio_seconds: {self.audio_seconds} must be finite and above 0")
+        if not 0 <= self.symbols_per_second < math.inf:
+            raise UserError(f"symbols_per_second: {self.symbols_per_second} must be finite and at least 0")
+        for threads, times in self.times.items():
+            for block, time in times.items():
+                if not is_of(time, float) or not 0 <= time < math.inf:
+                    raise UserError(f"times.{threads}.{block}: {time!r} must be a finite number of at least 0, in s")
+
+    def check(self, fixed: Fixed) -> None:
+        """
+        Args:
+            fixed: of the supernet to use the table for.
+
+        Raises:
+            UserError: it was made of another one.
+        """
+        for key, value in vars(self.fixed).items():
+            if getattr(fixed, key) != value:
+                raise UserError(
+                    f"--device: the table is of a supernet with {key} {value}, this one has {getattr(fixed, key)}: {AGAIN}"
+                )
 
     def latency(self, subnet: Subnet, threads: int = 1) -> float:
         """Time to recognise `audio_seconds` of speech, s.
@@ -110,16 +148,29 @@ class LatencyTable:
         if not Path(path).is_file():
             raise UserError(f"--device: '{path}' does not exist, make it on the device with 'espnet-todm latency'")
         try:
-            return cls.parse(json.loads(Path(path).read_text()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return cls.parse(json.loads(Path(path).read_text(encoding="utf-8")))
+        except ValueError as error:  # no JSON, or no UTF-8
             raise UserError(f"--device: '{path}' is not what 'espnet-todm latency' writes") from error
+        except UserError as error:
+            raise UserError(f"--device: '{path}': {error}") from error
 
     @classmethod
     def parse(cls, content: dict) -> "LatencyTable":
-        """Args: content: of the file. It raises what its content raises."""
+        """Args: content: of the file.
+
+        Raises:
+            UserError: naming the key, the value and what is allowed.
+        """
+        if not isinstance(content, dict) or "version" not in content:
+            raise UserError(f"is not what 'espnet-todm latency' writes, {AGAIN}")
         if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']}")
+            raise UserError(
+                f"version: {content['version']!r} must be {VERSION}, which notes the supernet's shapes: {AGAIN}"
+            )
         parts = {key: value for key, value in content.items() if key != "version"}
-        parts["fixed"] = Fixed(**content["fixed"])
-        parts["times"] = {int(threads): times for threads, times in content["times"].items()}
-        return cls(**parts)
+        parts["fixed"] = build_conf("fixed", Fixed, parts.get("fixed"))
+        times = parts.get("times")
+        for threads, blocks in times.items() if isinstance(times, dict) else [(None, None)]:
+            if not str(threads).isdecimal() or not isinstance(blocks, dict):
+                raise UserError("times: must hold for each number of threads a dictionary of blocks and their times")
+        return build_conf("table", cls, parts | {"times": {int(threads): blocks for threads, blocks in times.items()}})

@@ -57,7 +57,7 @@ class DevelopmentSet:
         proxy_share: audio of the utterances of the cheap loss over that of all, see `proxy_batches`.
 
     Raises:
-        UserError: no utterance with a transcript.
+        UserError: no utterance with a transcript, no word in any, or no utterance that the cheap loss can use.
     """
 
     @torch.no_grad()
@@ -71,14 +71,21 @@ class DevelopmentSet:
             self.wavs |= {f"{directory}:{key}": path for key, path in wavs.items() if key in text}
         self.texts = {key: texts[key] for key in self.wavs}
         self.references = {key: words.split() for key, words in self.texts.items()}
+        given = ", ".join(map(str, directories))
+        if self.references and not any(self.references.values()):
+            raise UserError(f"--data: {given} has no transcript with a word")
         self.stems, seconds = [], {}
         for batch in batches(self.wavs, self.fs):
             self.stems.append((batch.keys, self.stem(batch)))
             seconds |= zip(batch.keys, (batch.lengths / self.fs).tolist())
         if not self.stems:
-            raise UserError(f"--data: {', '.join(map(str, directories))} has no utterance with a transcript")
+            raise UserError(f"--data: {given} has no utterance with a transcript")
         self.proxy_seconds = proxy_share * sum(seconds.values())
         self.proxy_keys, self.proxy = self.proxy_batches(seconds)
+        if not self.proxy:
+            raise UserError(
+                f"--data: {given} has no utterance with a finite loss, each has more symbols than encoder frames or the model is broken"
+            )
 
     def stem(self, batch) -> Stem:
         return self.model.encoder.stem(*self.model.features(*pad_short(batch, self.fs)))

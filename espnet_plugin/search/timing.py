@@ -15,7 +15,7 @@ from tqdm import tqdm
 from espnet_plugin.asr.data import AudioBatch
 from espnet_plugin.asr.extract import extract, space_of
 from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.asr.recognise import greedy, pad_short
 from espnet_plugin.encoder.mhssm import MHSSM, FeedForward, TimeReduction
 from espnet_plugin.search.latency import Fixed, LatencyTable
 from espnet_plugin.search.target import clock_for, device_description
@@ -29,8 +29,20 @@ Run = Callable[[], object]
 
 def fixed_of(model: TODMModel) -> Fixed:
     """What the search space of a supernet leaves fixed."""
-    shape, (joint_space, _) = model.encoder.shape, model.joint_network.lin_enc.weight.shape
-    return Fixed(shape.d_model, shape.num_heads, model.decoder.dunits, joint_space, shape.num_directions)
+    shape, decoder = model.encoder.shape, model.decoder
+    return Fixed(
+        dim=shape.d_model,
+        heads=shape.num_heads,
+        prediction=decoder.dunits,
+        joiner=len(model.joint_network.lin_enc.weight),
+        directions=shape.num_directions,
+        input_size=shape.input_size,
+        stem_dim=shape.stem_dim,
+        head_dim=shape.head_dim,
+        num_modes=shape.num_modes,
+        vocabulary=model.vocab_size,
+        context=getattr(decoder, "context_size", 0),
+    )
 
 
 def unseen_subnets(space: SearchSpace, count: int) -> list[Subnet]:
@@ -134,7 +146,7 @@ def make_table(
 @torch.no_grad()
 def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
     """Of greedy search by the max net."""
-    encoder_out, lengths = model.encode(batch.speech, batch.lengths)
+    encoder_out, lengths = model.encode(*pad_short(batch, fs))
     found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
     return sum(map(len, found)) * fs / float(batch.lengths.sum())
 

@@ -1,27 +1,16 @@
 """Measures of many subnets: from the cache where they are known, else by several processes that share the development set."""
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 
 from tqdm import tqdm
 
+from espnet_plugin.asr.processes import processes
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.supernet.subnet import Subnet
 
 Measure = Callable[[str, Subnet], float]
-measure_of_process: Measure | None = None
-
-
-def adopt(measure: Measure) -> None:
-    """Give a process, which a fork has made, what it measures with."""
-    global measure_of_process
-    measure_of_process = measure
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
-
-
-def work(job: tuple[str, Subnet]) -> tuple[Subnet, float]:
-    return job[1], measure_of_process(*job)
 
 
 class Workers:
@@ -38,20 +27,21 @@ class Workers:
         self, measure: Measure, cache: EvaluationCache, count: int = 1, expected: dict[str, int] | None = None
     ):
         self.measure, self.cache, self.count, self.expected = measure, cache, count, expected or {}
-        self.pool, self.bar, self.shown = None, None, None
+        self.answers, self.stack = partial(map, self.work), ExitStack()
+        self.bar, self.shown = None, None
 
     def __enter__(self) -> "Workers":
         if self.count > 1:
-            context = multiprocessing.get_context("fork")
-            self.pool = context.Pool(self.count, initializer=adopt, initargs=(self.measure,))
+            self.answers = self.stack.enter_context(processes(self.work, self.count))
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *error) -> None:
         if self.bar is not None:
             self.bar.close()
-        if self.pool is not None:
-            self.pool.terminate()
-            self.pool.join()
+        self.stack.__exit__(*error)
+
+    def work(self, job: tuple[str, Subnet]) -> tuple[Subnet, float]:
+        return job[1], self.measure(*job)
 
     def show(self, name: str, count: int) -> None:
         """One bar for each measure, with the time left."""
@@ -62,18 +52,18 @@ class Workers:
             self.shown = name
 
     def __call__(self, name: str, subnets: list[Subnet]) -> Iterator[tuple[Subnet, float]]:
-        """Values in any order, each kept as soon as it is known."""
+        """Values in any order, each kept as soon as it is known.
+
+        Raises:
+            UserError: a process was killed.
+        """
         subnets = list(dict.fromkeys(subnets))
         self.show(name, len(subnets))
         known = {subnet: self.cache.get(name, subnet) for subnet in subnets}
         missing = [(name, subnet) for subnet, value in known.items() if value is None]
         self.bar.update(len(subnets) - len(missing))
         yield from ((subnet, value) for subnet, value in known.items() if value is not None)
-        if self.pool is None:
-            fresh = ((subnet, self.measure(name, subnet)) for name, subnet in missing)
-        else:
-            fresh = self.pool.imap_unordered(work, missing)
-        for subnet, value in fresh:
+        for subnet, value in self.answers(missing):
             self.cache.put(name, subnet, value)
             self.bar.update()
             yield subnet, value

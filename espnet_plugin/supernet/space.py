@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
@@ -64,7 +65,7 @@ class SearchSpace:
         Raises:
             UserError: naming the key, the value and what is allowed.
         """
-        depths = depths or [num_layers]
+        depths = [num_layers] if depths is None else depths
         given = {key: values for key, values in widths.items() if values is not None}
         for key, values in {"depths": depths, "ffn_dims": ffn_dims, **given}.items():
             if not is_ascending(values):
@@ -74,14 +75,14 @@ class SearchSpace:
         if depths[-1] != num_layers:
             raise UserError(f"search_space.depths: the largest of {depths} must equal num_layers, {num_layers}")
         if directions is not None and (
-            not isinstance(directions, list) or not directions or not set(directions) <= set(DIRECTIONS)
+            not isinstance(directions, list) or not directions or any(way not in DIRECTIONS for way in directions)
         ):
             raise UserError(f"search_space.directions: {directions} must be a non-empty list of {list(DIRECTIONS)}")
         if drop_order is None:
             seconds = list(range(num_layers - 2, 0, -2))
             rest = [layer for layer in range(num_layers - 1, 0, -1) if layer not in seconds]
             drop_order = [*seconds, *rest, 0]
-        if sorted(drop_order) != list(range(num_layers)):
+        if not are_integers(drop_order) or sorted(drop_order) != list(range(num_layers)):
             raise UserError(
                 f"search_space.drop_order: {drop_order} must hold each layer from 0 to {num_layers - 1} once"
             )
@@ -109,9 +110,11 @@ class SearchSpace:
             UserError: an unknown key, an impossible value, or one that contradicts the encoder's configuration.
         """
         allowed = ("depths", *WIDTHS, "directions", "drop_order")
+        if not isinstance(conf, dict):
+            raise UserError(f"encoder_conf.search_space: {conf!r} must be a dictionary with ffn_dims")
         if not set(conf) <= set(allowed) or "ffn_dims" not in conf:
             raise UserError(
-                f"encoder_conf.search_space: keys {sorted(conf)} must be ffn_dims and, if wanted, some of "
+                f"encoder_conf.search_space: keys {list(conf)} must be ffn_dims and, if wanted, some of "
                 f"{', '.join(key for key in allowed if key != 'ffn_dims')}"
             )
         space = cls.build(num_layers, **{"depths": None, **conf})
@@ -180,21 +183,44 @@ class SearchSpace:
 
         Args:
             fits: whether a subnet is within a budget.
-            draws: random draws before the last one is made smaller step by step, in random dimensions, until it fits; the min net ends
-                that at the latest, so the number of steps is bounded.
+            draws: random draws before the last one is made smaller, see `shrunk`.
 
         Raises:
-            UserError: not even the min net fits.
+            UserError: see `shrunk`.
         """
-        if fits is not None and not fits(self.min):
-            raise UserError(f"budget: even the smallest subnet, {self.min}, is beyond it")
         for _ in range(draws if fits else 1):
             subnet = self.subnet(rng.choice(self.depths), rng.choice, rng.choice, rng.choice)
             if fits is None or fits(subnet):
                 return subnet
-        while not fits(subnet):
+        return self.shrunk(subnet, rng, fits)
+
+    def shrunk(self, subnet: Subnet, rng: random.Random, fits: Callable[[Subnet], bool]) -> Subnet:
+        """A subnet made smaller step by step, in random dimensions, until it fits; the min net ends that at the latest.
+
+        The min net need not be the fastest on a device: where it does not fit, one of the even subnets that do is drawn.
+
+        Raises:
+            UserError: none of these fits.
+        """
+        while not fits(subnet) and subnet != self.min:
             subnet = rng.choice(list(self.smaller(subnet)))
-        return subnet
+        if fits(subnet):
+            return subnet
+        fitting = list(filter(fits, self.even()))
+        if not fitting:
+            raise UserError(
+                f"budget: neither the smallest subnet, {self.min}, nor one whose layers are alike is within it"
+            )
+        return rng.choice(fitting)
+
+    def even(self) -> Iterator[Subnet]:
+        """Every subnet whose layers are all alike; the cheapest subnet is among them by any cost that adds up over layers."""
+        shared = self.shared()
+        for depth, width, heads, *rest in product(
+            self.depths, self.ffn_dims, self.heads or (None,), *(values or (None,) for values in shared.values())
+        ):
+            same = (heads,) * depth if self.heads else ()
+            yield Subnet(self.kept(depth), (width,) * depth, same, **dict(zip(shared, rest, strict=True)))
 
     def smaller(self, subnet: Subnet) -> Iterator[Subnet]:
         """The subnets one step smaller in one dimension; none for the min net."""
@@ -287,11 +313,11 @@ class SearchSpace:
         return f"{', '.join(parts)}: {count} subnets"
 
 
+def are_integers(values) -> bool:
+    """Whether it is a list of integers, which true and false are not."""
+    return isinstance(values, list | tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+
+
 def is_ascending(values) -> bool:
     """Whether it is a non-empty ascending list of positive integers."""
-    return (
-        isinstance(values, list | tuple)
-        and len(values) > 0
-        and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
-        and list(values) == sorted(set(values))
-    )
+    return are_integers(values) and len(values) > 0 and values[0] > 0 and list(values) == sorted(set(values))

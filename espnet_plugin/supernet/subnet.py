@@ -8,6 +8,7 @@ from itertools import groupby
 from espnet_plugin.errors import UserError
 
 DIRECTIONS = ("forward", "bidirectional")
+MOST_LAYERS = 1000  # that a text form may name, so that a typing error takes no memory
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Subnet:
     The text form joins ``LAYERSxWIDTH`` by ``_``: ``0-3x512_5x256`` keeps layers 0 to 3 with 512 feed-forward channels and
     layer 5 with 256. Where the space has them, ``h8`` after a width is the number of heads of those layers, and at the end come ``d192``
     (model dimension), ``p128`` (prediction network), ``j128`` (joiner) and the direction: ``0-3x512h8_5x256h4_d192_p128_j128_forward``.
-    It round-trips through `parse` and is safe in file names.
+    It round-trips through `parse` and is safe in file names of up to 255 characters: with widths and heads of their own for each of 24
+    layers it can be longer.
 
     Args:
         layers: indices of the kept layers, ascending.
@@ -55,19 +57,24 @@ class Subnet:
         """Read the text form.
 
         Raises:
-            UserError: the text is not of the form ``0-3x512_5x256`` or its layers do not ascend.
+            UserError: the text is not of the form ``0-3x512_5x256``, a layer is beyond `MOST_LAYERS`, or its layers do not ascend.
         """
-        shared = re.fullmatch(rf"(.*?)(?:_d(\d+))?(?:_p(\d+))?(?:_j(\d+))?(?:_({'|'.join(DIRECTIONS)}))?", text)
+        number = r"(\d{1,9})"
+        shared = re.fullmatch(
+            rf"(.*?)(?:_d{number})?(?:_p{number})?(?:_j{number})?(?:_({'|'.join(DIRECTIONS)}))?", text
+        )
         if shared is None:  # a line break in it
             raise UserError(f"subnet {text!r}: is not a text form such as 0-3x512_5x256")
         layers, ffn, heads = [], [], []
         for part in shared[1].split("_"):
-            match = re.fullmatch(r"(\d+)(?:-(\d+))?x(\d+)(?:h(\d+))?", part)
+            match = re.fullmatch(rf"{number}(?:-{number})?x{number}(?:h{number})?", part)
             if match is None:
                 raise UserError(
-                    f"subnet '{text}': '{part}' is not LAYERxWIDTH or FIRST-LASTxWIDTH, as in 0-3x512_5x256"
+                    f"subnet '{text}': '{part}' is not LAYERxWIDTH or FIRST-LASTxWIDTH of numbers below 10^9, as in 0-3x512_5x256"
                 )
             first, last = int(match[1]), int(match[2] or match[1])
+            if max(first, last) >= MOST_LAYERS:
+                raise UserError(f"subnet '{text}': layer {max(first, last)} must be below {MOST_LAYERS}")
             count = last + 1 - first
             layers += range(first, last + 1)
             ffn += [int(match[3])] * count

@@ -18,11 +18,24 @@ def test_audio_is_mono_and_resampled_as_in_training(tmp_path):
 def test_unusable_audio_is_named(tmp_path):
     (tmp_path / "text.wav").write_text("no audio")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
-    for name, said in (("none.wav", "does not exist"), ("text.wav", "is not audio"), ("empty.wav", "has no samples")):
+    soundfile.write(tmp_path / "one.wav", np.zeros(1), 48000)
+    for name, value in (("nan.wav", np.nan), ("inf.wav", np.inf)):
+        soundfile.write(tmp_path / name, np.array([0.1, value]), 16000, subtype="FLOAT")
+    for name, said in (
+        ("none.wav", "does not exist"),
+        ("text.wav", "is not audio"),
+        ("empty.wav", "has no samples"),
+        ("one.wav", "has no samples at 16000 Hz"),
+        ("nan.wav", "has samples that are infinite or no numbers"),
+        ("inf.wav", "has samples that are infinite or no numbers"),
+    ):
         with pytest.raises(UserError, match=f"{name}' {said}"):
             read_audio(tmp_path / name, 16000)
     with pytest.raises(UserError, match="does not exist"):
         read_table(tmp_path / "wav.scp")
+    (tmp_path / "text").write_bytes("u0 für\n".encode("latin-1"))
+    with pytest.raises(UserError, match="text' is not UTF-8 text"):
+        read_table(tmp_path / "text")
 
 
 def test_batches_hold_every_utterance_once(tmp_path):

@@ -65,8 +65,9 @@ def test_an_unknown_verb_is_refused():
         (["decode", "--model_dir", "none", "--data", "d"], "model directory 'none' has no config.yaml"),
         (
             ["decode", "--model_dir", "none", "--data", "d", "--config", "none.yaml"],
-            "--config: 'none.yaml' does not exist",
+            "configuration 'none.yaml' does not exist",
         ),
+        (["decode", "--model_dir", "none", "--data", "d", "--nj", "0"], "--nj: 0 must be at least 1"),
         (["transcribe", "none", "a.wav"], "model directory 'none' has no config.yaml"),
         (["export", "none", "--out", "o"], "model directory 'none' has no config.yaml"),
         (["pack", "none", "--out", "o.zip"], "model directory 'none' has no config.yaml"),

@@ -51,6 +51,7 @@ def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
 
 
 def test_another_file_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("first\nsecond\n")
-    with pytest.raises(UserError, match=r"notes.txt' is not a file of evaluated subnets"):
-        EvaluationCache(tmp_path / "notes.txt", KEYS)
+    for text in ("first\nsecond\n", '{"measure": ["a"], "key": "k1", "subnet": "0x8", "value": 1}\n', "5\n"):
+        (tmp_path / "notes.txt").write_text(text)
+        with pytest.raises(UserError, match=r"notes.txt' is not a file of evaluated subnets"):
+            EvaluationCache(tmp_path / "notes.txt", KEYS)

@@ -8,6 +8,8 @@ from espnet_plugin.bin import choose, latency, page
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.choice import Found, shortlist
 from espnet_plugin.search.costs import Costs
+from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 
@@ -15,6 +17,15 @@ from espnet_plugin.supernet.subnet import Subnet
 def options(supernet):
     config, checkpoint, data = supernet
     return ["--train_config", str(config), "--model_file", str(checkpoint), "--data", str(data), "--evaluations", "30"]
+
+
+def write_table(path, model, taken) -> str:
+    """A table of a device by hand. Args: taken: last part of a block's name -> s, others take 10 ms."""
+    fixed = fixed_of(model)
+    names = {block for subnet in model.search_space.even() for block in fixed.blocks(subnet)}
+    times = {name: taken.get(name.split()[-1], 0.01) for name in names}
+    path.write_text(LatencyTable({"processor": "p"}, "none", "utterance", 4.0, 10.0, fixed, {1: times}).to_json())
+    return str(path)
 
 
 def lines_of(path):
@@ -46,6 +57,26 @@ def test_a_ladder_of_sizes(options, loaded, tmp_path, capsys, read_json):
     assert out.read_text() == before and len(lines_of(cache)) == len(whole.splitlines()) + 1  # the torn one
 
 
+def test_fewer_sizes_than_asked_for_are_told(options, tmp_path, capsys, read_json):
+    few = ["--evaluations", "2", "--num_candidates", "1", "--num_sizes", "9"]
+    choose.main([*options, *few, "--out", str(tmp_path / "sizes.json")])
+    found = len(read_json(tmp_path / "sizes.json")["sizes"])
+    assert found < 9
+    said = capsys.readouterr().err
+    assert f"warning: --num_sizes 9: only {found} different sizes" in said and "--evaluations than 2" in said
+
+
+def test_sizes_of_one_share_are_numbered(loaded):
+    """Names become folders, and a subnet's text form may be longer than a folder's name can be."""
+    space, costs = loaded[0].search_space, Costs(loaded[0])
+    ends = [space.resolve("max_forward"), space.resolve("min_bidirectional")]
+    subnets = [space.max, ends[0], ends[0], ends[1], space.min]
+    sizes = choose.named_sizes(subnets, space, costs, Found({}, dict.fromkeys(subnets, 50.0)))
+    share = round(100 * costs.of(ends[0])["params"] / costs.of(space.max)["params"])
+    assert [size["name"] for size in sizes[:3]] == ["max", f"p{share}-1", f"p{share}-2"]
+    assert len({size["name"] for size in sizes}) == len(sizes)
+
+
 def test_the_best_within_limits_is_extracted_and_decoded(options, supernet, loaded, tmp_path, capsys):
     model, _ = loaded
     costs = Costs(model, int8=True)
@@ -65,7 +96,7 @@ def test_the_best_within_limits_is_extracted_and_decoded(options, supernet, load
 def test_an_impossible_limit_names_the_nearest(options, loaded, tmp_path, capsys):
     model_dir = tmp_path / "best"
     with pytest.raises(
-        UserError, match=r"no subnet is within the limits: the smallest one is beyond --max-params 7 \(it"
+        UserError, match=r"no subnet is within the limits: the nearest one is beyond --max-params 7 \(it"
     ):
         choose.main([*options, "--max-params", "7", "--extract", str(model_dir)])
     said = capsys.readouterr().out
@@ -91,6 +122,34 @@ def test_a_latency_limit_uses_the_table_of_a_device(options, supernet, loaded, t
     assert "ms latency" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("search", ["evolution", "random", "grid"])
+def test_a_limit_that_only_wider_layers_meet(options, loaded, tmp_path, capsys, search):
+    """On this device feed-forward width 4 takes longer than 8, so the min net is beyond a limit that others are within."""
+    table = write_table(tmp_path / "device.json", loaded[0], {"x4": 3.0, "x8": 1.0, "x16": 5.0})
+    limited = [*options, "--device", table, "--search", search, "--num_candidates", "1"]
+    choose.main([*limited, "--max-latency", "2500ms", "--out", str(tmp_path / "sizes.json")])
+    points = json.loads((tmp_path / "search.json").read_text())["points"]
+    assert len(points) > 1 and all(point["latency"] <= 2.5 and "x4" not in point["subnet"] for point in points)
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"the nearest one is beyond --max-latency 900ms \(it has 1030 ms latency\)"):
+        choose.main([*limited, "--max-latency", "900ms"])
+    assert "nearest possible: 0x8" in capsys.readouterr().out
+
+
+def test_limits_that_contradict_each_other_are_told(options, loaded, tmp_path):
+    """Each can be met, by narrow layers or by wider ones, but not both."""
+    model, _ = loaded
+    table = write_table(tmp_path / "device.json", model, {"x4": 3.0})
+    most = Costs(model).of(model.search_space.min)["params"]
+    for search, said in (
+        ("evolution", "budget: neither the smallest subnet"),
+        ("grid", "--search: grid found no subnet"),
+    ):
+        limits = ["--max-latency", "2s", "--max-params", str(most), "--search", search]
+        with pytest.raises(UserError, match=said):
+            choose.main([*options, "--device", table, *limits])
+
+
 @pytest.mark.parametrize(
     "wrong, said",
     [
@@ -101,6 +160,7 @@ def test_a_latency_limit_uses_the_table_of_a_device(options, supernet, loaded, t
         (["--max-params", "1M", "--extract", "d", "--decode", "x"], "--decode: 'x/wav.scp' does not exist"),
         (["--out", "s.json", "--extract", "d"], "--extract: needs a limit"),
         (["--out", "s.json", "--nj", "0"], "--nj: 0 must be at least 1"),
+        (["--out", "s.json", "--seconds", "nan"], "--seconds: nan must be above 0"),
         (["--out", "s.json", "--evaluations", "0"], "--evaluations: 0 must be above 0"),
     ],
 )

@@ -3,9 +3,11 @@ import random
 import pytest
 import torch
 
-from espnet_plugin.asr.extract import extract
+from espnet_plugin.asr.extract import cost, extract
 from espnet_plugin.errors import UserError
+from espnet_plugin.search import costs as search_costs
 from espnet_plugin.search.costs import Costs, Limits, matrices, quantity, weight_bytes
+from espnet_plugin.search.explore import RandomSearch
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,19 @@ def test_matrices_are_those_of_the_extracted_model(loaded):
         ]
         assert sorted(matrices(model, subnet)) == sorted(found)
         params = sum(p.numel() for p in alone.parameters())
-        assert weight_bytes(model, subnet, int8=False) == 4 * params
+        assert weight_bytes(model, subnet, params, int8=False) == 4 * params
         weights, outputs = sum(i * o for i, o in found), sum(o for _, o in found)
-        assert weight_bytes(model, subnet, int8=True) == 4 * params - 3 * weights + 5 * outputs
+        assert weight_bytes(model, subnet, params, int8=True) == 4 * params - 3 * weights + 5 * outputs
+
+
+def test_a_search_at_the_limit_counts_each_subnet_once(loaded, monkeypatch):
+    model, _ = loaded
+    costs, counted = Costs(model), []
+    monkeypatch.setattr(search_costs, "cost", lambda *args: counted.append(args) or cost(*args))
+    most = costs.of(model.search_space.min)["params"]
+    search = RandomSearch(model.search_space, fits=lambda subnet: costs.of(subnet)["params"] <= most)
+    assert search.propose({}, 2) == [model.search_space.min]
+    assert len(counted) == len({subnet for _, subnet in counted}) > 1000
 
 
 def test_limits_tell_what_is_beyond(loaded):

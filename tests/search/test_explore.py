@@ -125,7 +125,7 @@ def test_all_stay_within_a_budget(kind):
 
 
 def test_an_impossible_budget_is_refused():
-    with pytest.raises(UserError, match="even the smallest subnet"):
+    with pytest.raises(UserError, match="budget: neither the smallest subnet"):
         explore(RandomSearch(FIXED, fits=lambda subnet: False), evaluate, Budget(5))
 
 

@@ -53,6 +53,7 @@ def test_the_script_needs_only_what_a_device_has(kit, supernet, loaded, tmp_path
     command = [sys.executable, "-c", ALONE, str(folder / target.SCRIPT), "--rounds", "1", "--out", str(out)]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""})
     assert ran.returncode == 0, ran.stderr
+    assert (folder / "check_0.onnx").is_file()  # the text form of a subnet may be too long
     assert ran.stdout.count(" ms predicted ") == CHECKS and f"of {CHECKS} subnets" in ran.stdout
     table = LatencyTable.read(out)
     assert table.audio == audio and table.audio_seconds == {"utterance": 0.6, "chunk": 0.32}[audio]
@@ -109,6 +110,8 @@ def test_the_streaming_of_a_bidirectional_supernet_is_refused(loaded, tmp_path, 
     [
         (["--out", "t.json", "--int8"], "--int8: needs --runtime onnxruntime or --kit"),
         (["--kit", "k", "--check", "0"], "--check: 0 must be above 0"),
+        (["--out", "t.json", "--seconds", "0.05"], "--seconds: 0.05 must be at least 0.08"),
+        (["--out", "t.json", "--seconds", "nan"], "--seconds: nan must be above 0 and finite"),
     ],
 )
 def test_contradictions_are_told(supernet, wrong, said):

@@ -1,13 +1,16 @@
 import random
+from dataclasses import replace
 
 import pytest
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.costs import Costs
 from espnet_plugin.search.latency import Fixed, LatencyTable
-from espnet_plugin.search.timing import blocks, make_table, medians
+from espnet_plugin.search.timing import blocks, fixed_of, make_table, medians
 from espnet_plugin.supernet.subnet import Subnet
 
-FIXED = Fixed(dim=8, heads=4, prediction=6, joiner=5, directions=2)
+UNNAMED = dict(input_size=80, stem_dim=8, head_dim=4, num_modes=2, vocabulary=7, context=2)
+FIXED = Fixed(dim=8, heads=4, prediction=6, joiner=5, directions=2, **UNNAMED)
 TIMES = {
     "stem d8": 1.0,
     "mixer d8 h4 bidirectional": 10.0,
@@ -45,10 +48,52 @@ def test_what_was_not_timed_is_told(tmp_path):
         table().latency(Subnet((0,), (9,)))
     with pytest.raises(UserError, match="does not exist, make it on the device"):
         LatencyTable.read(tmp_path / "none.json")
-    for wrong in ("{}", "[1]", "no json", table().to_json().replace('"version": 2', '"version": 9')):
-        (tmp_path / "wrong.json").write_text(wrong)
-        with pytest.raises(UserError, match="is not what 'espnet-todm latency' writes"):
+    for wrong in (b"{}", b"[1]", b"no json", b"\xe9"):
+        (tmp_path / "wrong.json").write_bytes(wrong)
+        with pytest.raises(UserError, match=r"wrong.json'.* is not what 'espnet-todm latency' writes"):
             LatencyTable.read(tmp_path / "wrong.json")
+
+
+@pytest.mark.parametrize(
+    "before, after, said",
+    [
+        (
+            '"version": 3',
+            '"version": 2',
+            "version: 2 must be 3, which notes the supernet's shapes: make the table again",
+        ),
+        ('"num_modes": 2,', "", "fixed.num_modes: is missing"),
+        ('"num_modes": 2', '"num_modes": 2.5', "fixed.num_modes: 2.5 must be an integer"),
+        ('"symbols_per_second": 10.0', '"symbols_per_second": "x"', "table.symbols_per_second: 'x' must be a number"),
+        ('"symbols_per_second": 10.0', '"symbols_per_second": Infinity', "symbols_per_second: inf must be finite"),
+        ('"audio_seconds": 4.0', '"audio_seconds": 0', "audio_seconds: 0 must be finite and above 0"),
+        ('"stem d8": 1.0', '"stem d8": NaN', "times.1.stem d8: nan must be a finite number of at least 0"),
+        ('"stem d8": 1.0', '"stem d8": -1.0', "times.1.stem d8: -1.0 must be"),
+        ('"stem d8": 1.0', '"stem d8": "1"', "times.1.stem d8: '1' must be"),
+        ('"stem d8": 1.0', '"stem d8": null', "times.1.stem d8: None must be"),
+        ('"1": {', '"one": {', "times: must hold for each number of threads"),
+        ('"times"', '"time"', "times: must hold for each number of threads"),
+    ],
+)
+def test_an_impossible_value_of_a_table_is_told(before, after, said, tmp_path):
+    text = table().to_json()
+    assert before in text
+    (tmp_path / "wrong.json").write_text(text.replace(before, after))
+    with pytest.raises(UserError) as error:
+        LatencyTable.read(tmp_path / "wrong.json")
+    assert f"--device: '{tmp_path}/wrong.json': {said}" in str(error.value)
+
+
+def test_a_table_of_another_supernet_is_refused(loaded):
+    model, _ = loaded
+    own = fixed_of(model)
+    Costs(model, table=table(fixed=own))
+    for key in ("head_dim", "num_modes", "stem_dim", "vocabulary", "context", "dim"):
+        other = replace(own, **{key: getattr(own, key) + 1})
+        with pytest.raises(
+            UserError, match=f"the table is of a supernet with {key} .*, this one has .* make the table"
+        ):
+            Costs(model, table=table(fixed=other))
 
 
 def test_a_table_has_every_block_of_the_space(loaded):

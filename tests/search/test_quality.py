@@ -1,8 +1,13 @@
+import os
+import signal
+
 import pytest
 import torch
+import yaml
 
 from espnet_plugin.asr.data import batches
 from espnet_plugin.asr.extract import extract
+from espnet_plugin.asr.loading import load_model
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.quality import DevelopmentSet
@@ -122,8 +127,40 @@ def test_processes_give_what_one_gives_and_the_cache_is_asked_first(dev, tmp_pat
         assert dict(cached("loss", wanted)) == together
 
 
+def test_a_killed_process_ends_the_search(dev, tmp_path):
+    """What was known before stays in the cache."""
+    space, here, cache = dev.model.search_space, os.getpid(), EvaluationCache(tmp_path / "c", {"loss": "k"})
+
+    def killed(name, subnet):
+        assert os.getpid() != here
+        if subnet == space.max:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+
+    with Workers(killed, cache, 2) as workers:
+        assert dict(workers("loss", [space.min])) == {space.min: 1.0}
+        with pytest.raises(UserError, match="--nj: one of 2 processes was killed"):
+            dict(workers("loss", [space.max]))
+    assert EvaluationCache(tmp_path / "c", {"loss": "k"}).values == {("loss", space.min): 1.0}
+
+
 def test_no_transcript_is_told(loaded, supernet, tmp_path):
     (tmp_path / "wav.scp").write_text((supernet[2] / "wav.scp").read_text())
     (tmp_path / "text").write_text("")
     with pytest.raises(UserError, match="has no utterance with a transcript"):
         DevelopmentSet(*loaded, [tmp_path])
+    (tmp_path / "text").write_text("u0\nu1\n")
+    with pytest.raises(UserError, match="has no transcript with a word"):
+        DevelopmentSet(*loaded, [tmp_path])
+
+
+def test_transcripts_that_the_loss_has_no_path_for_are_told(supernet, tmp_path):
+    """On the modified lattice there is one symbol a frame at most."""
+    config, checkpoint, data = supernet
+    conf = yaml.safe_load(config.read_text())
+    conf["model_conf"]["transducer_conf"]["rnnt_type"] = "modified"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(conf))
+    (tmp_path / "wav.scp").write_text((data / "wav.scp").read_text())
+    (tmp_path / "text").write_text(f"u0 {'A' * 500}\n")
+    with pytest.raises(UserError, match="has no utterance with a finite loss, each has more symbols"):
+        DevelopmentSet(*load_model(tmp_path / "config.yaml", checkpoint), [tmp_path])

@@ -88,6 +88,9 @@ def test_depths_are_nested(space):
         ("0-1x32h4", "heads 4, but heads is fixed"),
         ("0x32h4_1x32", "for all layers or for none"),
         ("0-1x32_backward", "'backward' is not LAYERxWIDTH"),
+        ("0-1000x64", "layer 1000 must be below 1000"),
+        ("0-99999999999x64", "'0-99999999999x64' is not LAYERxWIDTH"),
+        (f"0x{'9' * 5000}", "is not LAYERxWIDTH"),
     ],
 )
 def test_a_subnet_outside_the_space_is_refused(text, said):
@@ -109,6 +112,11 @@ def test_a_subnet_outside_the_space_is_refused(text, said):
         (dict(depths=[6], ffn_dims=8), "search_space.ffn_dims"),
         (dict(depths=[6], ffn_dims=[8], joiner_dims=[True]), "search_space.joiner_dims"),
         (dict(depths=[6], ffn_dims=[8], directions=["backward"]), "search_space.directions"),
+        (dict(depths=[6], ffn_dims=[8], directions=[["forward"]]), "search_space.directions"),
+        (dict(depths=[6], ffn_dims=[8], drop_order=5), "search_space.drop_order: 5 must"),
+        (dict(depths=[6], ffn_dims=[8], drop_order=[5, 4, 3, 2, 1, 0.0]), "search_space.drop_order"),
+        (dict(depths=[6], ffn_dims=[8], drop_order=[5, 4, 3, 2, True, 0]), "search_space.drop_order"),
+        (dict(depths=[], ffn_dims=[8]), "search_space.depths"),
     ],
 )
 def test_an_impossible_space_is_refused(conf, key):
@@ -119,7 +127,9 @@ def test_an_impossible_space_is_refused(conf, key):
 @pytest.mark.parametrize(
     "conf, said",
     [
+        (None, "encoder_conf.search_space: None must be a dictionary"),
         (dict(ffn_dims=[8], width=[8]), "search_space: keys"),
+        ({1: 2, "ffn_dims": [8], "a": 1}, "search_space: keys"),
         (dict(ffn_dims=[8], heads=[2]), "the largest of [2] must equal encoder_conf.num_heads, 4"),
         (dict(ffn_dims=[8], model_dims=[8, 32]), "the largest of [8, 32] must equal encoder_conf.d_model, 16"),
         (dict(ffn_dims=[8], directions=["forward"]), "contradicts encoder_conf.bidirectional: True"),
@@ -154,5 +164,5 @@ def test_a_sample_fits_a_budget_and_is_in_the_space(space, seed, share):
     subnet = space.sample(random.Random(seed), lambda s: calls.append(s) or cost(s) <= budget, draws=5)
     assert cost(space.check(subnet)) <= budget
     assert len(calls) <= 7 + 12 + 2 * 12 * 5 + 4 * 5  # bounded: one step at a time in each dimension
-    with pytest.raises(UserError, match="budget: even the smallest"):
+    with pytest.raises(UserError, match="budget: neither the smallest"):
         space.sample(random.Random(seed), lambda s: False)

@@ -1,0 +1,43 @@
+"""Options of decoding: each that cannot be is told before anything is decoded."""
+
+import pytest
+
+from espnet_plugin.asr.decode import DecodeConf, read_conf
+from espnet_plugin.errors import UserError
+
+
+def test_options_are_read(tmp_path):
+    (tmp_path / "c.yaml").write_text("beam_size: 4\ntransducer_conf: {search_type: maes, expansion_gamma: 2}\n")
+    conf = read_conf(tmp_path / "c.yaml")
+    assert conf == DecodeConf(4, {"search_type": "maes", "expansion_gamma": 2})
+    (tmp_path / "c.yaml").write_text("")
+    assert read_conf(tmp_path / "c.yaml") == read_conf(None) == DecodeConf()
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("chunk_ms: 33.3", "chunk_ms: 33.3 must be an integer"),
+        ("chunk_ms: null", "chunk_ms: None must be an integer"),
+        ("chunk_ms: 0", "chunk_ms: 0 must be at least 1 ms"),
+        ("beam_size: two", "beam_size: 'two' must be an integer"),
+        ("beam_size: 0", "beam_size: 0 must be at least 1"),
+        ("batch_seconds: x", "batch_seconds: 'x' must be a number"),
+        ("batch_seconds: -4", "batch_seconds: -4 must be finite and above 0 s"),
+        ("batch_seconds: .inf", "batch_seconds: inf must be finite"),
+        ("beams: 1", "beams: unknown key, allowed are beam_size"),
+        ("a: [", "is not YAML"),
+        ("[1]", "must hold 'key: value' lines"),
+        ("transducer_conf: maes", "transducer_conf: 'maes' must be a dictionary or null"),
+        ("transducer_conf: {foo: 1}", "transducer_conf.foo: unknown key, allowed are search_type, max_sym_exp"),
+        ("transducer_conf: {beam_size: 1}", "transducer_conf.beam_size: unknown key"),
+        ("transducer_conf: {search_type: mbg}", "transducer_conf.search_type: 'mbg' is not one of ['default'"),
+        ("transducer_conf: {nbest: 0}", "transducer_conf.nbest: 0 must be at least 1"),
+        ("transducer_conf: {u_max: many}", "transducer_conf.u_max: 'many' must be an integer"),
+    ],
+)
+def test_impossible_options_are_told(text, said, tmp_path):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        read_conf(tmp_path / "c.yaml")
+    assert said in str(error.value) and "\n" not in str(error.value)
