@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from espnet_plugin.asr.files import check_place
 from espnet_plugin.errors import UserError
 
 
@@ -80,8 +81,7 @@ def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "")
         UserError: `target` is something else.
         OSError: naming `target` where the system names no file, as for a full disk.
     """
-    if target.exists() and not (target / made_of).exists() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"'{target}' exists and is not replaced, since it holds no {made_of}")
+    target = check_place(target, (made_of,))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     before = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, write_whole
 from espnet_plugin.errors import UserError
 
 
@@ -44,6 +44,8 @@ def main(argv: list[str]) -> None:
     if not epochs:
         raise UserError(f"--dir: '{args.dir}' has no checkpoint named like 12epoch.pth")
     chosen = epochs[-args.last :]
-    state = average_states([path for _, path in chosen])
-    write_whole(args.out, lambda path: torch.save(state, path))
+    paths = [path for _, path in chosen]
+    check_place(args.out, inputs=paths)
+    state = average_states(paths)
+    write_whole(args.out, lambda path: torch.save(state, path), inputs=paths)
     print(f"{args.out}: mean of epochs {', '.join(str(epoch) for epoch, _ in chosen)}")

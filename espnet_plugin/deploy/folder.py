@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from espnet_plugin.asr.files import is_plain_name
 from espnet_plugin.errors import UserError
 
 SUMS = "SHA256SUMS"
@@ -30,7 +31,7 @@ def check_sums(folder: Path) -> set[str]:
     names = set()
     for line in listing.read_text(encoding="utf-8").splitlines():
         expected, _, name = line.partition("  ")
-        if not name or Path(name).name != name:
+        if not is_plain_name(name):
             raise UserError(f"'{listing}': '{line}' must be a sum and the name of a file beside it")
         if not (folder / name).is_file():
             raise UserError(f"'{folder / name}' does not exist, though {SUMS} lists it")

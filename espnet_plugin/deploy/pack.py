@@ -6,18 +6,19 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import yaml
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, is_plain_name, write_whole
 from espnet_plugin.asr.loading import model_dir_files, read_config
 from espnet_plugin.deploy.folder import SUMS, check_sums, sums_text
 from espnet_plugin.errors import UserError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 BESIDE = (("normalize_conf", "stats_file", "feats_stats.npz"), (None, "bpemodel", "bpe.model"))
+MADE_OF = ("config.yaml", "model.pth", SUMS)  # of an unpacked model
 LARGEST = 20 * 10**9  # bytes that a pack may unfold to
 
 
@@ -29,12 +30,12 @@ def pack(model_dir: Path, out: Path) -> None:
         out: .zip, .tar, .tar.gz or .tgz.
 
     Raises:
-        UserError: no model directory, or another suffix.
+        UserError: no model directory, another suffix, or `out` is a folder or part of the model.
     """
-    out = Path(out).absolute()
-    if not out.name.endswith(SUFFIXES):
-        raise UserError(f"--out: '{out.name}' must end in one of {', '.join(SUFFIXES)}")
+    if not Path(out).name.endswith(SUFFIXES):
+        raise UserError(f"--out: '{out}' must end in one of {', '.join(SUFFIXES)}")
     config, checkpoint = (path.absolute() for path in model_dir_files(model_dir))
+    out = check_place(Path(out), inputs=(config, checkpoint))
     args = vars(read_config(config))
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
@@ -75,7 +76,7 @@ def members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, tuple[int, 
             name, size, plain = info.filename, info.file_size, not info.is_dir() and (info.external_attr >> 28) != 0xA
         else:
             name, size, plain = info.name, info.size, info.isfile()
-        if not plain or PurePosixPath(name).name != name or "\\" in name or name in found:
+        if not plain or not is_plain_name(name) or "\\" in name or name in found:
             raise UserError(f"pack: member '{name}' must be a plain file without a folder, once")
         found[name] = (size, info)
     return found
@@ -86,12 +87,12 @@ def unpack(path: Path, out: Path) -> None:
 
     Args:
         path: file that `pack` wrote.
-        out: model directory, replaced whole; paths in its config.yaml are absolute, for ESPnet's own programs.
+        out: model directory, replaced whole if it was unpacked before; paths in its config.yaml are absolute, for ESPnet's own programs.
 
     Raises:
-        UserError: not such a file, or a member or sum is wrong; then `out` is not touched.
+        UserError: not such a file, a member or sum is wrong, or `out` is something else than an unpacked model; then `out` is not touched.
     """
-    path, out = Path(path), Path(out).absolute()
+    path, out = Path(path), Path(out).resolve()
     if not path.is_file():
         raise UserError(f"pack '{path}' does not exist")
     try:
@@ -127,6 +128,6 @@ def unpack(path: Path, out: Path) -> None:
 
     with archive:
         try:
-            write_whole(out, write)
+            write_whole(out, write, MADE_OF, inputs=[path])
         except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
             raise UserError(f"pack '{path}' is damaged") from error

@@ -54,6 +54,29 @@ def test_espnet_unpacks_it_too(model_dir, tmp_path, capsys):
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in ours.state_dict().items())
 
 
+def test_unpack_and_pack_leave_other_folders_alone(model_dir, tmp_path, monkeypatch):
+    own = shutil.copytree(model_dir, tmp_path / "own")
+    (tmp_path / "folder.zip").mkdir()
+    (tmp_path / "folder.zip" / "mine").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="folder.zip' is a folder, must be the name of a file"):
+        dispatch(["pack", "own", "--out", "folder.zip"])
+    dispatch(["pack", "own", "--out", "m.zip"])
+    dispatch(["unpack", "m.zip", "--out", "again"])
+    dispatch(["unpack", "m.zip", "--out", "again"])
+    before = sorted(tmp_path.rglob("*"))
+    for out, said in (
+        (".", "holds the current directory"),
+        ("..", "holds the current directory"),
+        ("m.zip", "is or holds the input 'm.zip'"),
+        ("own", "exists and is not replaced, since it holds no SHA256SUMS"),
+        ("own/config.yaml", "is a file, must be the name of a folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            dispatch(["unpack", "m.zip", "--out", out])
+    assert sorted(tmp_path.rglob("*")) == before and (own / "model.pth").stat().st_size
+
+
 def with_member(source, target, name, content, link=False):
     """Copy of a pack as .tar with one more member."""
     with zipfile.ZipFile(source) as old, tarfile.open(target, "w") as new:
