@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from espnet_plugin.asr.files import check_place
+from espnet_plugin.asr.files import check_place, read_text
 from espnet_plugin.errors import UserError
 
 
@@ -33,12 +33,8 @@ def read_table(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise UserError(f"'{path}' does not exist")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from error
     table = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         key, _, value = line.strip().replace("\t", " ").partition(" ")
         if key in table:
             raise UserError(f"{path}, line {number}: key '{key}' stands twice")

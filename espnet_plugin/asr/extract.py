@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from espnet_plugin.asr.files import check_place, write_whole
-from espnet_plugin.asr.loading import WithoutInit
+from espnet_plugin.asr.loading import WithoutInit, beside
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.encoder.cost import FRAME_RATE
@@ -115,13 +115,9 @@ def write_model_dir(
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        for conf, key, name in (
-            (args.normalize_conf, "stats_file", "feats_stats.npz"),
-            (vars(args), "bpemodel", "bpe.model"),
-        ):
-            if conf and conf.get(key):
-                shutil.copy(conf[key], folder / name)
-                conf[key] = str(out / name)
+        for conf, key, name in beside(vars(args)):
+            shutil.copy(conf[key], folder / name)
+            conf[key] = str(out / name)
         torch.save(alone.state_dict(), folder / "model.pth")
         (folder / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
         (folder / "subnet.json").write_text(json.dumps(facts) + "\n")

@@ -42,7 +42,7 @@ def test_a_folder_is_replaced_if_it_is_empty_or_was_made_before(tmp_path):
 def test_without_marks_a_folder_is_replaced_if_it_holds_all_that_the_new_one_does(tmp_path, mine):
     write_whole(tmp_path / "out", make)
     write_whole(tmp_path / "out", make)
-    with pytest.raises(UserError, match="holds no made.json"):
+    with pytest.raises(UserError, match=r"holds no made\.json"):
         write_whole(mine, make)
 
 
@@ -81,7 +81,7 @@ def test_the_current_directory_and_what_is_above_stay(mine, monkeypatch, out):
 def test_inputs_stay(mine, tmp_path):
     (mine / "made.json").write_text("made before")
     for out in (mine, mine / "inner" / "thesis.txt"):
-        with pytest.raises(UserError, match="since it is or holds the input '.*thesis.txt'"):
+        with pytest.raises(UserError, match=r"since it is or holds the input '.*thesis\.txt'"):
             check_place(out, MADE_OF, [mine / "inner" / "thesis.txt"])
     assert check_place(mine / "inner" / ".." / "beside", MADE_OF, [mine / "inner"]) == mine / "beside"
 
