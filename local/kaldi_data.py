@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from espnet_plugin.asr.files import check_place, read_text
 from espnet_plugin.errors import UserError
 
 
@@ -32,12 +33,8 @@ def read_table(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise UserError(f"'{path}' does not exist")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from error
     table = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         key, _, value = line.strip().replace("\t", " ").partition(" ")
         if key in table:
             raise UserError(f"{path}, line {number}: key '{key}' stands twice")
@@ -80,8 +77,7 @@ def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "")
         UserError: `target` is something else.
         OSError: naming `target` where the system names no file, as for a full disk.
     """
-    if target.exists() and not (target / made_of).exists() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"'{target}' exists and is not replaced, since it holds no {made_of}")
+    target = check_place(target, (made_of,))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     before = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:

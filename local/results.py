@@ -13,14 +13,10 @@ from environment import facts
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import read_json, write_whole
 from espnet_plugin.errors import UserError, run_main
 
 KINDS = ("float", "int8")
-
-
-def read_json(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
@@ -83,9 +79,12 @@ def device_table(rows: list[dict]) -> list[str]:
                 cells = [name, kind, f"{device[kind]['bytes']:,}", threads, f"{speed['rtf']:.4f}"]
                 cells += ["unknown" if speed[key] is None else str(speed[key]) for key in ("first_token_ms", "peak_mb")]
                 lines.append("| " + " | ".join(cells) + " |")
+    since = "the utterance's end, when the client gets it, to its first token"
+    if first.get("streaming"):
+        since = "the arrival of the 0.1 s of a stream that completes it"
     what = (
         f"Exported to sherpa-onnx; {first['utterances']} utterances of {first['data']} on this machine. Real-time factor: seconds of "
-        "computing a second of audio. First token: median time from the utterance's end, when the client gets it, to its first token. "
+        f"computing a second of audio. First token: median time from {since}. "
         "Memory: growth of the client's over that before loading."
     )
     return ["## On the device", what, "\n".join(lines), "![bytes, speed and memory of each size](device.png)"]

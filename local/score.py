@@ -129,7 +129,7 @@ def main() -> None:
         (folder / "result.txt").write_text(alignments(references, hypotheses), encoding="utf-8")
         run_sclite(references, hypotheses, speakers, folder)
 
-    write_folder(args.out, write)
+    write_folder(args.out, write, made_of="score.json")
     missing = f", {result.missing} without hypothesis" if result.missing else ""
     print(f"  {args.out}: WER {result.wer:.2f} %, CER {result.cer:.2f} %, {result.words} words{missing}")
 

@@ -332,6 +332,8 @@ stage_train() {
     else
         echo "resuming from the last finished epoch, if there is one"
     fi
+    # Beside the model, where our programs look first: it can be used from any folder, and moved.
+    cp "$statsdir/train/feats_stats.npz" "$bpedir/bpe.model" "$superdir"
     # The log goes to a file; its lines on epochs are shown as they come.
     local log=$logdir/train.log pid
     rm -f "$log"
@@ -405,7 +407,8 @@ stage_results() {
 stage_export() {
     local name models=()
     for name in $(size_names); do models+=("$expdir/sizes/$name"); done
-    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/export.log" python local/device.py --model_dir "${models[@]}" --data "$rawdir/${test_sets%% *}"
+    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/export.log" python local/device.py --model_dir "${models[@]}" \
+        --data "$rawdir/${test_sets%% *}" --streaming "$streaming"
     stage_results
 }
 

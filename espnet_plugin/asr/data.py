@@ -9,6 +9,7 @@ import soundfile
 import soxr
 import torch
 
+from espnet_plugin.asr.files import read_text
 from espnet_plugin.errors import UserError
 
 
@@ -16,15 +17,11 @@ def read_table(path: Path) -> dict[str, str]:
     """Read a Kaldi table ``key value``; a key without a value has the empty string.
 
     Raises:
-        UserError: no such file, or no UTF-8 text.
+        UserError: no such file, or not UTF-8.
     """
     if not Path(path).is_file():
         raise UserError(f"'{path}' does not exist")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"'{path}' is not UTF-8 text, which tables must be") from error
-    rows = (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
+    rows = (line.split(maxsplit=1) for line in read_text(Path(path)).splitlines() if line.strip())
     return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
 
 

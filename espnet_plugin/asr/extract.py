@@ -4,13 +4,14 @@ import argparse
 import copy
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 import yaml
 
-from espnet_plugin.asr.files import write_whole
-from espnet_plugin.asr.loading import WithoutInit
+from espnet_plugin.asr.files import check_place, write_whole
+from espnet_plugin.asr.loading import WithoutInit, beside
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
 from espnet_plugin.encoder.cost import FRAME_RATE
@@ -23,6 +24,7 @@ from espnet_plugin.transducer.cost import joiner_cost, recurrent_cost, stateless
 from espnet_plugin.transducer.elastic import ElasticStatelessDecoder
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
+MADE_OF = ("config.yaml", "model.pth", "subnet.json")  # of a size, never of a training directory
 TRAINING_ONLY = ("criterion.",)  # projections of the simple loss: no use after training
 
 
@@ -89,32 +91,36 @@ def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple
     return alone.eval(), args
 
 
-def write_model_dir(model: TODMModel, args: argparse.Namespace, subnet: Subnet, out: Path) -> dict:
+def write_model_dir(
+    model: TODMModel, args: argparse.Namespace, subnet: Subnet, out: Path, inputs: Iterable[Path] = ()
+) -> dict:
     """Write the model directory of a subnet: config.yaml, model.pth, subnet.json, statistics and sentencepiece model.
 
     Paths in config.yaml are absolute, for ESPnet's own programs; ours find the files beside it wherever it is moved.
 
+    Args:
+        inputs: files of the supernet, which `out` must not hold.
+
     Returns:
         the content of subnet.json: subnet (text form), params, share of the max net's parameters, multiply-adds for a second of audio.
+
+    Raises:
+        UserError: the subnet is not in the search space, or `out` is something else than a size (see `check_place`).
     """
     alone, args = extract(model, args, subnet)
-    out = Path(out).absolute()
+    out = check_place(Path(out), MADE_OF, inputs)
     own, largest = cost(model, subnet), cost(model, space_of(model).max)
     share = round(own.params / largest.params, 4)
     facts = {"subnet": str(subnet), "params": own.params, "share": share, "macs_per_second": own.macs}
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        for conf, key, name in (
-            (args.normalize_conf, "stats_file", "feats_stats.npz"),
-            (vars(args), "bpemodel", "bpe.model"),
-        ):
-            if conf and conf.get(key):
-                shutil.copy(conf[key], folder / name)
-                conf[key] = str(out / name)
+        for conf, key, name in beside(vars(args)):
+            shutil.copy(conf[key], folder / name)
+            conf[key] = str(out / name)
         torch.save(alone.state_dict(), folder / "model.pth")
         (folder / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
         (folder / "subnet.json").write_text(json.dumps(facts) + "\n")
 
-    write_whole(out, write)
+    write_whole(out, write, MADE_OF, inputs)
     return facts

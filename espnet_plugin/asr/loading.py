@@ -1,14 +1,16 @@
 """A trained model from its configuration and checkpoint, with errors that a user can act on."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
+import torch
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from torch.overrides import TorchFunctionMode
 
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.compose import read_yaml
 from espnet_plugin.errors import UserError
 
 
@@ -23,6 +25,16 @@ class WithoutInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def beside(conf: dict) -> Iterator[tuple[dict, str, str]]:
+    """Where a training configuration names a file that lies beside it in a model directory: a dictionary, its key, the file's own name."""
+    for section, key, name in (
+        (conf.get("normalize_conf"), "stats_file", "feats_stats.npz"),
+        (conf, "bpemodel", "bpe.model"),
+    ):
+        if isinstance(section, dict) and section.get(key):
+            yield section, key, name
+
+
 def read_config(path: Path) -> argparse.Namespace:
     """Read a training configuration that ESPnet stored.
 
@@ -33,32 +45,43 @@ def read_config(path: Path) -> argparse.Namespace:
         UserError: no such file, or not a configuration of model ``todm``.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"training configuration '{path}' does not exist")
-    args = argparse.Namespace(**yaml.safe_load(path.read_text(encoding="utf-8")))
-    if getattr(args, "model", None) != "todm":
-        raise UserError(f"{path}: model is '{getattr(args, 'model', None)}', must be 'todm'")
-    for conf, key, name in (
-        (args.normalize_conf, "stats_file", "feats_stats.npz"),
-        (vars(args), "bpemodel", "bpe.model"),
-    ):
-        if conf and conf.get(key) and (path.parent / name).is_file():
-            conf[key] = str(path.parent / name)
-    return args
+    conf = read_yaml(path)
+    if conf.get("model") != "todm":
+        raise UserError(f"{path}: model is '{conf.get('model')}', must be 'todm'")
+    for section, key, name in beside(conf):
+        if (path.parent / name).is_file():
+            section[key] = str(path.parent / name)
+    return argparse.Namespace(**conf)
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Weights of a model, by name.
+
+    Raises:
+        UserError: the file is missing, is no checkpoint, or holds something else than a model, as a run's checkpoint.pth does.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint '{path}' does not exist")
+    try:
+        state = safe_torch_load(path, map_location="cpu")
+    except Exception as error:  # whatever unpickling noise may raise
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(f"checkpoint '{path}' cannot be read: {reason}") from error
+    tensors = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    )
+    if not tensors:
+        raise UserError(f"checkpoint '{path}' is not that of a model: must hold tensors by name, as averaged.pth does")
+    return state
 
 
 def load_state(model: TODMModel, model_file: Path) -> None:
     """Load a checkpoint strictly.
 
     Raises:
-        UserError: the file is missing, is no checkpoint, or does not fit the configuration.
+        UserError: see `read_state`; or it does not fit the configuration.
     """
-    if not Path(model_file).is_file():
-        raise UserError(f"checkpoint '{model_file}' does not exist")
-    try:
-        state = safe_torch_load(model_file, map_location="cpu")
-    except Exception as error:
-        raise UserError(f"checkpoint '{model_file}' cannot be read: {str(error).splitlines()[0]}") from error
+    state = read_state(model_file)
     embedding = state.get("joint_network.lin_out.bias")
     if embedding is not None and len(embedding) != model.vocab_size:
         raise UserError(
@@ -79,11 +102,16 @@ def load_model(train_config: Path, model_file: Path) -> tuple[TODMModel, argpars
     """Model in evaluation mode and its configuration.
 
     Raises:
-        UserError: see `read_config` and `load_state`.
+        UserError: see `read_config` and `load_state`; or a key is missing.
     """
     args = read_config(train_config)
-    with WithoutInit():
-        model = TODMTask.build_model(args)
+    try:
+        with WithoutInit():
+            model = TODMTask.build_model(args)
+    except AttributeError as error:
+        if error.obj is not args:
+            raise
+        raise UserError(f"{train_config}: key '{error.name}' is missing, must be as training stored it") from error
     load_state(model, model_file)
     return model.eval(), args
 

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import torch
-from espnet2.torch_utils.safe_torch_load import safe_torch_load
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, write_whole
+from espnet_plugin.asr.loading import read_state
 from espnet_plugin.errors import UserError
 
 
@@ -16,14 +16,19 @@ def average_states(paths: list[Path]) -> dict[str, torch.Tensor]:
 
     Args:
         paths: model checkpoints, oldest first.
+
+    Raises:
+        UserError: one cannot be read, or is that of another model than the first.
     """
-    total = {name: value.double() for name, value in safe_torch_load(paths[0], map_location="cpu").items()}
-    last = None
+    last = read_state(paths[0])
+    total = {name: value.double() for name, value in last.items()}
     for path in paths[1:]:
-        last = safe_torch_load(path, map_location="cpu")
-        for name, value in last.items():
-            total[name] += value.double()
-    last = last or safe_torch_load(paths[0], map_location="cpu")
+        last = read_state(path)
+        for name in sorted(total.keys() | last.keys()):
+            here, there = (list(s[name].shape) if name in s else "nothing" for s in (last, total))
+            if here != there:
+                raise UserError(f"checkpoint '{path}': '{name}' is {here}, must be {there} as in '{paths[0]}'")
+            total[name] += last[name].double()
     return {
         name: (total[name] / len(paths)).to(value.dtype) if value.is_floating_point() else value
         for name, value in last.items()
@@ -44,6 +49,8 @@ def main(argv: list[str]) -> None:
     if not epochs:
         raise UserError(f"--dir: '{args.dir}' has no checkpoint named like 12epoch.pth")
     chosen = epochs[-args.last :]
-    state = average_states([path for _, path in chosen])
-    write_whole(args.out, lambda path: torch.save(state, path))
+    paths = [path for _, path in chosen]
+    check_place(args.out, inputs=paths)
+    state = average_states(paths)
+    write_whole(args.out, lambda path: torch.save(state, path), inputs=paths)
     print(f"{args.out}: mean of epochs {', '.join(str(epoch) for epoch, _ in chosen)}")

@@ -21,7 +21,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--int8", action="store_true", help="quantise the weights of matrix products")
     parser.add_argument(
-        "--streaming", action="store_true", help="for the streaming client; needs a model with bidirectional: false"
+        "--streaming",
+        action="store_true",
+        help="for the streaming client; needs a model of forward direction: trained with bidirectional: false, or a _forward subnet",
     )
     args = parser.parse_args(argv)
     files = {model_dir.resolve().name: model_dir_files(model_dir) for model_dir in args.model_dir}
@@ -37,11 +39,11 @@ def main(argv: list[str]) -> None:
     models = {name: load_model(*paths)[0] for name, paths in files.items()}
     if len(models) == 1:
         (model,) = models.values()
-        for part in export(model, args.out, args.int8, args.streaming).values():
+        for part in export(model, args.out, args.int8, args.streaming, args.model_dir).values():
             difference = f"largest difference from PyTorch {part['difference']:.1e}"
             print(f"{args.out / part['file']}: {part['bytes']:,} bytes, {difference}")
         return
-    for name, difference in export_family(models, args.out, args.streaming).items():
+    for name, difference in export_family(models, args.out, args.streaming, args.model_dir).items():
         print(f"{args.out}/encoder-{name}.onnx: largest difference from PyTorch {difference:.1e}")
     total = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {total:,} bytes in all")

@@ -1,10 +1,10 @@
 """Verb ``extract``: sizes as stand-alone ESPnet model directories."""
 
 import argparse
-import json
 from pathlib import Path
 
-from espnet_plugin.asr.extract import space_of, write_model_dir
+from espnet_plugin.asr.extract import MADE_OF, space_of, write_model_dir
+from espnet_plugin.asr.files import check_place, is_plain_name, read_json
 from espnet_plugin.asr.loading import load_model
 from espnet_plugin.errors import UserError
 
@@ -13,14 +13,19 @@ def read_sizes(path: Path) -> dict[str, str]:
     """Names and text forms of the sizes that ``choose`` wrote.
 
     Raises:
-        UserError: no such file, or another content.
+        UserError: no such file, another content, or a name that leads out of ``--out``.
     """
-    if not path.is_file():
+    found = read_json(path)
+    if found is None:
         raise UserError(f"--sizes: '{path}' does not exist")
     try:
-        return {size["name"]: size["subnet"] for size in json.loads(path.read_text())["sizes"]}
-    except (ValueError, KeyError, TypeError) as error:
+        sizes = [(size["name"], str(size["subnet"])) for size in found["sizes"]]
+    except (KeyError, TypeError) as error:
         raise UserError(f"--sizes: '{path}' is not what 'espnet-todm choose' writes") from error
+    for name, _ in sizes:
+        if not is_plain_name(name):
+            raise UserError(f"--sizes: '{path}': size '{name}' must be the name of a folder in --out")
+    return dict(sizes)
 
 
 def main(argv: list[str]) -> None:
@@ -35,8 +40,11 @@ def main(argv: list[str]) -> None:
     )
     args = parser.parse_args(argv)
     wanted = {".": args.subnet} if args.sizes is None else read_sizes(args.sizes)
+    inputs = [path for path in (args.train_config, args.model_file, args.sizes) if path is not None]
+    for name in wanted:
+        check_place(args.out / name, MADE_OF, inputs)
     model, train_args = load_model(args.train_config, args.model_file)
     subnets = {args.out / name: space_of(model).resolve(text) for name, text in wanted.items()}
     for out, subnet in subnets.items():
-        facts = write_model_dir(model, train_args, subnet, out)
+        facts = write_model_dir(model, train_args, subnet, out, inputs)
         print(f"{out}: subnet {facts['subnet']}, {facts['params']:,} parameters, {facts['share']:.0%} of the max net")

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from espnet_plugin.asr.data import read_audio
+from espnet_plugin.asr.files import read_text
 from espnet_plugin.deploy.folder import check_sums
 from espnet_plugin.deploy.sherpa import PARTS
 from espnet_plugin.errors import UserError
@@ -79,7 +80,7 @@ def open_folder(folder: Path, size: str | None = None) -> Deployed:
         size: of a family (`family.export_family`), the name of one; None: the folder holds one size.
 
     Raises:
-        UserError: sums, metadata or number of tokens are wrong.
+        UserError: sums, metadata, or number or encoding of tokens are wrong.
     """
     folder = Path(folder)
     check_sums(folder)
@@ -99,7 +100,7 @@ def open_folder(folder: Path, size: str | None = None) -> Deployed:
     tokens = folder / "tokens.txt"
     if not tokens.is_file():
         raise UserError(f"'{tokens}' does not exist")
-    count = len(tokens.read_text(encoding="utf-8").splitlines())
+    count = len(read_text(tokens).splitlines())
     if count != int(decoder["vocab_size"]):
         raise UserError(f"'{tokens}' has {count} tokens, the model has {decoder['vocab_size']}")
     return Deployed({part: str(path) for part, path in (files | {"tokens": tokens}).items()}, streaming)

@@ -4,6 +4,7 @@ A smaller size's weights are leading blocks of a larger one's, so a graph reads 
 when it loads. Tensors are matched by their values, so this holds for whatever a search space slices, and costs bytes where it does not.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, write_whole
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.deploy import check
 from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.readme import readme
-from espnet_plugin.deploy.sherpa import LARGEST_DIFFERENCE, PARTS, export_parts, tokens_text
+from espnet_plugin.deploy.sherpa import LARGEST_DIFFERENCE, MADE_OF, PARTS, export_parts, tokens_text
 from espnet_plugin.errors import UserError
 
 WEIGHTS = "weights.bin"
@@ -96,20 +97,24 @@ def move_out(model: onnx.ModelProto, weights: Weights) -> None:
     model.graph.initializer.extend([*kept_inside, *whole.values()])
 
 
-def export_family(models: dict[str, TODMModel], out: Path, streaming: bool = False) -> dict[str, float]:
+def export_family(
+    models: dict[str, TODMModel], out: Path, streaming: bool = False, inputs: Iterable[Path] = ()
+) -> dict[str, float]:
     """Write a folder with encoder-NAME.onnx, decoder-NAME.onnx and joiner-NAME.onnx for each size, which share weights.bin.
 
     Args:
         models: name -> size of one supernet, in evaluation mode.
-        out: folder, replaced whole.
+        out: folder, replaced whole if it was exported before.
         streaming: for the client's OnlineRecognizer.
+        inputs: model directories, which `out` must not hold.
 
     Returns:
         name -> largest difference of the encoder, as loaded from the folder, from PyTorch.
 
     Raises:
-        UserError: a size cannot be deployed, or the sizes have different tokens.
+        UserError: a size cannot be deployed, the sizes have different tokens, or `out` is something else (see `check_place`).
     """
+    out = check_place(Path(out), MADE_OF, inputs)
     texts = {tokens_text(model) for model in models.values()}
     if len(texts) > 1:
         raise UserError(f"sizes {', '.join(models)}: their token lists differ, so they are not of one supernet")
@@ -137,5 +142,5 @@ def export_family(models: dict[str, TODMModel], out: Path, streaming: bool = Fal
         (folder / "README.md").write_text(readme(names, streaming, False, by_size), encoding="utf-8")
         (folder / SUMS).write_text(sums_text(folder))
 
-    write_whole(Path(out), write)
+    write_whole(out, write, MADE_OF, inputs)
     return found

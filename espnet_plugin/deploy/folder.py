@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from espnet_plugin.asr.files import is_plain_name, read_text
 from espnet_plugin.errors import UserError
 
 SUMS = "SHA256SUMS"
@@ -22,15 +23,15 @@ def check_sums(folder: Path) -> set[str]:
     """Compare all files with SHA256SUMS. Returns: names that it lists.
 
     Raises:
-        UserError: the list is missing or broken, or a file is missing or was changed.
+        UserError: the list is missing, not UTF-8 or broken, or a file is missing or was changed.
     """
     listing = folder / SUMS
     if not listing.is_file():
         raise UserError(f"'{listing}' does not exist")
     names = set()
-    for line in listing.read_text(encoding="utf-8").splitlines():
+    for line in read_text(listing).splitlines():
         expected, _, name = line.partition("  ")
-        if not name or Path(name).name != name:
+        if not is_plain_name(name):
             raise UserError(f"'{listing}': '{line}' must be a sum and the name of a file beside it")
         if not (folder / name).is_file():
             raise UserError(f"'{folder / name}' does not exist, though {SUMS} lists it")

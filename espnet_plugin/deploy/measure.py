@@ -37,9 +37,11 @@ class DeviceCost:
         return asdict(self)
 
 
-def measure(model: TODMModel, out: Path, wavs: list[Path], int8: bool = False) -> tuple[DeviceCost, list[str]]:
+def measure(
+    model: TODMModel, out: Path, wavs: list[Path], int8: bool = False, streaming: bool = False
+) -> tuple[DeviceCost, list[str]]:
     """Export a model to `out`, decode audio files with it. Returns: its cost and the words of each file."""
-    export(model, out, int8)
+    export(model, out, int8, streaming)
     speeds = {}
     for threads in THREADS:
         found = decode(out, wavs, threads)

@@ -1,23 +1,28 @@
 """Model directories as one file in ESPnet's pack format, and back with checks."""
 
 import contextlib
+import errno
 import io
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
-from pathlib import Path, PurePosixPath
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import yaml
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
 
-from espnet_plugin.asr.files import write_whole
-from espnet_plugin.asr.loading import model_dir_files, read_config
+from espnet_plugin.asr.files import check_place, is_plain_name, write_whole
+from espnet_plugin.asr.loading import beside, model_dir_files, read_config
+from espnet_plugin.compose import read_yaml
 from espnet_plugin.deploy.folder import SUMS, check_sums, sums_text
 from espnet_plugin.errors import UserError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-BESIDE = (("normalize_conf", "stats_file", "feats_stats.npz"), (None, "bpemodel", "bpe.model"))
+MADE_OF = ("config.yaml", "model.pth", SUMS)  # of an unpacked model
 LARGEST = 20 * 10**9  # bytes that a pack may unfold to
 
 
@@ -29,22 +34,20 @@ def pack(model_dir: Path, out: Path) -> None:
         out: .zip, .tar, .tar.gz or .tgz.
 
     Raises:
-        UserError: no model directory, or another suffix.
+        UserError: no model directory, another suffix, or `out` is a folder or part of the model.
     """
-    out = Path(out).absolute()
-    if not out.name.endswith(SUFFIXES):
-        raise UserError(f"--out: '{out.name}' must end in one of {', '.join(SUFFIXES)}")
+    if not Path(out).name.endswith(SUFFIXES):
+        raise UserError(f"--out: '{out}' must end in one of {', '.join(SUFFIXES)}")
     config, checkpoint = (path.absolute() for path in model_dir_files(model_dir))
+    out = check_place(Path(out), inputs=(config, checkpoint))
     args = vars(read_config(config))
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         option = [SUMS]
-        for section, key, name in BESIDE:
-            conf = args if section is None else args[section]
-            if conf and conf.get(key):
-                shutil.copy(conf[key], stage / name)
-                conf[key] = name  # ESPnet's unpack turns names of packed files into paths
-                option.append(name)
+        for conf, key, name in beside(args):
+            shutil.copy(conf[key], stage / name)
+            conf[key] = name  # ESPnet's unpack turns names of packed files into paths
+            option.append(name)
         if (config.parent / "subnet.json").is_file():
             shutil.copy(config.parent / "subnet.json", stage)
             option.append("subnet.json")
@@ -75,10 +78,29 @@ def members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, tuple[int, 
             name, size, plain = info.filename, info.file_size, not info.is_dir() and (info.external_attr >> 28) != 0xA
         else:
             name, size, plain = info.name, info.size, info.isfile()
-        if not plain or PurePosixPath(name).name != name or "\\" in name or name in found:
+        if not plain or not is_plain_name(name) or "\\" in name or name in found:
             raise UserError(f"pack: member '{name}' must be a plain file without a folder, once")
         found[name] = (size, info)
     return found
+
+
+@contextlib.contextmanager
+def damage(path: Path, told: str) -> Iterator[None]:
+    """Tell what Python's readers of archives raise on bytes that are none, or were changed, in a sentence.
+
+    Raises:
+        UserError: `told` of `path`; a failure of the file system passes.
+    """
+    try:
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise UserError(f"pack '{path}' {told}") from error
+    except RuntimeError as error:  # an encrypted member, an unknown compression
+        raise UserError(f"pack '{path}' {told}: {error}") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # of gzip and bz2, and of an offset before the file's beginning
+            raise
+        raise UserError(f"pack '{path}' {told}") from error
 
 
 def unpack(path: Path, out: Path) -> None:
@@ -86,19 +108,17 @@ def unpack(path: Path, out: Path) -> None:
 
     Args:
         path: file that `pack` wrote.
-        out: model directory, replaced whole; paths in its config.yaml are absolute, for ESPnet's own programs.
+        out: model directory, replaced whole if it was unpacked before; paths in its config.yaml are absolute, for ESPnet's own programs.
 
     Raises:
-        UserError: not such a file, or a member or sum is wrong; then `out` is not touched.
+        UserError: not such a file, a member or sum is wrong, or `out` is something else than an unpacked model; then `out` is not touched.
     """
-    path, out = Path(path), Path(out).absolute()
+    path, out = Path(path), Path(out).resolve()
     if not path.is_file():
         raise UserError(f"pack '{path}' does not exist")
-    try:
-        # tar first: a checkpoint is a zip file itself, so that a tar file may end like one
+    # tar first: a checkpoint is a zip file itself, so that a tar file may end like one
+    with damage(path, "is no zip or tar file"):
         archive = (tarfile.open if tarfile.is_tarfile(path) else zipfile.ZipFile)(path)
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"pack '{path}' is no zip or tar file") from error
 
     def write(folder: Path) -> None:
         folder.mkdir()
@@ -117,16 +137,11 @@ def unpack(path: Path, out: Path) -> None:
         config = folder / "config.yaml"
         if not {"config.yaml", "model.pth"} <= listed:
             raise UserError(f"pack '{path}' must hold config.yaml and model.pth")
-        args = yaml.safe_load(config.read_text(encoding="utf-8"))
-        for section, key, name in BESIDE:
-            conf = args if section is None else args.get(section)
-            if conf and conf.get(key):
-                conf[key] = str(out / name)
+        args = read_yaml(config)
+        for conf, key, name in beside(args):
+            conf[key] = str(out / name)
         config.write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")
         (folder / SUMS).write_text(sums_text(folder))
 
-    with archive:
-        try:
-            write_whole(out, write)
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-            raise UserError(f"pack '{path}' is damaged") from error
+    with archive, damage(path, "is damaged"):
+        write_whole(out, write, MADE_OF, inputs=[path])

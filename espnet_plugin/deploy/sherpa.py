@@ -1,5 +1,6 @@
 """A model directory as the files that sherpa-onnx reads."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import onnx
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, write_whole
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.deploy import check, graphs
 from espnet_plugin.deploy.folder import SUMS, sums_text
@@ -19,6 +20,7 @@ from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
 PARTS = ("encoder", "decoder", "joiner")
+MADE_OF = ("tokens.txt", "README.md", SUMS)  # of an exported folder
 LARGEST_DIFFERENCE = 1e-3  # of a float file from PyTorch; what is found is some 1e-5
 
 
@@ -132,21 +134,25 @@ def tokens_text(model: TODMModel) -> str:
     return "".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols))
 
 
-def export(model: TODMModel, out: Path, int8: bool = False, streaming: bool = False) -> dict:
+def export(
+    model: TODMModel, out: Path, int8: bool = False, streaming: bool = False, inputs: Iterable[Path] = ()
+) -> dict:
     """Write the folder that sherpa-onnx reads: three graphs, tokens.txt, README.md, SHA256SUMS.
 
     Args:
         model: one size, in evaluation mode.
-        out: folder, replaced whole.
+        out: folder, replaced whole if it was exported before.
         int8: quantised, in ``*.int8.onnx``.
         streaming: for the client's OnlineRecognizer.
+        inputs: model directory, which `out` must not hold.
 
     Returns:
         part -> {file, bytes, difference}.
 
     Raises:
-        UserError: see `export_parts`.
+        UserError: see `export_parts`, and `check_place` for `out`.
     """
+    out = check_place(Path(out), MADE_OF, inputs)
     parts = export_parts(model, int8, streaming)
     names = {part.name: f"{part.name}{'.int8' if int8 else ''}.onnx" for part in parts}
 
@@ -158,7 +164,7 @@ def export(model: TODMModel, out: Path, int8: bool = False, streaming: bool = Fa
         (folder / "README.md").write_text(readme(names, streaming, int8), encoding="utf-8")
         (folder / SUMS).write_text(sums_text(folder))
 
-    write_whole(Path(out), write)
+    write_whole(out, write, MADE_OF, inputs)
     return {
         part.name: {"file": names[part.name], "bytes": part.graph.ByteSize(), "difference": part.difference}
         for part in parts

@@ -5,11 +5,8 @@ import shlex
 from importlib.resources import files
 from pathlib import Path
 
+from espnet_plugin.asr.files import read_json
 from espnet_plugin.errors import UserError
-
-
-def read_json(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def collect(expdir: Path) -> dict:
@@ -22,21 +19,26 @@ def collect(expdir: Path) -> dict:
         as search.json, with ``name`` and ``sets`` (set -> {wer, cer}) in points, and ``extract``, the beginning of a command.
 
     Raises:
-        UserError: no search.json.
+        UserError: no search.json, or one of the files is damaged.
     """
     found = read_json(expdir / "search.json")
     if found is None:
         raise UserError(
             f"'{expdir}/search.json' does not exist, run 'espnet-todm choose' with --out in that folder first"
         )
-    names = {size["subnet"]: size["name"] for size in (read_json(expdir / "sizes.json") or {"sizes": []})["sizes"]}
-    for point in found["points"]:
-        if name := names.get(point["subnet"]):
-            scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
-            sets = {path.parent.name: read_json(path) for path in scores}
-            point |= {"name": name, "sets": {key: {k: s[k] for k in ("wer", "cer")} for key, s in sets.items()}}
-    command = ["espnet-todm", "extract", "--train_config", found["train_config"], "--model_file", found["model_file"]]
-    return found | {"extract": shlex.join(command)}
+    try:
+        names = {size["subnet"]: size["name"] for size in (read_json(expdir / "sizes.json") or {"sizes": []})["sizes"]}
+        for point in found["points"]:
+            if name := names.get(point["subnet"]):
+                scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
+                sets = {path.parent.name: read_json(path) for path in scores}
+                point |= {"name": name, "sets": {key: {k: s[k] for k in ("wer", "cer")} for key, s in sets.items()}}
+        model = ["--train_config", found["train_config"], "--model_file", found["model_file"]]
+        return found | {"extract": shlex.join(["espnet-todm", "extract", *model])}
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"'{expdir}': search.json, sizes.json or a score.json lacks {error}, do its stage again"
+        ) from error
 
 
 def html(found: dict) -> str:

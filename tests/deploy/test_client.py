@@ -91,6 +91,7 @@ def change(folder, name, content: bytes, summed: bool = True) -> None:
     [
         (lambda f: change(f, "tokens.txt", b"A 0\n", summed=False), "tokens.txt' was changed"),
         (lambda f: change(f, "tokens.txt", b"A 0\n"), "has 1 tokens, the model has 29"),
+        (lambda f: change(f, "tokens.txt", b"\xff 0\n"), "tokens.txt': byte 0 is not UTF-8 text"),
         (lambda f: change(f, "decoder.onnx", (f / "joiner.onnx").read_bytes()), "metadata 'vocab_size' is ''"),
         (lambda f: change(f, "encoder.onnx", b"\xff\xff half a file"), "encoder.onnx' is not an ONNX file"),
         (lambda f: (f / "joiner.onnx").unlink(), "joiner.onnx' does not exist, though SHA256SUMS lists it"),

@@ -11,6 +11,7 @@ import yaml
 from onnx import numpy_helper
 
 from espnet_plugin.asr.loading import load_model
+from espnet_plugin.bin.main import dispatch
 from espnet_plugin.deploy import check, graphs
 from espnet_plugin.deploy.client import open_folder
 from espnet_plugin.deploy.onnx_file import graphs as all_graphs
@@ -159,5 +160,32 @@ def test_the_verb_exports_a_model_directory(build, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("largest difference from PyTorch") == 3
     assert "encoder.onnx" in (tmp_path / "out" / "README.md").read_text()
+    dispatch([*map(str, command[1:]), "--int8"])  # made before: replaced
+    assert not (tmp_path / "out" / "encoder.onnx").exists()
     command[command.index("sherpa-onnx")] = "tflite"
     assert subprocess.run(command, capture_output=True, text=True).returncode == 2
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize(
+    "out, said",
+    [
+        (".", "holds the current directory"),
+        ("..", "holds the current directory"),
+        ("size0", "holds the input 'size0'"),
+        ("other", "since it holds no tokens.txt"),
+        ("size0/config.yaml", "is a file"),
+    ],
+)
+def test_the_verb_leaves_other_folders_alone(build, tmp_path, monkeypatch, number, out, said):
+    model, args = build()
+    folders = [tmp_path / f"size{index}" for index in range(number)]
+    for folder in (*folders, tmp_path / "other"):
+        folder.mkdir()
+        torch.save(model.state_dict(), folder / "model.pth")
+        (folder / "config.yaml").write_text(yaml.safe_dump(vars(args)))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=said):
+        dispatch(["export", *(folder.name for folder in folders), "--out", out])
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,5 +1,6 @@
 """Packs: there and back, ESPnet's own unpacking, and what is refused."""
 
+import hashlib
 import io
 import pickle
 import shutil
@@ -54,6 +55,29 @@ def test_espnet_unpacks_it_too(model_dir, tmp_path, capsys):
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in ours.state_dict().items())
 
 
+def test_unpack_and_pack_leave_other_folders_alone(model_dir, tmp_path, monkeypatch):
+    own = shutil.copytree(model_dir, tmp_path / "own")
+    (tmp_path / "folder.zip").mkdir()
+    (tmp_path / "folder.zip" / "mine").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"folder\.zip' is a folder, must be the name of a file"):
+        dispatch(["pack", "own", "--out", "folder.zip"])
+    dispatch(["pack", "own", "--out", "m.zip"])
+    dispatch(["unpack", "m.zip", "--out", "again"])
+    dispatch(["unpack", "m.zip", "--out", "again"])
+    before = sorted(tmp_path.rglob("*"))
+    for out, said in (
+        (".", "holds the current directory"),
+        ("..", "holds the current directory"),
+        ("m.zip", "is or holds the input 'm.zip'"),
+        ("own", "exists and is not replaced, since it holds no SHA256SUMS"),
+        ("own/config.yaml", "is a file, must be the name of a folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            dispatch(["unpack", "m.zip", "--out", out])
+    assert sorted(tmp_path.rglob("*")) == before and (own / "model.pth").stat().st_size
+
+
 def with_member(source, target, name, content, link=False):
     """Copy of a pack as .tar with one more member."""
     with zipfile.ZipFile(source) as old, tarfile.open(target, "w") as new:
@@ -103,6 +127,61 @@ def test_a_changed_or_cut_pack_is_refused_and_leaves_what_was_there(model_dir, t
     assert (tmp_path / "out" / "mine").read_text() == "kept"
     with pytest.raises(UserError, match=r"must end in one of .zip"):
         pack(model_dir, tmp_path / "m.rar")
+
+
+def rewritten(source, target, changes):
+    """A pack with other contents whose sums hold."""
+    with zipfile.ZipFile(source) as old:
+        files = {name: old.read(name) for name in old.namelist() if name not in ("meta.yaml", "SHA256SUMS")} | changes
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+    with zipfile.ZipFile(target, "w") as new:
+        for name, data in ({"SHA256SUMS": sums.encode()} | files).items():
+            new.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"SHA256SUMS": b"\xff\xfe"}, "SHA256SUMS': byte 0 is not UTF-8 text"),
+        ({"config.yaml": b"- a\n- b\n"}, "config.yaml': must hold 'key: value' lines"),
+        ({"config.yaml": b"a: [\n"}, "config.yaml', line 2: is not YAML"),
+        ({"config.yaml": b"\xff"}, "config.yaml': is not YAML"),
+    ],
+)
+def test_members_of_another_content_are_told_in_one_sentence(model_dir, tmp_path, changes, said):
+    pack(model_dir, tmp_path / "m.zip")
+    rewritten(tmp_path / "m.zip", tmp_path / "bad.zip", changes)
+    with pytest.raises(UserError) as error:
+        unpack(tmp_path / "bad.zip", tmp_path / "out")
+    assert said in str(error.value) and "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["m.zip", "deflated.zip", "m.tar", "m.tar.gz", "encrypted.zip", "unknown.zip"])
+def test_changed_bytes_are_told_in_one_sentence(model_dir, tmp_path, name):
+    pack(model_dir, tmp_path / "m.zip")
+    if "tar" in name:
+        pack(model_dir, tmp_path / name)
+    with (
+        zipfile.ZipFile(tmp_path / "m.zip") as old,
+        zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for member in old.namelist():
+            new.writestr(member, old.read(member))
+    whole = (tmp_path / (name if (tmp_path / name).exists() else "d.zip")).read_bytes()
+    changes = [(place, 0x10) for place in range(0, len(whole), len(whole) // 40)]
+    entry = whole.rfind(b"PK\x01\x02")  # of the last member, in the listing at the end
+    changes = {"encrypted.zip": [(entry + 8, 1)], "unknown.zip": [(entry + 10, 0x40)]}.get(name, changes)
+    refused = 0
+    for place, flip in changes:
+        changed = bytearray(whole)
+        changed[place] ^= flip
+        (tmp_path / "bad").write_bytes(changed)
+        try:
+            unpack(tmp_path / "bad", tmp_path / "out")
+        except UserError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 0.5 * len(changes)
 
 
 class Payload:
