@@ -65,3 +65,23 @@ def test_hosts_train_together_and_jobs_decode(work):
     wer = json.loads((work / "exp/sizes/2x32/score/test/score.json").read_text())["wer"]
     line = next(line for line in done.stdout.splitlines() if line.startswith("| test | 2x32"))
     assert f"| {wer:.2f} [" in line and "missing" in line
+
+
+def test_torchrun_starts_the_workers(work):
+    """The training of the recipe's stage 5, as the README of the recipe has it started by torchrun."""
+    dump, out = work / "dump", work / "torchrun"
+    options = ["--config", work / "train.yaml", "--output_dir", out, "--max_epoch", 1]
+    options += ["--token_type", "bpe", "--token_list", dump / "token_list/bpe_unigram40/tokens.txt"]
+    options += ["--bpemodel", dump / "token_list/bpe_unigram40/bpe.model"]
+    for phase in ("train", "valid"):
+        for file, kind in (("wav.scp", "speech,sound"), ("text", "text,text")):
+            options += [f"--{phase}_data_path_and_name_and_type", f"{dump}/raw/{phase}/{file},{kind}"]
+        options += [f"--{phase}_shape_file", next(dump.glob(f"stats/*/{phase}/speech_shape"))]
+    folder = Path(sys.executable).parent
+    command = [folder / "torchrun", "--nproc_per_node", 2, "--no-python", folder / "espnet-todm", "train", *options]
+    command += ["--multiprocessing_distributed", "false", "--dist_backend", "gloo"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cost = json.loads((out / "cost.json").read_text())
+    assert cost["workers"] == 2 and cost["updates"] == 1
