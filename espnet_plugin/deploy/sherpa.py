@@ -52,7 +52,9 @@ def check_deployable(model: TODMModel, streaming: bool) -> None:
     if model.blank_id != 0:
         raise UserError(f"token_list: blank has id {model.blank_id}, must be 0 for the client")
     if streaming and any(layer.mixer.ssm.num_directions == 2 for layer in model.encoder.layers):
-        raise UserError("encoder_conf.bidirectional: true cannot stream, train with false or leave out --streaming")
+        raise UserError(
+            "encoder_conf.bidirectional: true cannot stream, train with false, extract a _forward subnet or leave out --streaming"
+        )
 
 
 def offline_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
