@@ -11,7 +11,7 @@ import torch
 from espnet_plugin.asr.data import read_table
 from espnet_plugin.asr.decode import DecodeConf, decode_set
 from espnet_plugin.asr.extract import space_of, write_model_dir
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, write_whole
 from espnet_plugin.asr.loading import load_model
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.errors import UserError
@@ -154,6 +154,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args.by = args.by or next(iter(limited), "params")
     if "latency" in (*limited, args.by) and args.device is None:
         raise UserError("--device: is needed for a latency, a table that 'espnet-todm latency' has made on the device")
+    if args.out is not None:
+        check_place(args.out)
     for data in args.decode:
         if not (data / "wav.scp").is_file():
             raise UserError(f"--decode: '{data}/wav.scp' does not exist")

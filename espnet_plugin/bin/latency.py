@@ -9,7 +9,7 @@ import torch
 
 from espnet_plugin.asr.data import AudioBatch, batches, read_audio, read_table
 from espnet_plugin.asr.extract import space_of
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import check_place, write_whole
 from espnet_plugin.asr.loading import load_model, read_config
 from espnet_plugin.asr.recognise import SHORTEST, sampling_rate
 from espnet_plugin.asr.task import TODMTask
@@ -20,6 +20,7 @@ from espnet_plugin.search.target import SCRIPT, report, time_kit
 from espnet_plugin.search.timing import make_table, measured, symbols_per_second, unseen_subnets
 
 RUNTIMES = ("torch", "onnxruntime")
+KIT = ("kit.json", SCRIPT)  # what marks a kit made before
 
 
 def utterance_near(directory: Path, fs: int, seconds: float) -> AudioBatch:
@@ -105,6 +106,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for name in ("int8", "streaming"):
         if getattr(args, name) and args.runtime == "torch" and args.kit is None:
             raise UserError(f"--{name}: needs --runtime onnxruntime or --kit")
+    if args.kit is not None:
+        check_place(args.kit, KIT)
+    else:
+        check_place(args.out)
     return args
 
 
@@ -122,7 +127,7 @@ def main(argv: list[str]) -> None:
     space_of(model)
     need_deployable(model, "latency")
     if args.kit is not None:
-        write_whole(args.kit, lambda folder: make_kit(args, model, train_args, rate, folder))
+        write_whole(args.kit, lambda folder: make_kit(args, model, train_args, rate, folder), KIT)
         print(f"{args.kit}: copy it to the device and run there: python3 {args.kit.name}/{SCRIPT} --out device.json")
         return
     onnx = args.runtime == "onnxruntime"

@@ -34,7 +34,7 @@ def test_unusable_audio_is_named(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_table(tmp_path / "wav.scp")
     (tmp_path / "text").write_bytes("u0 für\n".encode("latin-1"))
-    with pytest.raises(UserError, match="text': byte .* is not UTF-8 text"):
+    with pytest.raises(UserError, match=r"text': byte .* is not UTF-8 text"):
         read_table(tmp_path / "text")
 
 

@@ -57,6 +57,9 @@ def test_an_unknown_verb_is_refused():
             "--sizes: 'none.json'",
         ),
         (["average", "--dir", "none", "--out", "o"], "--dir: 'none' has no checkpoint"),
+        (["choose", "--train_config", "c", "--model_file", "m", "--data", "d", "--out", "."], "is not replaced"),
+        (["latency", "--train_config", "c", "--out", "/usr"], "'/usr' is a folder, must be the name of a file"),
+        (["latency", "--train_config", "c", "--kit", "/usr"], "is not replaced"),
         (["average", "--dir", "none", "--out", "o", "--last", "0"], "--last: 0 must be at least 1"),
         (
             ["choose", "--train_config", "c", "--model_file", "m", "--data", "d", "--out", "o", "--num_sizes", "1"],
