@@ -231,6 +231,15 @@ def test_a_run_that_is_not_resumed_begins_a_new_record(config, tmp_path):
     assert done and cost["epochs"] == 1 and cost["lost_seconds"] > 0 and cost["updates"] == BATCHES
 
 
+def test_early_stopping_ends_a_run_that_stays_ended(config, tmp_path):
+    """The loss falls, so by the criterion of its maximum the first epoch is the best."""
+    options = ("--patience", "1", "--early_stopping_criterion", "valid", "loss", "max", "--use_tensorboard", "false")
+    for _ in range(2):
+        assert train(config, tmp_path / "exp", options=options)
+        cost = json.loads((tmp_path / "exp" / "cost.json").read_text())
+        assert os.readlink(tmp_path / "exp" / "latest.pth") == "3epoch.pth" and cost["epochs"] == 3 < EPOCHS
+
+
 def test_whole_saves_leave_files_and_torch_as_they_were(tmp_path):
     torch.save({"a": 1}, tmp_path / "m.pth")
     original = torch.save
