@@ -59,13 +59,14 @@ class TODMTrainer(Trainer):
         )
 
     @classmethod
-    def build_options(cls, args: argparse.Namespace) -> TODMTrainerOptions:
-        """Options from the command line.
+    def check_options(cls, args: argparse.Namespace) -> None:
+        """Before anything is built.
 
         Raises:
             UserError: an option of ESPnet that this loop has no use for.
         """
-        parallel = args.ngpu > 1 and not args.distributed
+        # ESPnet decides between the two checks of a run whether it is distributed.
+        parallel = args.ngpu > 1 and not getattr(args, "distributed", True)
         refused = {
             "sharded_ddp": (args.sharded_ddp, "no optimizer state is sharded"),
             "ddp_comm_hook": (args.ddp_comm_hook is not None, "gradients are reduced as they are"),
@@ -77,6 +78,11 @@ class TODMTrainer(Trainer):
                 raise UserError(f"--{key}: {getattr(args, key)!r} is not possible with model 'todm', {why}")
         if args.max_bad_updates is not None and args.max_bad_updates < 1:
             raise UserError(f"--max_bad_updates: {args.max_bad_updates} must be at least 1, or none for no limit")
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> TODMTrainerOptions:
+        """Options from the command line. Raises `UserError`, see `check_options`."""
+        cls.check_options(args)
         fields = [f for f in dataclasses.fields(TODMTrainerOptions) if f.init]
         return TODMTrainerOptions(**{f.name: getattr(args, f.name) for f in fields})
 
