@@ -21,7 +21,9 @@ from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from tiny import CONF, TOKENS
 
 from espnet_plugin.asr.checkpoint import whole_saves
+from espnet_plugin.asr.cost import CostRecord
 from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.errors import UserError
 
 KILLS, EPOCHS, BATCHES = 20, 4, 3
 SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
@@ -238,6 +240,12 @@ def test_early_stopping_ends_a_run_that_stays_ended(config, tmp_path):
         assert train(config, tmp_path / "exp", options=options)
         cost = json.loads((tmp_path / "exp" / "cost.json").read_text())
         assert os.readlink(tmp_path / "exp" / "latest.pth") == "3epoch.pth" and cost["epochs"] == 3 < EPOCHS
+
+
+def test_a_cut_record_is_told_when_a_run_is_resumed(tmp_path):
+    (tmp_path / "cost.json").write_text('{"lost": {')
+    with pytest.raises(UserError, match=r"cost\.json', line 1: is not JSON"):
+        CostRecord(tmp_path, workers=1, gpu=False, resume=True)
 
 
 def test_whole_saves_leave_files_and_torch_as_they_were(tmp_path):
