@@ -15,6 +15,7 @@ from kaldi_data import positive, write_folder, write_speakers, write_table
 from librispeech_parts import PARTS
 from tqdm import tqdm
 
+from espnet_plugin.asr.files import read_text
 from espnet_plugin.errors import UserError, run_main
 
 
@@ -45,7 +46,7 @@ def read_part(part: Path, nj: int) -> tuple[dict, dict[str, str]]:
     """Utterance id -> (recording, supervision), and utterance id -> reason for those left out."""
     lines = {}
     for transcript in sorted(part.rglob("*.trans.txt")):
-        for line in filter(str.strip, transcript.read_text(encoding="utf-8").split("\n")):
+        for line in filter(str.strip, read_text(transcript).split("\n")):
             lines[line.split()[0]] = line
     with ThreadPoolExecutor(nj) as pool:
         found = list(
@@ -73,7 +74,7 @@ def incomplete(corpus: Path, parts: list[str], complete: bool) -> list[str]:
         count = 0
         for transcript in (corpus / part).rglob("*.trans.txt"):
             audio = {path.stem for path in transcript.parent.glob("*.flac")} if complete else None
-            keys = [line.split()[0] for line in transcript.read_text(encoding="utf-8").splitlines() if line.strip()]
+            keys = [line.split()[0] for line in read_text(transcript).splitlines() if line.strip()]
             count += sum(audio is None or key in audio for key in keys)
             if not complete and count:
                 break

@@ -8,7 +8,6 @@ What is not there shows as missing. Error rates in percent, with 95 % confidence
 
 import argparse
 import csv
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from bootstrap import Errors, Estimate, relative_difference, word_error_rate
 from environment import facts
 from kaldialign import edit_distance
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.conf import is_of
+from espnet_plugin.asr.files import read_json, read_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
@@ -30,6 +30,7 @@ ABLATION = {
     "supernet": "+ ScaledAdam in place of Adam",
 }
 MISSING = "missing"
+TRAINED = ".supernet.training.done"  # in the --expdir of a run: run.sh writes it when training has ended well
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,24 @@ class Experiments:
         return Errors(found[0].keys, mean, found[0].words, len(found))
 
     def values(self, run: str, file: str) -> list[dict]:
-        """A JSON file of a run, of each seed that has it."""
-        paths = [seed / run / file for seed in self.seeds()]
-        return [json.loads(path.read_text()) for path in paths if path.is_file()]
+        """A JSON file of a run, of each seed that has it. Raises `UserError` for a damaged one."""
+        found = [read_json(seed / run / file) for seed in self.seeds()]
+        return [values for values in found if values is not None]
+
+    def costs(self, run: str) -> list[dict]:
+        """Of each seed whose training is finished: one that is under way has a record too, of the epochs so far.
+
+        Raises:
+            UserError: a damaged record.
+        """
+        folders = [seed / run for seed in self.seeds()]
+        files = [folder / "supernet" / "cost.json" for folder in folders if (folder / TRAINED).is_file()]
+        found = [(file, values) for file in files if (values := read_json(file)) is not None]
+        for file, values in found:
+            for keys in (("updates",), ("audio_hours",), ("gpu_hours", "cpu_hours")):
+                if not any(is_of(values.get(key), float) for key in keys):
+                    raise UserError(f"'{file}': holds no number '{' or '.join(keys)}'")
+        return [values for _, values in found]
 
     def params(self, size: str) -> int | None:
         """Parameters of a size, from the supernet's or the individual model's directory."""
@@ -78,7 +94,8 @@ class Experiments:
 
 
 def read_errors(folder: Path) -> Errors:
-    """Edits of each utterance, from the trn files beside score.json."""
+    """Edits of each utterance, from the trn files beside score.json. Raises `UserError` for a damaged or missing file."""
+    read_json(folder / "score.json")
     words = {name: read_trn(folder / f"{name}.trn") for name in ("ref", "hyp")}
     keys = tuple(sorted(words["ref"]))
     edits = [edit_distance(words["ref"][key], words["hyp"].get(key, []))["total"] for key in keys]
@@ -86,10 +103,10 @@ def read_errors(folder: Path) -> Errors:
 
 
 def read_trn(path: Path) -> dict[str, list[str]]:
-    """Words by utterance. Raises `UserError` for a file that is not there."""
+    """Words by utterance. Raises `UserError` for a file that is not there or no text."""
     if not path.is_file():
         raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
-    lines = (line.rpartition("(") for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.rpartition("(") for line in read_text(path).splitlines())
     return {key.removesuffix(")"): text.split() for text, _, key in lines}
 
 
@@ -151,7 +168,7 @@ def cost(runs: Experiments) -> list[dict]:
     """Training cost (mean over seeds) of the supernet, of each individual model, of those together, and the ratio."""
     rows = []
     for name in ("supernet", *(f"individual/{size}" for size in runs.sizes)):
-        found = runs.values(name, "supernet/cost.json")
+        found = runs.costs(name)
         row = {"model": name, "seeds": len(found), "hours": None, "unit": None, "updates": None, "audio_hours": None}
         if found:
             unit = "gpu_hours" if all("gpu_hours" in one for one in found) else "cpu_hours"
@@ -261,8 +278,8 @@ def main() -> None:
     if not args.root.is_dir():
         raise UserError(f"--root: '{args.root}' does not exist")
     runs = Experiments(args.root, tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
-    tables = {"comparison": comparison(runs, args.resamples), "ablation": ablation(runs, args.resamples)}
-    tables["cost"] = cost(runs)
+    tables = {"cost": cost(runs)}  # first, since the others take their time
+    tables |= {"comparison": comparison(runs, args.resamples), "ablation": ablation(runs, args.resamples)}
     text = "\n\n".join(
         [
             f"# Tables of {args.conf.name}",

@@ -10,7 +10,18 @@ from espnet_plugin.errors import UserError
 
 PARTS = ("frontend", "specaug", "normalize", "preencoder", "encoder", "decoder", "model")
 # What ESPnet itself passes, so what a configuration file cannot.
-PASSED = {"self", "input_size", "vocab_size", "token_list", "joint_network", "ctc", "encoder_output_size", *PARTS}
+PASSED = {
+    "self",
+    "input_size",
+    "vocab_size",
+    "token_list",
+    "joint_network",
+    "ctc",
+    "encoder_output_size",
+    "postencoder",
+    *PARTS,
+}
+PASSED |= {"params", "optimizer"}
 
 
 WORDS = {
@@ -30,10 +41,10 @@ def kinds_of(annotation) -> tuple:
 
 def words_for(kind) -> str:
     """A type as people say it."""
-    inner = get_args(kind)
-    if inner and issubclass(get_origin(kind), Sequence):
-        return f"a list of {WORDS[inner[0]].split()[-1]}s"
-    return WORDS.get(get_origin(kind) or kind, str(kind))
+    origin, inner = get_origin(kind) or kind, get_args(kind)
+    if origin in WORDS:
+        return WORDS[origin]
+    return f"a list of {WORDS[inner[0]].split()[-1]}s" if inner else "a list"
 
 
 def is_of(value, kind) -> bool:
@@ -79,16 +90,42 @@ def build_conf(key: str, cls, values: dict):
     return cls(**values)
 
 
-def check_keys(part: str, cls: type, conf: dict | None) -> None:
-    """Refuse a key of ``<part>_conf`` that the chosen class does not take.
+def is_known(kind) -> bool:
+    """Whether `is_of` can tell values of a type in a YAML file: no paths, tensors and the like."""
+    origin, inner = get_origin(kind) or kind, get_args(kind)
+    if origin in WORDS:
+        return True
+    return isinstance(origin, type) and issubclass(origin, Sequence) and all(item in WORDS for item in inner[:1])
+
+
+def check_keys(part: str, cls: type, conf: dict) -> None:
+    """Refuse what ``<part>_conf`` gives the chosen class and its constructor cannot take.
+
+    Values are held against the annotations of the constructor. An integer of one of the plugin's classes whose default is at least 1 is a
+    size or a count, and must be at least 1 too.
 
     Raises:
         UserError: naming the key and what is allowed.
     """
+    if not isinstance(conf, Mapping):
+        raise UserError(f"{part}_conf: {conf!r} must be a dictionary")
     parameters = inspect.signature(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
-    allowed = [name for name in parameters if name not in PASSED and name != "params" and name != "optimizer"]
-    for key in conf or {}:
+    try:
+        types = get_type_hints(cls.__init__)
+    except (NameError, TypeError):  # annotations of another package that mean nothing here
+        types = {}
+    allowed = [name for name in parameters if name not in PASSED]
+    for key, value in conf.items():
         if key not in allowed:
             raise UserError(f"{part}_conf.{key}: unknown key of {cls.__name__}, allowed are {', '.join(allowed)}")
+        kinds, default = kinds_of(types.get(key)), parameters[key].default
+        if value != default and all(map(is_known, kinds)) and not any(is_of(value, kind) for kind in kinds):
+            raise UserError(f"{part}_conf.{key}: {value!r} must be {' or '.join(map(words_for, kinds))}")
+        counts = cls.__module__.startswith("espnet_plugin.") and is_of(default, int) and default >= 1
+        if counts and is_of(value, int) and value < 1:
+            raise UserError(f"{part}_conf.{key}: {value} must be at least 1")
+    for key in allowed:
+        if parameters[key].default is inspect.Parameter.empty and key not in conf:
+            raise UserError(f"{part}_conf.{key}: is missing, {cls.__name__} needs it")

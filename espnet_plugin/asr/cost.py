@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.asr.files import read_json, write_whole
 
 
 def cpu_seconds() -> float:
@@ -27,6 +27,9 @@ class CostRecord:
         workers: data-parallel workers.
         gpu: count GPUs rather than CPU time.
         resume: go on from the file, if there is one.
+
+    Raises:
+        UserError: the file to go on from is not JSON.
     """
 
     def __init__(self, folder: Path | None, workers: int, gpu: bool, resume: bool):
@@ -34,8 +37,8 @@ class CostRecord:
         self.workers, self.gpu = workers, gpu
         self.epochs: dict[int, Counter] = {}
         self.lost = Counter()
-        if resume and self.path is not None and self.path.is_file():
-            known = json.loads(self.path.read_text())
+        known = read_json(self.path) if resume and self.path is not None else None
+        if known is not None:
             self.lost = Counter(known["lost"])
             self.epochs = {int(epoch): Counter(entry) for epoch, entry in known["by_epoch"].items()}
 

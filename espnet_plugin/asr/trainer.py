@@ -20,6 +20,7 @@ from espnet_plugin.asr.cost import CostRecord
 from espnet_plugin.asr.ranks import everyones, means, reduce_gradients, sums, world_size
 from espnet_plugin.asr.step import BadNumber, accumulate
 from espnet_plugin.errors import UserError
+from espnet_plugin.optim.eden import Eden
 
 STATS = ("loss", *(f"{key}_{name}" for name in ("max", "min", "random") for key in ("loss", "distill")))
 
@@ -30,6 +31,7 @@ class TODMTrainerOptions(TrainerOptions):
 
     max_bad_updates: int | None
     cost: CostRecord | None = dataclasses.field(default=None, init=False)
+    bad_in_a_row: int = dataclasses.field(default=0, init=False)  # skipped updates up to now, over the ends of epochs
 
 
 def memory_gb(device: torch.device) -> float:
@@ -57,13 +59,14 @@ class TODMTrainer(Trainer):
         )
 
     @classmethod
-    def build_options(cls, args: argparse.Namespace) -> TODMTrainerOptions:
-        """Options from the command line.
+    def check_options(cls, args: argparse.Namespace) -> None:
+        """Before anything is built.
 
         Raises:
             UserError: an option of ESPnet that this loop has no use for.
         """
-        parallel = args.ngpu > 1 and not args.distributed
+        # ESPnet decides between the two checks of a run whether it is distributed.
+        parallel = args.ngpu > 1 and not getattr(args, "distributed", True)
         refused = {
             "sharded_ddp": (args.sharded_ddp, "no optimizer state is sharded"),
             "ddp_comm_hook": (args.ddp_comm_hook is not None, "gradients are reduced as they are"),
@@ -75,6 +78,11 @@ class TODMTrainer(Trainer):
                 raise UserError(f"--{key}: {getattr(args, key)!r} is not possible with model 'todm', {why}")
         if args.max_bad_updates is not None and args.max_bad_updates < 1:
             raise UserError(f"--max_bad_updates: {args.max_bad_updates} must be at least 1, or none for no limit")
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> TODMTrainerOptions:
+        """Options from the command line. Raises `UserError`, see `check_options`."""
+        cls.check_options(args)
         fields = [f for f in dataclasses.fields(TODMTrainerOptions) if f.init]
         return TODMTrainerOptions(**{f.name: getattr(args, f.name) for f in fields})
 
@@ -110,21 +118,24 @@ class TODMTrainer(Trainer):
             others: as in ESPnet's trainer.
 
         Returns:
-            whether no update was made.
+            False: ESPnet would end a run that made no update as if it were finished.
 
         Raises:
-            UserError: too many updates in a row were skipped.
+            UserError: too many updates in a row were skipped, the epoch had no update at all, or its length, which the schedule needs, is
+                not known.
         """
         net = getattr(model, "module", model)
         device = next(net.parameters()).device
-        log_interval = options.log_interval or log_interval_of(iterator)
+        batches = number_of(iterator)
+        log_interval = options.log_interval or (100 if batches is None else max(batches // 20, 10))  # as ESPnet
+        set_epoch_lengths(schedulers, batches, options)
         options.cost.begin(reporter.get_epoch())
         net.train()
         # Batches that were left over at the end of the last epoch, too few for an update, are not in its checkpoint either.
         net.zero_grad()
         bad: list[BadNumber] = []  # of the update in the making
         seen: list[tuple[str, ...]] = []  # its utterances
-        bad_in_a_row, updates = 0, 0
+        number, updates = 0, 0
         began = time.perf_counter()
         for number, (utt_id, batch) in enumerate(each_together(reporter, iterator, device), 1):
             if options.no_forward_run:
@@ -147,16 +158,16 @@ class TODMTrainer(Trainer):
                 if not math.isfinite(norm) and not problems:
                     problems = [BadNumber(sum(seen, ()), result.subnets)]
                 if problems:
-                    bad_in_a_row += 1
+                    options.bad_in_a_row += 1
                     options.cost.add(skipped_updates=1)
                     logging.warning(f"update skipped, loss or gradient not finite: {'; '.join(map(str, problems))}")
-                    if bad_in_a_row == options.max_bad_updates:
+                    if options.bad_in_a_row == options.max_bad_updates:
                         raise UserError(
-                            f"training stopped at update {int(net.num_updates)}: {bad_in_a_row} in a row had a loss or gradient that is "
-                            f"not finite, the last one with {problems[0]}; lower optim_conf.lr, or raise --max_bad_updates"
+                            f"training stopped at update {int(net.num_updates)}: {options.bad_in_a_row} in a row had a loss or gradient "
+                            f"that is not finite, the last one with {problems[0]}; lower optim_conf.lr, or raise --max_bad_updates"
                         )
                 else:
-                    bad_in_a_row = 0
+                    options.bad_in_a_row = 0
                     updates += 1
                     reporter.register({"grad_norm": norm, "clip": 100.0 * (norm > options.grad_clip)})
                     with reporter.measure_time("optim_step_time"):
@@ -186,7 +197,12 @@ class TODMTrainer(Trainer):
                 if options.use_wandb:
                     reporter.wandb_log()
         options.cost.save()
-        return updates == 0
+        if not updates:
+            raise UserError(
+                f"training stopped: epoch {reporter.get_epoch()} had no update in {number} batches with --accum_grad {options.accum_grad}: "
+                f"{number // options.accum_grad} had a loss or gradient that is not finite; lower optim_conf.lr or --accum_grad"
+            )
+        return False
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options: TODMTrainerOptions, distributed_option) -> None:
@@ -201,12 +217,28 @@ class TODMTrainer(Trainer):
         options.cost.save()
 
 
-def log_interval_of(iterator) -> int:
-    """Batches between two lines of the log where the user gave none: as in ESPnet, twenty lines an epoch."""
-    try:
-        return max(len(iterator) // 20, 10)
-    except TypeError:
-        return 100
+def number_of(iterator) -> int | None:
+    """Batches of an epoch; None for an iterator without a length, as those of ``iterator_type: chunk`` are."""
+    return len(iterator) if hasattr(iterator, "__len__") else None
+
+
+def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptions) -> None:
+    """Tell `Eden` how many updates an epoch has.
+
+    Raises:
+        UserError: an epoch is too small for an update, or its length is needed and not known.
+    """
+    if batches is not None and batches < options.accum_grad:
+        raise UserError(
+            f"--accum_grad: {options.accum_grad} is more than the {batches} batches of an epoch, so nothing is ever updated"
+        )
+    for scheduler in schedulers:
+        if isinstance(scheduler, Eden) and scheduler.batches_per_epoch is None:
+            if batches is None:
+                raise UserError(
+                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type"
+                )
+            scheduler.set_epoch_length(batches // options.accum_grad)
 
 
 def each_together(reporter, iterator, device: torch.device):

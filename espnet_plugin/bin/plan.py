@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from espnet_plugin.asr.conf import is_of
 from espnet_plugin.compose import compose
 from espnet_plugin.errors import UserError
 
@@ -57,14 +58,19 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
     """Plan one job.
 
     Raises:
-        UserError: a configuration without ``batch_type: numel`` or ``max_epoch``.
+        UserError: a configuration without ``batch_type: numel``, or with a number that is none or too small.
     """
     from espnet_plugin.asr import workload as work
+    from espnet_plugin.frontend.kaldi_fbank import hertz
 
-    if conf.get("batch_type") != "numel" or not isinstance(conf.get("batch_bins"), int) or "max_epoch" not in conf:
+    if conf.get("batch_type") != "numel":
         raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")
+    for key in ("batch_bins", "max_epoch", "accum_grad", "num_iters_per_epoch"):
+        value, needed = conf.get(key), key in ("batch_bins", "max_epoch")
+        if (needed or value is not None) and not (is_of(value, int) and value >= 1):
+            raise UserError(f"--config: {name}: {key}: {value!r} must be an integer of at least 1")
     counted = work.count(conf, options.vocabulary)
-    fs = (conf.get("frontend_conf") or {}).get("fs", 16000)
+    fs = hertz((conf.get("frontend_conf") or {}).get("fs", 16000))
     update_seconds = conf["batch_bins"] * (conf.get("accum_grad") or 1) / fs
     if options.stats is not None:
         updates = work.updates_per_epoch(conf, options.stats)
@@ -135,11 +141,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
         args.speeds = [float(text) for text in args.speeds.split()]
     except ValueError:
         raise UserError(f"--speeds: '{args.speeds}' must be factors such as '{SPEEDS}'") from None
-    if not args.speeds or min(args.speeds) <= 0:
+    if not args.speeds or not all(0 < speed < math.inf for speed in args.speeds):
         raise UserError("--speeds: must be factors above 0")
     for key in ("hours", "num_gpus", "measured_seconds"):
-        if getattr(args, key) <= 0:
-            raise UserError(f"--{key}: {getattr(args, key)} must be above 0")
+        if not 0 < getattr(args, key) < math.inf:
+            raise UserError(f"--{key}: {getattr(args, key)} must be a number above 0")
     if args.utilisation is not None and not 0 < args.utilisation <= 1:
         raise UserError(f"--utilisation: {args.utilisation} must be above 0 and at most 1")
     return args

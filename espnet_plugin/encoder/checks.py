@@ -21,6 +21,13 @@ def one_each(key: str, value: int | list, count: int, what: str) -> list:
     return values
 
 
+def check_dropout(**rates: float) -> None:
+    """Args: rates by their keys of encoder_conf. Raises `UserError` for one that is no share below 1."""
+    for key, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise UserError(f"encoder_conf.{key}: {rate} must be at least 0 and below 1")
+
+
 def check_lengths(lengths: torch.Tensor, need: int) -> None:
     """
     Args:

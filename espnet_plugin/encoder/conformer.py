@@ -14,7 +14,7 @@ from espnet2.legacy.nets.pytorch_backend.transformer.attention import RelPositio
 from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import PositionwiseFeedForward
 from espnet2.legacy.nets.pytorch_backend.transformer.repeat import repeat
 
-from espnet_plugin.encoder.checks import check_lengths, one_each
+from espnet_plugin.encoder.checks import check_dropout, check_lengths, one_each
 from espnet_plugin.errors import UserError
 
 SHORTEST = 7  # input frames behind one encoder frame of ESPnet's Conv2dSubsampling
@@ -95,6 +95,11 @@ class SizedConformerEncoder(ConformerEncoder):
         cnn_module_kernel: int = 31,
         max_pos_emb_len: int = 5000,
     ):
+        check_dropout(
+            dropout_rate=dropout_rate,
+            positional_dropout_rate=positional_dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+        )
         heads = one_each("attention_heads", attention_heads, num_blocks, "blocks")
         units = one_each("linear_units", linear_units, num_blocks, "blocks")
         if cnn_module_kernel % 2 == 0:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
-from espnet_plugin.encoder.checks import check_lengths, one_each
+from espnet_plugin.encoder.checks import check_dropout, check_lengths, one_each
 from espnet_plugin.encoder.ssm import MultiHeadSSM, Spectrum
 from espnet_plugin.errors import UserError
 
@@ -187,6 +187,9 @@ class MHSSMEncoder(AbsEncoder):
         dropout: float = 0.1,
     ):
         super().__init__()
+        check_dropout(dropout=dropout)
+        if not 0 < dt_min <= dt_max:
+            raise UserError(f"encoder_conf.dt_min: {dt_min} must be above 0 and at most dt_max, {dt_max}")
         heads = one_each("num_heads", num_heads, len(ffn_dims), "layers")
         head_dim = head_dim or channels_of_head(d_model, max(heads), expand)
         mixer = dict(num_modes=num_modes, head_dim=head_dim, bidirectional=bidirectional)

@@ -15,7 +15,8 @@ class Eden:
         optimizer: whose groups' ``lr`` is the base rate.
         lr_batches: B.
         lr_epochs: E, epochs.
-        batches_per_epoch: batches of an epoch; None leaves the epoch factor out.
+        batches_per_epoch: batches of an epoch; None until the trainer has counted them, see `set_epoch_length`, and epochs are not
+            counted until then.
         warmup_batches, warmup_start: warm-up.
 
     Raises:
@@ -57,6 +58,12 @@ class Eden:
     def _apply(self) -> None:
         for group, base in zip(self.optimizer.param_groups, self.base_lrs):
             group["lr"] = base * self.factor()
+
+    def set_epoch_length(self, batches: int) -> None:
+        """Tell how many batches an epoch has, where the configuration does not."""
+        if self.batches_per_epoch is None:
+            self.batches_per_epoch = batches
+            self._apply()
 
     def step(self, epoch: int | None = None) -> None:
         """Count one batch. Args: epoch is not used; ESPnet's interface has it."""

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
+import torch
+from espnet2.asr.specaug.specaug import SpecAug
 
-from espnet_plugin.asr.conf import build_conf
+from espnet_plugin.asr.conf import build_conf, check_keys
 from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
+from espnet_plugin.optim.eden import Eden
+from espnet_plugin.optim.scaled_adam import ScaledAdam
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,24 @@ def test_other_values_are_told(values, said):
     with pytest.raises(UserError) as error:
         build_conf("conf", Conf, values)
     assert said in str(error.value)
+
+
+def test_a_constructors_keys_are_held_against_its_annotations():
+    """Types that no YAML file has, as torch's `float | Tensor`, are left to the constructor."""
+    check_keys("frontend", KaldiFbank, {"fs": "16k", "n_mels": 40})
+    check_keys("optim", torch.optim.SGD, {"lr": 1, "nesterov": True})
+    check_keys("optim", torch.optim.AdamW, {"betas": [0.9, 0.98]})
+    check_keys(
+        "specaug", SpecAug, {"num_freq_mask": 0, "freq_mask_width_range": [0, 27], "time_mask_width_range": None}
+    )
+    for part, cls, conf, said in (
+        ("frontend", KaldiFbank, {"n_mels": 0}, "frontend_conf.n_mels: 0 must be at least 1"),
+        ("frontend", KaldiFbank, {"fs": [16000]}, "frontend_conf.fs: [16000] must be an integer or a text"),
+        ("optim", ScaledAdam, {"betas": 0.9}, "optim_conf.betas: 0.9 must be a list of numbers"),
+        ("optim", ScaledAdam, {"lr_scales": 3}, "optim_conf.lr_scales: 3 must be a dictionary or null"),
+        ("scheduler", torch.optim.lr_scheduler.StepLR, {}, "scheduler_conf.step_size: is missing, StepLR needs it"),
+        ("scheduler", Eden, None, "scheduler_conf: None must be a dictionary"),
+    ):
+        with pytest.raises(UserError) as error:
+            check_keys(part, cls, conf)
+        assert said in str(error.value)

@@ -21,7 +21,9 @@ from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from tiny import CONF, TOKENS
 
 from espnet_plugin.asr.checkpoint import whole_saves
+from espnet_plugin.asr.cost import CostRecord
 from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.errors import UserError
 
 KILLS, EPOCHS, BATCHES = 20, 4, 3
 SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
@@ -229,6 +231,21 @@ def test_a_run_that_is_not_resumed_begins_a_new_record(config, tmp_path):
     done = train(config, tmp_path / "exp", options=("--max_epoch", "1", "--use_tensorboard", "false"))
     cost = json.loads((tmp_path / "exp" / "cost.json").read_text())
     assert done and cost["epochs"] == 1 and cost["lost_seconds"] > 0 and cost["updates"] == BATCHES
+
+
+def test_early_stopping_ends_a_run_that_stays_ended(config, tmp_path):
+    """The loss falls, so by the criterion of its maximum the first epoch is the best."""
+    options = ("--patience", "1", "--early_stopping_criterion", "valid", "loss", "max", "--use_tensorboard", "false")
+    for _ in range(2):
+        assert train(config, tmp_path / "exp", options=options)
+        cost = json.loads((tmp_path / "exp" / "cost.json").read_text())
+        assert os.readlink(tmp_path / "exp" / "latest.pth") == "3epoch.pth" and cost["epochs"] == 3 < EPOCHS
+
+
+def test_a_cut_record_is_told_when_a_run_is_resumed(tmp_path):
+    (tmp_path / "cost.json").write_text('{"lost": {')
+    with pytest.raises(UserError, match=r"cost\.json', line 1: is not JSON"):
+        CostRecord(tmp_path, workers=1, gpu=False, resume=True)
 
 
 def test_whole_saves_leave_files_and_torch_as_they_were(tmp_path):

@@ -5,10 +5,11 @@ import math
 
 import pytest
 import torch
-from tiny import CONF, batch, build, model_conf, named, train_epoch
+from tiny import CONF, batch, build, model_conf, named, options, train_epoch
 
 from espnet_plugin.asr.step import accumulate, backward_through, cut
 from espnet_plugin.errors import UserError
+from espnet_plugin.optim.eden import Eden
 from espnet_plugin.transducer import loss
 
 SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
@@ -186,7 +187,8 @@ def test_a_bad_gradient_is_skipped_though_the_loss_is_finite(caplog):
     model = build()
     before = copy.deepcopy(model.state_dict())
     model.joint_network.lin_out.weight.register_hook(lambda grad: grad * math.inf)
-    train_epoch(model, [named(batch(0), "a")])
+    with pytest.raises(UserError, match="epoch 1 had no update in 1 batches"):
+        train_epoch(model, [named(batch(0), "a")])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert "'a0'" in caplog.text and "(max) or" in caplog.text
 
@@ -199,6 +201,38 @@ def test_too_many_bad_batches_in_a_row_stop_the_run():
         train_epoch(model, bad, max_bad_updates=3)
     said = str(error.value)
     assert "3 in a row" in said and "'b2_0'" in said and "(max)" in said and "\n" not in said
+
+
+def test_bad_batches_in_a_row_are_counted_over_the_end_of_an_epoch():
+    model, kept = build(), options(max_bad_updates=3, grad_clip=1e9)
+    bad = [named(broken(batch(i)), f"b{i}_") for i in range(2)]
+    train_epoch(model, [named(batch(0)), *bad], kept=kept)
+    with pytest.raises(UserError, match="3 in a row"):
+        train_epoch(model, [bad[0], named(batch(0))], epoch=2, kept=kept)
+
+
+def test_an_epoch_without_an_update_is_no_success():
+    model = build()
+    with pytest.raises(UserError, match=r"epoch 2 had no update in 2 batches .* 2 had a loss"):
+        train_epoch(model, [named(broken(batch(i))) for i in range(2)], epoch=2)
+    with pytest.raises(UserError, match="--accum_grad: 50 is more than the 2 batches of an epoch"):
+        train_epoch(model, [named(batch(i)) for i in range(2)], accum_grad=50)
+
+
+def test_eden_learns_the_length_of_an_epoch_in_updates():
+    """A batch left over makes no update; a length that the configuration gives stays."""
+    model, batches = build(), [named(batch(i)) for i in range(5)]
+    rates = []
+    for given in (None, 2, 7):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        eden = Eden(optimizer, lr_batches=9, lr_epochs=1, warmup_batches=0, batches_per_epoch=given)
+        train_epoch(model, batches, optimizer, eden, accum_grad=2)
+        assert eden.batches_per_epoch == (given or 2)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == rates[1] != rates[2]
+    assert rates[0] == pytest.approx(0.1 * (1 + (2 / 9) ** 2) ** -0.25 * 2**-0.25)
+    with pytest.raises(UserError, match=r"scheduler_conf\.batches_per_epoch: must be given"):
+        train_epoch(model, iter(batches), optimizer, Eden(optimizer))
 
 
 def test_what_is_reported():

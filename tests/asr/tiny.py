@@ -79,8 +79,8 @@ def named(values: tuple, name: str = "u") -> tuple[list[str], dict[str, torch.Te
     return [f"{name}{i}" for i in range(len(values[0]))], dict(zip(keys, values))
 
 
-def train_epoch(model, batches, optimizer=None, scheduler=None, epoch=1, **changes) -> SubReporter:
-    """One epoch of the training loop on a list of `named` batches."""
+def train_epoch(model, batches, optimizer=None, scheduler=None, epoch=1, kept=None, **changes) -> SubReporter:
+    """One epoch of the training loop on a list of `named` batches, with `options` of the changes or, for several epochs, those kept."""
     reporter = SubReporter("train", epoch, 0)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.1)
     TODMTrainer.train_one_epoch(
@@ -91,7 +91,7 @@ def train_epoch(model, batches, optimizer=None, scheduler=None, epoch=1, **chang
         scaler=None,
         reporter=reporter,
         summary_writer=None,
-        options=options(**{"grad_clip": 1e9} | changes),
+        options=kept or options(**{"grad_clip": 1e9} | changes),
         distributed_option=DistributedOption(),
     )
     return reporter

@@ -78,6 +78,11 @@ def test_a_job_by_hand():
     assert plan("x", conf | {"num_iters_per_epoch": 7, "accum_grad": 2}, options()).updates_per_epoch == 7
     with pytest.raises(UserError, match="must set batch_type: numel"):
         plan("x", {**conf, "batch_type": "unsorted"}, options())
+    for key, value in (("batch_bins", 0), ("batch_bins", None), ("max_epoch", "many"), ("accum_grad", -1)):
+        with pytest.raises(UserError, match=f"x: {key}: {value!r} must be an integer of at least 1"):
+            plan("x", {**conf, key: value}, options())
+    conf["frontend_conf"] = {"fs": "16k"}
+    assert plan("supernet", conf, options()) == job
     assert audio_seconds(1.0, [0.5, 1.0]) == 3 * 3600
     jobs = [
         Job("supernet", 1, 1, 1, 1, 1, 1, 6.0, 1),
@@ -104,7 +109,9 @@ def test_verb(tmp_path, capsys):
     for wrong, said in (
         (["--utilisation", "2"], "--utilisation: 2.0 must be above 0 and at most 1"),
         (["--speeds", "fast"], "--speeds: 'fast' must be factors"),
-        (["--num_gpus", "0"], "--num_gpus: 0 must be above 0"),
+        (["--num_gpus", "0"], "--num_gpus: 0 must be a number above 0"),
+        (["--hours", "nan"], "--hours: nan must be a number above 0"),
+        (["--speeds", "inf"], "--speeds: must be factors above 0"),
     ):
         with pytest.raises(UserError, match=said):
             main([*config, *wrong])

@@ -57,11 +57,15 @@ def test_unusable_utterances_are_listed_with_the_reason(tmp_path, run_script):
     soundfile.write(tmp_path / "whole.flac", tone(2, 16000), 16000)
     encoded = (tmp_path / "whole.flac").read_bytes()
     (tmp_path / "cutoff.flac").write_bytes(encoded[: len(encoded) // 2])
+    damaged = bytearray(encoded)
+    damaged[len(encoded) // 2 : len(encoded) // 2 + 500] = bytes(500)
+    (tmp_path / "damaged.flac").write_bytes(damaged)
     (tmp_path / "garbage.wav").write_bytes(random.Random(0).randbytes(5000))
     soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
     names = ("good", "short", "long", "empty", "garbage", "nan", "absent")
     waves = {name: tmp_path / f"{name}.wav" for name in names} | {
         "cutoff": tmp_path / "cutoff.flac",
+        "damaged": tmp_path / "damaged.flac",
         "command": "false |",
         "silent": tmp_path / "good.wav",
         "untold": tmp_path / "good.wav",
@@ -70,13 +74,14 @@ def test_unusable_utterances_are_listed_with_the_reason(tmp_path, run_script):
     data = data_directory(tmp_path / "data", waves, text)
     done = run_script("format_data.py", "--data", data, "--out", tmp_path / "raw", "--max_duration", 2.5)
     assert done.returncode == 0, done.stderr
-    assert "1 utterances" in done.stdout and "11 left out" in done.stdout
+    assert "1 utterances" in done.stdout and "12 left out" in done.stdout
     assert read_table(tmp_path / "raw/text") == {"good": "HELLO"}
     rejected = dict(line.split("\t") for line in (tmp_path / "raw/rejected.txt").read_text().splitlines())
     assert rejected == {
         "absent": f"no such file: {tmp_path}/absent.wav",
         "command": "command failed: false |",
         "cutoff": f"not readable as audio: {tmp_path}/cutoff.flac",
+        "damaged": f"not readable as audio: {tmp_path}/damaged.flac",
         "empty": "empty audio",
         "garbage": f"not readable as audio: {tmp_path}/garbage.wav",
         "long": "3.000 s, allowed are 0.1 to 2.5 s",

@@ -62,6 +62,13 @@ def test_unusable_utterances_are_listed_and_left_out(corpus, tmp_path, run_scrip
     assert read_table(tmp_path / "data/dev-clean/text") == {"84-198-0001": "GOOD MORNING"}
 
 
+def test_a_transcript_that_is_no_text_is_named(corpus, tmp_path, refused):
+    file = corpus / "dev-clean" / "84" / "198" / "84-198.trans.txt"
+    file.write_bytes("84-198-0000 CAFÉ\n".encode("latin-1"))
+    options = ["--corpus", corpus, "--sets", "dev-clean", "--out", tmp_path / "data"]
+    assert f"'{file}': byte 15 is not UTF-8 text" in refused("prepare_librispeech.py", *options)
+
+
 def test_missing_parts_and_corpus_are_named(corpus, tmp_path, refused):
     options = ["--sets", "dev-clean", "test-clean", "test-other", "--out", tmp_path / "data"]
     sentence = refused("prepare_librispeech.py", "--corpus", corpus, *options)

@@ -29,8 +29,9 @@ def write_run(expdir, sizes: dict[str, tuple[int, dict[str, str]]], hours: float
         (folder / "score.json").write_text("{}")
         (expdir / "sizes" / size / "subnet.json").write_text(json.dumps({"params": params}))
     cost = {"cpu_hours": hours, "updates": 100, "audio_hours": 2.0}
-    (expdir / "supernet").mkdir()
+    (expdir / "supernet").mkdir(parents=True)
     (expdir / "supernet" / "cost.json").write_text(json.dumps(cost))
+    (expdir / ".supernet.training.done").touch()
 
 
 @pytest.fixture
@@ -103,6 +104,29 @@ def test_seeds_are_averaged(folders, tmp_path, run_script):
         row["run"]: (row["wer"], row["seeds"]) for row in rows(tmp_path / "root", "ablation") if row["size"] == "6x512"
     }
     assert found["supernet"] == ("10.0", "1") and found["ablation/alone"] == ("40.0", "1")
+
+
+def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):
+    """Its record holds the epochs so far, which would make the individual models too cheap."""
+    write_run(tmp_path / "root/seed0/individual/3x64", {}, 0.1)
+    (tmp_path / "root/seed0/individual/3x64/.supernet.training.done").unlink()
+    assert run_script("tables.py", *folders).returncode == 0
+    found = {row["model"]: row for row in rows(tmp_path / "root", "cost")}
+    assert found["individual/3x64"]["hours"] == found["all individual models"]["hours"] == ""
+    assert found["individual/6x512"]["hours"] == "1.0" and found["supernet / all individual models"]["ratio"] == ""
+
+
+@pytest.mark.parametrize(
+    "file, content, said",
+    [
+        ("supernet/cost.json", '{"cpu_hou', "cost.json', line 1: is not JSON"),
+        ("supernet/cost.json", '{"cpu_hours": 1}', "cost.json': holds no number 'updates'"),
+        ("sizes/6x512/score/test/score.json", "", "score.json', line 1: is not JSON"),
+    ],
+)
+def test_damaged_files_are_told_in_one_sentence(folders, tmp_path, refused, file, content, said):
+    (tmp_path / "root/seed0/supernet" / file).write_text(content)
+    assert said in refused("tables.py", *folders)
 
 
 def test_mistakes_end_in_one_sentence(folders, tmp_path, refused):
