@@ -22,12 +22,12 @@ from tables import Experiments, size_order
 
 
 def hours(runs: Experiments, run: str) -> tuple[float, int, str] | None:
-    """Hours, updates and unit of a run, mean over seeds; None where it is missing.
+    """Hours, updates and unit of a finished run, mean over seeds; None where there is none.
 
     Raises:
         UserError: seeds with different numbers of updates, or of different machines.
     """
-    found = runs.values(run, "supernet/cost.json")
+    found = runs.costs(run)
     if not found:
         return None
     kinds = {(one["updates"], next(key for key in ("gpu_hours", "cpu_hours") if key in one)) for one in found}

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables import Experiments
+from tables import TRAINED, Experiments
 
 from espnet_plugin.errors import UserError
 
@@ -19,6 +19,7 @@ def record(root, run: str, hours: float, updates: int = 100, unit: str = "cpu_ho
     folder = root / f"seed{seed}" / run / "supernet"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cost.json").write_text(json.dumps({unit: hours, "updates": updates, "audio_hours": 1.0}))
+    (folder.parent / TRAINED).touch()
 
 
 def score(root, run: str, size: str, hypotheses: dict[str, str]) -> None:
@@ -34,6 +35,11 @@ def runs(tmp_path) -> Experiments:
     for run, hours in (("supernet", 3.0), ("individual/6x512", 4.0), ("individual/3x64", 2.0)):
         record(tmp_path, run, hours)
     return Experiments(tmp_path, SIZES, ("test",))
+
+
+def test_a_run_that_is_under_way_does_not_count(runs):
+    (runs.root / "seed0" / "individual/3x64" / TRAINED).unlink()
+    assert figures(runs, "cheap", 50)["six_sizes_cost_ratio"] is None
 
 
 def test_ratios_of_hours_and_of_errors(runs):
