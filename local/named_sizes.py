@@ -10,12 +10,22 @@ import json
 import re
 from pathlib import Path
 
-from espnet_plugin.asr.extract import num_parameters, space_of
 from espnet_plugin.asr.files import write_whole
-from espnet_plugin.asr.loading import load_model
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
+
+
+def read_name(name: str) -> tuple[int, int]:
+    """Layers and feed-forward channels of a name.
+
+    Raises:
+        UserError: it is not of the form.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", name)
+    if match is None:
+        raise UserError(f"--sizes: '{name}' is not LAYERSxWIDTH, as in 12x384")
+    return int(match[1]), int(match[2])
 
 
 def named(space: SearchSpace, name: str) -> Subnet:
@@ -24,10 +34,7 @@ def named(space: SearchSpace, name: str) -> Subnet:
     Raises:
         UserError: the name is not of the form, or the space has no such subnet.
     """
-    match = re.fullmatch(r"(\d+)x(\d+)", name)
-    if match is None:
-        raise UserError(f"--sizes: '{name}' is not LAYERSxWIDTH, as in 12x384")
-    depth, width = int(match[1]), int(match[2])
+    depth, width = read_name(name)
     for value, allowed, what in ((depth, space.depths, "layers"), (width, space.ffn_dims, "feed-forward channels")):
         if value not in allowed:
             raise UserError(f"--sizes: '{name}': {value} {what}, the search space has {list(allowed)}")
@@ -41,6 +48,10 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", required=True, metavar="LAYERSxWIDTH")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
+    # Here, since they take seconds: run.sh checks names by the functions above before anything else.
+    from espnet_plugin.asr.extract import num_parameters, space_of
+    from espnet_plugin.asr.loading import load_model
+
     model, _ = load_model(args.train_config, args.model_file)
     space = space_of(model)
     subnets = {name: named(space, name) for name in dict.fromkeys(args.sizes)}

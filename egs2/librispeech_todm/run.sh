@@ -58,6 +58,8 @@ stages
   11  results       RESULTS.md, results.json, pareto.png
   12  export        each size for sherpa-onnx, float and int8; bytes, speed and memory join the results
 
+relative paths are relative to the folder of this script
+
 options (default)
   --stage N --stop_stage M   first and last stage (1, 12)
   --corpus NAME              mini, custom or librispeech (mini)
@@ -90,6 +92,9 @@ known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config
  sizes num_sizes num_candidates average train_args streaming redo
  full_libri download complete speed_perturb_factors feats_type num_nodes dry_run gpu utilisation"
 . local/parse_options.sh
+[ "$corpus" != librispeech ] || : "${complete:=true}"
+: "${complete:=false}"
+need_switches streaming redo full_libri download complete dry_run
 
 case $corpus in
 mini)
@@ -104,21 +109,23 @@ librispeech)
     : "${nbpe:=500}" "${asr_config:=conf/paper/supernet.yaml}"
     # dev-clean and dev-other are tables' columns, too; the model is chosen on dev-clean alone.
     : "${valid_set:=dev-clean}" "${test_sets:=dev-clean dev-other test-clean test-other}"
-    : "${speed_perturb_factors:=0.9 1.0 1.1}" "${complete:=true}"
+    : "${speed_perturb_factors:=0.9 1.0 1.1}"
     if [ "$full_libri" = true ]; then : "${train_set:=train-960}"; else : "${train_set:=train-clean-100}"; fi
     ;;
 *) fail "--corpus '$corpus' is not one of mini, custom, librispeech" ;;
 esac
-: "${expdir:=exp/$corpus}" "${dumpdir:=dump/$corpus}" "${speed_perturb_factors:=1.0}" "${complete:=false}"
+[ -z "$data_dir" ] || [ "$corpus" = custom ] || fail "--data_dir '$data_dir' must come with --corpus custom, not '$corpus'"
+[ "$download" = false ] || [ "$corpus" = librispeech ] || fail "--download '$download' must come with --corpus librispeech, not '$corpus'"
+: "${expdir:=exp/$corpus}" "${dumpdir:=dump/$corpus}" "${speed_perturb_factors:=1.0}"
 for number in num_nodes stage stop_stage nj nbpe num_sizes num_candidates average; do
     [[ ${!number} =~ ^[1-9][0-9]*$ ]] || fail "--$number '${!number}' must be a positive number"
 done
+[ "$num_sizes" -ge 2 ] || fail "--num_sizes '$num_sizes' must be at least 2, the largest and the smallest model"
 [ "$stage" -le "$stop_stage" ] || fail "--stage '$stage' must not be after --stop_stage '$stop_stage'"
 [ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || [ "$dry_run" = true ] ||
     fail "--num_nodes '$num_nodes' needs cmd_backend slurm in cmd.sh (with ssh, train_hosts names the nodes)"
 [[ $ngpu =~ ^[0-9]+$ ]] || fail "--ngpu '$ngpu' must be a number of GPUs"
 [[ $feats_type =~ ^(raw|fbank)$ ]] || fail "--feats_type '$feats_type' is not one of raw, fbank"
-need_switches streaming redo full_libri download complete dry_run
 for file in "$asr_config" "$inference_config"; do
     [ -f "$file" ] || fail "configuration '$file' does not exist"
 done
@@ -126,26 +133,33 @@ command -v espnet-todm >/dev/null || fail "espnet-todm is not installed: run 'ma
 
 # shellcheck disable=SC2086
 all_sets=$(printf '%s\n' $train_set $valid_set $test_sets | awk '!seen[$0]++' | paste -sd ' ')
-# The configuration in one piece, kept with the run; its sampling rate, whether it has models that stream, and sums that comments do not
-# change: of all of it, of what lengths and statistics of the features can depend on, and of the frontend.
-mkdir -p "$expdir"
-espnet-todm compose --config "$asr_config" --out "$expdir/train.yaml"
+checksum() { { cat "$@" 2>/dev/null || true; } | cksum | cut -d" " -f1; }
+# Keys of ESPnet that change how training is run and reported, not what comes out of it.
+harmless="num_workers log_interval log_level keep_nbest_models num_att_plot use_tensorboard use_matplotlib create_graph_in_tensorboard
+ use_wandb wandb_project wandb_id wandb_entity wandb_name"
+# shellcheck disable=SC2206
+checked=(--config "$asr_config" --sizes $sizes --speeds $speed_perturb_factors --harmless $harmless)
+if [ "$dry_run" = false ]; then
+    mkdir -p "$expdir"
+    # One run at a time in a folder. The processes of a stage inherit the lock, so that those of a run that was killed keep it as long as
+    # they live; those of a run that was stopped may take a moment to end.
+    exec {lock}>>"$expdir/.run.lock"
+    flock --wait 2 "$lock" || fail "--expdir '$expdir': a run is at work there ($(<"$expdir/.run.lock")), must end first"
+    echo "process $$ on $HOSTNAME" >"$expdir/.run.lock"
+    checked+=(--out "$expdir/.config.yaml")
+    # Decoding comes last, and its configuration takes seconds to check: once.
+    inference_sum=$(checksum "$inference_config")
+    if [ "$stage" -le 9 ] && [ "$stop_stage" -ge 9 ] && [ "$(cat "$expdir/.inference_config.checked" 2>/dev/null)" != "$inference_sum" ]; then
+        checked+=(--inference_config "$inference_config")
+    fi
+fi
+configured=$(python local/configured.py "${checked[@]}")
+[[ ${checked[*]} != *--inference_config* ]] || echo "$inference_sum" >"$expdir/.inference_config.checked"
 given_config=$asr_config
-asr_config=$expdir/train.yaml
-configured=$(python -c '
-import sys, yaml, zlib
-conf = yaml.safe_load(open(sys.argv[1], encoding="utf-8")) or {}
-fs = str((conf.get("frontend_conf") or {}).get("fs", 16000)).lower()
-rate = round(float(fs.removesuffix("k")) * (1000 if fs.endswith("k") else 1))
-later = {"grad_clip", "max_epoch", "batch_bins", "num_iters_per_epoch", "seed"}
-later |= {part + end for part in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf")}
-encoder = conf.get("encoder_conf") or {}
-directions = (encoder.get("search_space") or {}).get("directions")
-forward = "forward" in directions if directions else not encoder.get("bidirectional", True)
-parts = conf, {key: conf[key] for key in conf if key not in later}, [conf.get(key) for key in ("frontend", "frontend_conf")]
-print(rate, forward, *(zlib.crc32(repr(part).encode()) for part in parts))
-' "$asr_config" 2>/dev/null) || fail "configuration '$asr_config' must be YAML, with frontend_conf.fs (if given) a rate such as 16000 or 16k"
-read -r fs forward config_sum feature_sum frontend_sum <<<"$configured"
+# The configuration in one piece; what the model was trained with is kept as train.yaml.
+asr_config=$expdir/.config.yaml
+[ "$dry_run" = true ] || [ -e "$expdir/supernet" ] || cp "$asr_config" "$expdir/train.yaml"
+read -r fs forward shaping_sum config_sum feature_sum frontend_sum <<<"$configured"
 [ "$streaming" = false ] || [ "$forward" = True ] ||
     fail "--streaming 'true': encoder_conf.search_space.directions in '$given_config' must name 'forward' (or bidirectional be false)"
 # Runs that differ in length or seed share statistics, too.
@@ -160,7 +174,6 @@ statsdir=$dumpdir/stats/$train_set-bpe$nbpe-$(cksum <<<"$feature_sum $stats_args
 superdir=$expdir/supernet
 averaged=$superdir/averaged.pth
 logdir=$expdir/log
-mkdir -p "$logdir"
 
 group=
 stop() {
@@ -192,6 +205,7 @@ run_stage() {
     set -m
     (set -e; "$@") &
     group=$!
+    echo "process group $group on $HOSTNAME" >"$expdir/.run.lock"
     set +m
     wait "$group" || status=$?
     group=
@@ -201,7 +215,6 @@ run_stage() {
     echo "stage $number, $title: done in $((SECONDS - began)) s"
 }
 
-checksum() { { cat "$@" 2>/dev/null || true; } | cksum | cut -d" " -f1; }
 # What a formatted set holds. Not wav.scp: its paths change when a folder is moved.
 set_sum() { checksum "$rawdir/$1"/{text,utt2num_samples}; }
 
@@ -280,11 +293,11 @@ task_options() {
         set=$train_set
         [ $phase = train ] || set=$valid_set
         if [ "$1" = raw ]; then
-            options+=(--${phase}_data_path_and_name_and_type "$rawdir/$set/wav.scp,speech,sound")
+            options+=("--${phase}_data_path_and_name_and_type" "$rawdir/$set/wav.scp,speech,sound")
         else
-            options+=(--${phase}_data_path_and_name_and_type "$featsdir/$set/feats.scp,speech,kaldi_ark")
+            options+=("--${phase}_data_path_and_name_and_type" "$featsdir/$set/feats.scp,speech,kaldi_ark")
         fi
-        options+=(--${phase}_data_path_and_name_and_type "$rawdir/$set/text,text,text")
+        options+=("--${phase}_data_path_and_name_and_type" "$rawdir/$set/text,text,text")
     done
 }
 
@@ -292,9 +305,11 @@ task_options() {
 stage_stats() {
     local options
     task_options raw
-    rm -rf "$statsdir"
+    rm -rf "$statsdir.new"
     # shellcheck disable=SC2086
-    "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir" --ngpu 0 $stats_args
+    "$train_cmd" "$logdir/stats.log" espnet-todm train "${options[@]}" --collect_stats true --output_dir "$statsdir.new" --ngpu 0 $stats_args
+    rm -rf "$statsdir"
+    mv "$statsdir.new" "$statsdir"
 }
 
 # launch LOG COMMAND ...: training on one GPU or none here, on several, on several nodes, or on hosts, through ESPnet's launcher.
@@ -313,25 +328,63 @@ launch() {
     return 1
 }
 
-stage_train() {
-    local options phase
+# train_options: sets `options`.
+train_options() {
+    local phase
     task_options "$feats_type"
     options+=(--normalize global_mvn --normalize_conf "stats_file=$statsdir/train/feats_stats.npz")
     for phase in train valid; do
-        options+=(--${phase}_shape_file "$statsdir/$phase/speech_shape" --${phase}_shape_file "$statsdir/$phase/text_shape")
+        options+=("--${phase}_shape_file" "$statsdir/$phase/speech_shape" "--${phase}_shape_file" "$statsdir/$phase/text_shape")
     done
-    if [ "$(cat "$superdir/.inputs" 2>/dev/null)" != "$train_inputs" ] || [ "$redo" = true ]; then
-        if [ -f "$superdir/checkpoint.pth" ]; then
-            echo "beginning anew; what was trained before with other inputs is kept in $superdir.old"
-            rm -rf "$superdir.old"
-            mv "$superdir" "$superdir.old"
+}
+
+has_weights() { compgen -G "$1/*.pth" >/dev/null; }
+# What the model in a folder was trained with.
+inputs_of() { cat "$1/.inputs" 2>/dev/null || true; }
+
+# Puts a folder for training with other inputs in the place of $superdir: one that was put aside when they changed, or a new one.
+# Weights are never deleted.
+change_supernet() {
+    local folder back='' aside=$superdir.old number=1 status=0
+    for folder in "$superdir".old*; do
+        if [ "$redo" = false ] && has_weights "$folder" && [ "$(inputs_of "$folder")" = "$train_inputs" ]; then back=$folder; fi
+    done
+    if has_weights "$superdir"; then
+        if [ -z "$back" ]; then
+            # Options that training would refuse must not cost what is there.
+            # shellcheck disable=SC2086
+            "$train_cmd" "$logdir/check.log" espnet-todm train "${options[@]}" --output_dir "$superdir.check" $train_args \
+                --ngpu 0 --dry_run true || status=$?
+            rm -rf "$superdir.check"
+            [ $status -eq 0 ] || return $status
         fi
-        rm -rf "$superdir"
+        while [ -e "$aside" ]; do aside=$superdir.old.$((++number)); done
+        mv "$superdir" "$aside"
+        echo "what was trained before with other inputs is kept in $aside"
+    fi
+    rm -rf "$superdir"
+    if [ -n "$back" ]; then
+        mv "$back" "$superdir"
+        echo "going on with what was trained with these inputs, from $back"
+    else
         mkdir -p "$superdir"
         printf '%s\n' "$train_inputs" >"$superdir/.inputs"
+        echo "beginning anew"
+    fi
+}
+
+stage_train() {
+    local options
+    [ -f "$statsdir/train/feats_stats.npz" ] || fail "'$statsdir/train/feats_stats.npz' does not exist, run stage 4 with the same options first"
+    train_options
+    if [ "$redo" = true ] || [ "$(inputs_of "$superdir")" != "$train_inputs" ]; then
+        change_supernet
     else
         echo "resuming from the last finished epoch, if there is one"
     fi
+    cp "$asr_config" "$expdir/train.yaml"
+    asr_config=$expdir/train.yaml
+    train_options
     # Beside the model, where our programs look first: it can be used from any folder, and moved.
     cp "$statsdir/train/feats_stats.npz" "$bpedir/bpe.model" "$superdir"
     # The log goes to a file; its lines on epochs are shown as they come.
@@ -340,11 +393,11 @@ stage_train() {
     # shellcheck disable=SC2086
     launch "$log" espnet-todm train "${options[@]}" --output_dir "$superdir" --resume true $train_args &
     pid=$!
-    tail --pid="$pid" -n +1 -F "$log" 2>/dev/null | sed -u -n -E '
+    { tail --pid="$pid" -n +1 -F "$log" 2>/dev/null | sed -u -n -E '
         s/.*INFO: ([0-9]+\/[0-9]+)epoch started[. ]*/  epoch \1 /p
         s/.*epoch results: .*\[valid\].*loss_max=([0-9.]+).*wer_max=([0-9.]+).*loss_min=([0-9.]+).*wer_min=([0-9.]+).*/    valid: loss max \1 min \3, WER max \2 min \4/p
         t
-        s/.*epoch results: .*\[valid\].*loss_max=([0-9.]+).*wer_max=([0-9.]+).*/    valid: loss \1, WER \2/p' || true # tail's status tells that the log was not there at first
+        s/.*epoch results: .*\[valid\].*loss_max=([0-9.]+).*wer_max=([0-9.]+).*/    valid: loss \1, WER \2/p'; } {lock}>&- || true # tail's status tells that the log was not there at first
     wait "$pid"
 }
 
@@ -366,18 +419,27 @@ stage_sizes() {
     espnet-todm page --expdir "$expdir"
 }
 
-size_names() { python -c 'import json, sys; print(*(s["name"] for s in json.load(open(sys.argv[1]))["sizes"]))' "$expdir/sizes.json"; }
+# size_names: sets `names`. Not in the list of a 'for', which would hide that it fails.
+size_names() { names=$(python local/size_names.py "$expdir/sizes.json"); }
 
 stage_extract() {
-    rm -rf "$expdir/sizes" "$expdir"/.sizes.{decoding,export}.done
+    local names folder
+    size_names
+    [ "$redo" = false ] || rm -f "$expdir"/.sizes.{decoding,export}.done # done again, too, even if this is cut short
+    # Each size takes its place when it is complete, after all have been checked: one that is refused costs nothing that is there.
     "$train_cmd" "$logdir/extract.log" espnet-todm extract --train_config "$superdir/config.yaml" --model_file "$averaged" \
         --sizes "$expdir/sizes.json" --out "$expdir/sizes"
+    rm -f "$expdir"/.sizes.{decoding,export}.done
+    for folder in "$expdir"/sizes/*; do
+        [[ " $names " == *" ${folder##*/} "* ]] || rm -rf "$folder"
+    done
     grep ' parameters, ' "$logdir/extract.log"
 }
 
 stage_decode() {
-    local name set models=() data=()
-    for name in $(size_names); do models+=("$expdir/sizes/$name"); done
+    local names name set models=() data=()
+    size_names
+    for name in $names; do models+=("$expdir/sizes/$name"); done
     for set in $test_sets; do data+=("$rawdir/$set"); done
     local options=(--data "${data[@]}" --config "$inference_config" --streaming "$streaming")
     if [ "$cmd_backend" = slurm ]; then
@@ -390,8 +452,9 @@ stage_decode() {
 }
 
 stage_score() {
-    local name set
-    for name in $(size_names); do
+    local names name set
+    size_names
+    for name in $names; do
         for set in $test_sets; do
             python local/score.py --ref "$rawdir/$set/text" --hyp "$expdir/sizes/$name/decode/$set/text" --out "$expdir/sizes/$name/score/$set"
         done
@@ -405,8 +468,9 @@ stage_results() {
 }
 
 stage_export() {
-    local name models=()
-    for name in $(size_names); do models+=("$expdir/sizes/$name"); done
+    local names name models=()
+    size_names
+    for name in $names; do models+=("$expdir/sizes/$name"); done
     OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/export.log" python local/device.py --model_dir "${models[@]}" \
         --data "$rawdir/${test_sets%% *}" --streaming "$streaming"
     stage_results
@@ -431,6 +495,7 @@ if [ "$dry_run" = true ]; then
     exec espnet-todm plan --config "$given_config" --individual "${individual[@]}" --vocabulary "$nbpe" "${stats_or_hours[@]}" \
         --speeds "$speed_perturb_factors" --gpu "$gpu" --num_gpus $((num_nodes * (ngpu > 0 ? ngpu : 1))) ${utilisation:+--utilisation "$utilisation"}
 fi
+mkdir -p "$logdir"
 run_stage 1 data "$datadir" "$data_inputs $all_sets" stage_data
 for set in $all_sets; do
     format_inputs="$data_inputs $fs $(speeds_of "$set") $(checksum "$sourcedir/$set"/{wav.scp,segments,text,utt2spk})"
@@ -445,10 +510,18 @@ run_stage 3 bpe "$bpedir" "$nbpe $(set_sum "$train_set")" stage_bpe
 stats_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model")"
 run_stage 4 statistics "$statsdir" "$stats_inputs" stage_stats
 # The supernet depends on no test set: another one must not train it again.
-train_inputs="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model") $config_sum $train_args"
-[ "$corpus" != mini ] || train_inputs+=" $data_inputs"
+trained_on="$fs $nbpe $(set_sum "$train_set") $(set_sum "$valid_set") $(checksum "$bpedir/bpe.model")"
+harmless_args=$(tr -s ' \n' '|' <<<"$harmless")
+train_inputs="$trained_on $shaping_sum $(sed -E "s/--(${harmless_args%|})[ =]+[^ ]+ *//g; s/ +$//" <<<"$train_args")"
+whole_inputs="$trained_on $config_sum $train_args"
+if [ "$corpus" = mini ]; then
+    train_inputs+=" $data_inputs"
+    whole_inputs+=" $data_inputs"
+fi
+# Models once recorded all keys.
+[ "$(inputs_of "$superdir")" != "$whole_inputs" ] || train_inputs=$whole_inputs
 run_stage 5 training "$superdir" "$train_inputs" stage_train
-run_stage 6 averaging "$averaged" "$train_inputs $average" stage_average
+run_stage 6 averaging "$averaged" "$(inputs_of "$superdir") $average" stage_average
 model_inputs="$(checksum "$averaged") ${sizes:-$num_sizes $num_candidates} $streaming"
 run_stage 7 sizes "$expdir/sizes.json" "$model_inputs $(set_sum "$valid_set")" stage_sizes
 model_inputs+=" $(checksum "$expdir/sizes.json")"

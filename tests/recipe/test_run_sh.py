@@ -1,6 +1,8 @@
-"""run.sh as a user meets it: options, refusals, and stages that were cut short. No stage here needs torch."""
+"""run.sh as a user meets it: options, refusals, and stages that were cut short."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,17 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2" / "librispeech_todm"
 
 
-def run(*options) -> subprocess.CompletedProcess:
+SMALL = ["--asr_config", "conf/train_an4.yaml", "--average", 1]
+
+
+def arguments(*options) -> dict:
+    """Arguments of subprocess's functions."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run([RECIPE / "run.sh", *map(str, options)], capture_output=True, text=True, env=environment)
+    return {"args": [RECIPE / "run.sh", *map(str, options)], "env": environment}
+
+
+def run(*options) -> subprocess.CompletedProcess:
+    return subprocess.run(**arguments(*options), capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -31,18 +41,14 @@ def corpus(tmp_path):
     return tmp_path
 
 
+def on_corpus(corpus, first, last) -> list:
+    """Options for some stages on the corpus above."""
+    places = ["--data_dir", corpus / "kaldi", "--dumpdir", corpus / "dump", "--expdir", corpus / "exp"]
+    return ["--corpus", "custom", *places, "--nbpe", 20, "--nj", 1, "--stage", first, "--stop_stage", last]
+
+
 def stages(corpus, first, last, *options):
-    work = [
-        "--corpus",
-        "custom",
-        "--data_dir",
-        corpus / "kaldi",
-        "--dumpdir",
-        corpus / "dump",
-        "--expdir",
-        corpus / "exp",
-    ]
-    return run(*work, "--nbpe", 20, "--nj", 1, "--stage", first, "--stop_stage", last, *options)
+    return run(*on_corpus(corpus, first, last), *options)
 
 
 def test_help_lists_stages_and_options():
@@ -133,3 +139,116 @@ def test_a_stage_that_fails_is_not_complete(corpus):
     done = stages(corpus, 1, 3)
     assert done.returncode != 0 and "no usable utterance" in done.stderr and "Traceback" not in done.stderr
     assert not (corpus / "dump" / "raw" / ".test.formatting.done").exists() and "stage 3" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--sizes", "9x64 foo"], "--sizes: 'foo' is not LAYERSxWIDTH"),
+        (["--sizes", "6x512 9x64"], "--sizes: '9x64': 9 layers, the search space has [3, 4, 5, 6]"),
+        (["--num_sizes", 1], "--num_sizes '1' must be at least 2"),
+        (["--speed_perturb_factors", "1.0 fast"], "--speed_perturb_factors: 'fast' must be a number from 0.5 to 2.0"),
+        (["--speed_perturb_factors", "3"], "--speed_perturb_factors: '3' must be a number from 0.5 to 2.0"),
+        (["--inference_config", "{tmp}/decode.yaml"], "decode.yaml.beam: unknown key, allowed are beam_size"),
+        (["--data_dir", "{tmp}"], "must come with --corpus custom, not 'mini'"),
+        (["--download", "true"], "--download 'true' must come with --corpus librispeech, not 'mini'"),
+    ],
+)
+def test_options_of_late_stages_are_refused_before_the_first(tmp_path, options, said):
+    (tmp_path / "decode.yaml").write_text("beam: 4\n")
+    options = [str(word).format(tmp=tmp_path) for word in options]
+    done = run("--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump", *options)
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "dump").exists()
+    assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_one_run_at_a_time_works_in_a_folder(corpus):
+    """A process of a stage, here a reader of audio, outlives run.sh and keeps the lock."""
+    wavs = corpus / "kaldi" / "train" / "wav.scp"
+    plain = wavs.read_text()
+    wavs.write_text(plain.replace(f"{corpus}/kaldi/train/0.wav", f"cat {corpus}/pipe |"))
+    os.mkfifo(corpus / "pipe")
+    first = subprocess.Popen(**arguments(*on_corpus(corpus, 1, 2)), stdout=subprocess.DEVNULL)
+    writer = os.open(corpus / "pipe", os.O_WRONLY)  # returns when the reader is there, which then waits for audio
+    first.kill()
+    first.wait()
+    refused = stages(corpus, 1, 2)
+    assert refused.returncode == 1 and refused.stdout == ""
+    said = re.fullmatch(
+        r"error: --expdir '.*': a run is at work there \(process group (\d+) on .*\), must end first\n", refused.stderr
+    )
+    assert said, refused.stderr
+    assert stages(corpus, 1, 1, "--expdir", corpus / "other").returncode == 0
+    os.killpg(int(said[1]), signal.SIGKILL)
+    os.close(writer)
+    wavs.write_text(plain)
+    assert stages(corpus, 1, 2).returncode == 0
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    places = ["--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump"]
+    done = run("--dry_run", "true", *places)
+    assert done.returncode == 1 and "run --stop_stage 4 first" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (None, "does not exist, run stage 7 first"),
+        ('{"sizes": [{"name": "ma', "line 1: is not JSON"),
+        ('{"sizes": []}', "is not what stage 7 writes"),
+    ],
+)
+def test_broken_sizes_end_in_one_sentence(corpus, content, said):
+    sizes = corpus / "exp" / "sizes.json"
+    made = corpus / "exp" / "sizes" / "max" / "decode" / "test" / "text"
+    made.parent.mkdir(parents=True)
+    made.write_text("kept")
+    if content is not None:
+        sizes.write_text(content)
+    for stage in (8, 9, 10):
+        done = stages(corpus, stage, stage, "--inference_config", "conf/decode.yaml")
+        assert done.returncode == 1 and "done in" not in done.stdout
+        assert done.stderr.startswith(f"error: '{sizes}'") and said in done.stderr and done.stderr.count("\n") == 1
+    assert made.read_text() == "kept"
+
+
+@pytest.fixture
+def trained(corpus):
+    """A supernet after one epoch, averaged."""
+    done = stages(corpus, 1, 6, *SMALL, "--train_args", "--max_epoch 1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return corpus
+
+
+def test_a_trained_supernet_outlives_other_options(trained):
+    exp = trained / "exp"
+    weights = (exp / "supernet" / "averaged.pth").read_bytes()
+    plain = (exp / "train.yaml").read_text()
+
+    def train(last: int, *options: str) -> subprocess.CompletedProcess:
+        return stages(trained, 5, last, *SMALL, *options)
+
+    # How training runs is no reason to do it again, and a later stage does not change what the model was trained with.
+    same = train(6, "--train_args", "--max_epoch 1 --num_workers 1")
+    assert same.stdout.count("complete, skipped") == 2, same.stdout
+    later = stages(trained, 6, 6, "--asr_config", "conf/train_mini.yaml", "--average", 1)
+    assert later.returncode == 0 and "complete, skipped" in later.stdout
+    assert (exp / "train.yaml").read_text() == plain
+    # Options that training refuses move nothing.
+    refused = train(5, "--train_args", "--max_epoch two")
+    assert refused.returncode != 0 and "max_epoch" in refused.stderr and refused.stderr.count("\n") == 1
+    assert [path.name for path in exp.glob("supernet*")] == ["supernet"]
+    # What is put aside is numbered, and comes back with its inputs.
+    (exp / "supernet.old").mkdir()
+    (exp / "supernet.old" / "1epoch.pth").write_bytes(b"older")
+    other = train(5, "--train_args", "--max_epoch 2")
+    assert other.returncode == 0 and "kept in" in other.stdout, other.stderr
+    assert (exp / "supernet.old.2" / "averaged.pth").read_bytes() == weights
+    back = train(6, "--train_args", "--max_epoch 1")
+    assert back.returncode == 0 and f"going on with what was trained with these inputs, from {exp}" in back.stdout
+    assert "stage 6, averaging: complete, skipped" in back.stdout
+    assert (exp / "supernet" / "averaged.pth").read_bytes() == weights
+    assert (exp / "supernet.old" / "1epoch.pth").read_bytes() == b"older"
+    assert (exp / "supernet.old.3" / "2epoch.pth").is_file()
