@@ -64,7 +64,11 @@ def test_a_killed_process_is_told():
 
 @pytest.mark.parametrize("how, status", [(signal.SIGINT, 1), (signal.SIGKILL, -signal.SIGKILL)])
 def test_no_process_stays_behind(how, status):
-    run = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def heed():  # Python takes no Ctrl-C where its parent ignores it, as a shell does in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen([sys.executable, "-c", SLOW], preexec_fn=heed, **pipes)
     workers = [int(run.stdout.readline()) for _ in range(2)]
     run.send_signal(how)
     assert run.wait(20) == status and all(map(gone, workers))
