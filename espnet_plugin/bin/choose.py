@@ -249,8 +249,10 @@ def main(argv: list[str]) -> None:
         for size in sizes:
             counted = f"{size['name']:>8}  {size['params']:>12,} parameters"
             print(f"{counted}  dev WER {size['dev_wer']:6.2f} %  {size['subnet']}")
+    known = found.correlation == found.correlation  # not of fewer than three
     print(
-        f"{len(found.loss)} subnets by their cheap loss, {len(found.wer)} decoded; rank correlation {found.correlation:.2f}"
+        f"{len(found.loss)} subnets by their cheap loss, {len(found.wer)} decoded"
+        + (f"; rank correlation {found.correlation:.2f}" if known else "")
     )
     if args.extract is not None:
         facts = write_model_dir(model, train_args, best, args.extract)
