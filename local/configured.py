@@ -15,6 +15,7 @@ from named_sizes import named, read_name
 
 from espnet_plugin.compose import compose, write_composed
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.supernet.space import SearchSpace
 
 # Keys that lengths and statistics of the features do not depend on.
@@ -32,20 +33,6 @@ def part(conf: dict, key: str) -> dict:
     if not isinstance(found, dict):
         raise UserError(f"{key}: {found!r} must be a dictionary")
     return found
-
-
-def sampling_rate(conf: dict) -> int:
-    """In Hz.
-
-    Raises:
-        UserError: it is no rate.
-    """
-    given = part(conf, "frontend_conf").get("fs", 16000)
-    text = str(given).lower()
-    try:
-        return round(float(text.removesuffix("k")) * (1000 if text.endswith("k") else 1))
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"frontend_conf.fs: {given!r} must be a rate such as 16000 or 16k") from error
 
 
 def streams(conf: dict) -> bool:
@@ -105,7 +92,7 @@ def main() -> None:
     args = parser.parse_args()
     conf = compose(args.config)
     try:
-        facts = sampling_rate(conf), streams(conf)
+        facts = hertz(part(conf, "frontend_conf").get("fs", 16000)), streams(conf)
         check_sizes(conf, args.sizes)
     except UserError as error:
         where = "" if str(error).startswith("--") else f"configuration '{args.config}': "

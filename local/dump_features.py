@@ -61,7 +61,7 @@ def dump(shard: Shard) -> dict[str, tuple[str, int]]:
     frontend = KaldiFbank(**shard.conf)
     name, frames = f"feats.{shard.number}", {}
     scp = shard.folder / f"{name}.scp"
-    with torch.no_grad(), kaldi.WriteHelper(f"ark,scp:{shard.folder}/{name}.ark,{scp}") as ark:
+    with kaldi.WriteHelper(f"ark,scp:{shard.folder}/{name}.ark,{scp}") as ark:
         for utterance, path in shard.paths.items():
             wave = torch.from_numpy(read_audio(path, frontend.fs))
             feats, _ = frontend(wave[None], torch.tensor([len(wave)]))

@@ -92,9 +92,6 @@ known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config
  sizes num_sizes num_candidates average train_args streaming redo
  full_libri download complete speed_perturb_factors feats_type num_nodes dry_run gpu utilisation"
 . local/parse_options.sh
-[ "$corpus" != librispeech ] || : "${complete:=true}"
-: "${complete:=false}"
-need_switches streaming redo full_libri download complete dry_run
 
 case $corpus in
 mini)
@@ -109,14 +106,15 @@ librispeech)
     : "${nbpe:=500}" "${asr_config:=conf/paper/supernet.yaml}"
     # dev-clean and dev-other are tables' columns, too; the model is chosen on dev-clean alone.
     : "${valid_set:=dev-clean}" "${test_sets:=dev-clean dev-other test-clean test-other}"
-    : "${speed_perturb_factors:=0.9 1.0 1.1}"
+    : "${speed_perturb_factors:=0.9 1.0 1.1}" "${complete:=true}"
     if [ "$full_libri" = true ]; then : "${train_set:=train-960}"; else : "${train_set:=train-clean-100}"; fi
     ;;
 *) fail "--corpus '$corpus' is not one of mini, custom, librispeech" ;;
 esac
+: "${expdir:=exp/$corpus}" "${dumpdir:=dump/$corpus}" "${speed_perturb_factors:=1.0}" "${complete:=false}"
+need_switches streaming redo full_libri download complete dry_run
 [ -z "$data_dir" ] || [ "$corpus" = custom ] || fail "--data_dir '$data_dir' must come with --corpus custom, not '$corpus'"
 [ "$download" = false ] || [ "$corpus" = librispeech ] || fail "--download '$download' must come with --corpus librispeech, not '$corpus'"
-: "${expdir:=exp/$corpus}" "${dumpdir:=dump/$corpus}" "${speed_perturb_factors:=1.0}"
 for number in num_nodes stage stop_stage nj nbpe num_sizes num_candidates average; do
     [[ ${!number} =~ ^[1-9][0-9]*$ ]] || fail "--$number '${!number}' must be a positive number"
 done

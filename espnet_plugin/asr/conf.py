@@ -19,10 +19,10 @@ PASSED = {
     "ctc",
     "encoder_output_size",
     "postencoder",
+    "params",
+    "optimizer",
     *PARTS,
 }
-PASSED |= {"params", "optimizer"}
-
 
 WORDS = {
     bool: "true or false",
@@ -61,6 +61,12 @@ def is_of(value, kind) -> bool:
     return isinstance(value, origin)
 
 
+def need_kind(key: str, value, kinds) -> None:
+    """Raise a `UserError` that names the key for a value that is of none of the types."""
+    if not any(is_of(value, kind) for kind in kinds):
+        raise UserError(f"{key}: {value!r} must be {' or '.join(map(words_for, kinds))}")
+
+
 def build_conf(key: str, cls, values: dict):
     """Build a configuration value.
 
@@ -80,10 +86,7 @@ def build_conf(key: str, cls, values: dict):
     for name, value in values.items():
         if name not in allowed:
             raise UserError(f"{key}.{name}: unknown key, allowed are {', '.join(allowed)}")
-        kinds = kinds_of(types[name])
-        if not any(is_of(value, kind) for kind in kinds):
-            words = " or ".join(map(words_for, kinds))
-            raise UserError(f"{key}.{name}: {value!r} must be {words}")
+        need_kind(f"{key}.{name}", value, kinds_of(types[name]))
     for field in fields:
         if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{key}.{field.name}: is missing")
@@ -121,8 +124,8 @@ def check_keys(part: str, cls: type, conf: dict) -> None:
         if key not in allowed:
             raise UserError(f"{part}_conf.{key}: unknown key of {cls.__name__}, allowed are {', '.join(allowed)}")
         kinds, default = kinds_of(types.get(key)), parameters[key].default
-        if value != default and all(map(is_known, kinds)) and not any(is_of(value, kind) for kind in kinds):
-            raise UserError(f"{part}_conf.{key}: {value!r} must be {' or '.join(map(words_for, kinds))}")
+        if value != default and all(map(is_known, kinds)):
+            need_kind(f"{part}_conf.{key}", value, kinds)
         counts = cls.__module__.startswith("espnet_plugin.") and is_of(default, int) and default >= 1
         if counts and is_of(value, int) and value < 1:
             raise UserError(f"{part}_conf.{key}: {value} must be at least 1")

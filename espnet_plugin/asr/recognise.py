@@ -6,12 +6,13 @@ import logging
 
 import torch
 
-from espnet_plugin.asr.conf import is_of, words_for
+from espnet_plugin.asr.conf import need_kind
 from espnet_plugin.asr.data import AudioBatch
 from espnet_plugin.asr.model import TODMModel
 from espnet_plugin.encoder.mhssm import TimeReduction
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT, hertz
+from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
+from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.transducer.greedy import greedy_search
 
 SHORTEST = (TimeReduction.receptive_field + 1) * FRAME_SHIFT  # audio that gives an encoder frame, s
@@ -62,8 +63,7 @@ def check_beam(conf: dict) -> None:
         if key == "search_type" and value not in SEARCHES:
             raise UserError(f"transducer_conf.search_type: {value!r} is not one of {list(SEARCHES)}")
         kind = type(defaults[key])
-        if not is_of(value, kind):
-            raise UserError(f"transducer_conf.{key}: {value!r} must be {words_for(kind)}")
+        need_kind(f"transducer_conf.{key}", value, (kind,))
         least = key in ("max_sym_exp", "u_max", "nstep", "nbest")
         if kind in (int, float) and value < least:
             raise UserError(f"transducer_conf.{key}: {value} must be at least {int(least)}")

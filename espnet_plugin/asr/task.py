@@ -15,7 +15,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str2bool
 from sentencepiece import SentencePieceProcessor
 
-from espnet_plugin.asr.conf import PARTS, check_keys, is_of, words_for
+from espnet_plugin.asr.conf import PARTS, check_keys, need_kind
 from espnet_plugin.asr.files import read_text
 from espnet_plugin.asr.trainer import TODMTrainer
 from espnet_plugin.errors import UserError
@@ -80,8 +80,8 @@ class TODMTask(ASRTask):
             kinds = (dict,) if isinstance(action, NestedDictAction) else KINDS.get(action.type, ())
             several = isinstance(value, list) and (action.nargs or isinstance(action.default, list))
             for item in value if several else [value]:
-                if kinds and not any(is_of(item, kind) for kind in kinds):
-                    raise UserError(f"--{action.dest}: {item!r} must be {' or '.join(map(words_for, kinds))}")
+                if kinds:
+                    need_kind(f"--{action.dest}", item, kinds)
                 if action.choices is not None and item not in action.choices:
                     allowed = ", ".join("null" if choice is None else str(choice) for choice in action.choices)
                     raise UserError(f"--{action.dest}: {item!r} is not one of {allowed}")

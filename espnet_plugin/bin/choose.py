@@ -76,7 +76,7 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
         "seed": plan.seed,
         "evaluations": len(found.loss),
         "decoded": len(found.wer),
-        "rank_correlation": None if found.correlation != found.correlation else round(found.correlation, 4),
+        "rank_correlation": None if found.correlation is None else round(found.correlation, 4),
         "device": costs.table and costs.table.device,
         "points": points,
     }
@@ -249,10 +249,9 @@ def main(argv: list[str]) -> None:
         for size in sizes:
             counted = f"{size['name']:>8}  {size['params']:>12,} parameters"
             print(f"{counted}  dev WER {size['dev_wer']:6.2f} %  {size['subnet']}")
-    known = found.correlation == found.correlation  # not of fewer than three
     print(
         f"{len(found.loss)} subnets by their cheap loss, {len(found.wer)} decoded"
-        + (f"; rank correlation {found.correlation:.2f}" if known else "")
+        + (f"; rank correlation {found.correlation:.2f}" if found.correlation is not None else "")
     )
     if args.extract is not None:
         facts = write_model_dir(model, train_args, best, args.extract)

@@ -9,6 +9,7 @@ from pathlib import Path
 from espnet_plugin.asr.conf import is_of
 from espnet_plugin.compose import compose
 from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.rate import hertz
 
 # Dense matrix products of NVIDIA's data sheets, 10^12 operations a second (bfloat16; V100: float16), and memory, 10^9 bytes.
 GPUS = {
@@ -61,7 +62,6 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
         UserError: a configuration without ``batch_type: numel``, or with a number that is none or too small.
     """
     from espnet_plugin.asr import workload as work
-    from espnet_plugin.frontend.kaldi_fbank import hertz
 
     if conf.get("batch_type") != "numel":
         raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")

@@ -7,24 +7,9 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from lhotse.features.kaldi.layers import Wav2LogFilterBank
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.rate import hertz
 
 FRAME_LENGTH, FRAME_SHIFT = 0.025, 0.010  # s
-
-
-def hertz(fs: int | str) -> int:
-    """Sampling rate from a number or a text such as ``16k``.
-
-    Raises:
-        UserError: not a rate of at least 2 kHz.
-    """
-    text = str(fs).strip().lower()
-    try:
-        rate = round(float(text.removesuffix("k")) * (1000 if text.endswith("k") else 1))
-    except (ValueError, OverflowError):
-        rate = 0
-    if rate < 2000:
-        raise UserError(f"frontend_conf.fs: '{fs}' must be a rate of at least 2000 Hz, such as 16000 or 16k")
-    return rate
 
 
 class KaldiFbank(AbsFrontend):

@@ -1,6 +1,5 @@
 """From a search by the cheap loss to subnets that were decoded: the best one within limits, or a ladder of sizes."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -46,11 +45,11 @@ class Found:
     wer: dict[Subnet, float]
 
     @property
-    def correlation(self) -> float:
-        """Spearman's rank correlation of loss and word error rate over the decoded subnets; nan where it is not defined."""
+    def correlation(self) -> float | None:
+        """Spearman's rank correlation of loss and word error rate over the decoded subnets; None where it is not defined."""
         pairs = [(self.loss[subnet], wer) for subnet, wer in self.wer.items()]
         defined = len(pairs) > 2 and all(len(set(values)) > 1 for values in zip(*pairs))
-        return float(spearmanr(*zip(*pairs)).statistic) if defined else math.nan
+        return float(spearmanr(*zip(*pairs)).statistic) if defined else None
 
     def front(self, cost: Callable[[Subnet], float]) -> list[Subnet]:
         """Front of the cheap loss against a cost."""
