@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from scipy.stats import spearmanr
 
-from espnet_plugin.asr.data import batches
-from espnet_plugin.asr.extract import extract, space_of
-from espnet_plugin.asr.loading import load_model
-from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.asr.inference.data import batches
+from espnet_plugin.asr.inference.extract import extract, space_of
+from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.bin.latency import compare, utterance_near
 from espnet_plugin.search.block_graphs import Audio
 from espnet_plugin.search.cache import EvaluationCache

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.data import batches, read_table
-from espnet_plugin.asr.loading import load_model, model_dir_files
-from espnet_plugin.asr.recognise import greedy
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.asr.inference.recognise import greedy
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
 from espnet_plugin.search.quality import word_error_rate

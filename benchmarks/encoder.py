@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
-from espnet_plugin.encoder.mhssm import MHSSMEncoder
+from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
 
 FEATURES, FRAME_RATE = 80, 100  # input frames of 10 ms
 SHORT, LONG = 15, 120  # s

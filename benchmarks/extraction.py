@@ -20,9 +20,9 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from espnet_plugin.asr.extract import cost, extract, write_model_dir
-from espnet_plugin.asr.loading import load_model
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
+from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.transducer.elastic import at_subnet
 
 VOCABULARY = 500

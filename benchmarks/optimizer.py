@@ -15,7 +15,7 @@ import time
 import torch
 from espnet2.asr_transducer.joint_network import JointNetwork
 
-from espnet_plugin.encoder.mhssm_supernet import MHSSMSupernetEncoder
+from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.optim.scaled_adam import ScaledAdam
 from espnet_plugin.transducer.prediction import StatelessDecoder
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet_plugin.asr.step import accumulate
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.training.step import accumulate
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.optim.scaled_adam import ScaledAdam
 
 MINI = Path(__file__).parents[1] / "conf" / "train_mini.yaml"

@@ -17,13 +17,13 @@ ADDITIONS = {
     ],
     "espnet2.tasks.asr": [
         ("frontend_choices", "kaldi_fbank", "espnet_plugin.frontend.kaldi_fbank.KaldiFbank"),
-        ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm_supernet.MHSSMSupernetEncoder"),
-        ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.MHSSMEncoder"),
-        ("encoder_choices", "conformer_supernet", "espnet_plugin.encoder.conformer_supernet.ConformerSupernetEncoder"),
-        ("encoder_choices", "conformer_sized", "espnet_plugin.encoder.conformer.SizedConformerEncoder"),
+        ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm.supernet.MHSSMSupernetEncoder"),
+        ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.encoder.MHSSMEncoder"),
+        ("encoder_choices", "conformer_supernet", "espnet_plugin.encoder.conformer.supernet.ConformerSupernetEncoder"),
+        ("encoder_choices", "conformer_sized", "espnet_plugin.encoder.conformer.encoder.SizedConformerEncoder"),
         ("decoder_choices", "stateless", "espnet_plugin.transducer.prediction.StatelessDecoder"),
         ("decoder_choices", "stateless_supernet", "espnet_plugin.transducer.elastic.ElasticStatelessDecoder"),
-        ("model_choices", "todm", "espnet_plugin.asr.model.TODMModel"),
+        ("model_choices", "todm", "espnet_plugin.asr.training.model.TODMModel"),
     ],
 }
 

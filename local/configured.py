@@ -13,7 +13,7 @@ from pathlib import Path
 
 from named_sizes import named, read_name
 
-from espnet_plugin.compose import compose, write_composed
+from espnet_plugin.common.compose import compose, write_composed
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.supernet.space import SearchSpace
@@ -69,7 +69,7 @@ def check_decoding(path: Path) -> None:
     """Raise a `UserError` unless the file is a decoding configuration."""
     # Here, since it takes seconds; ESPnet tells on standard error what optional parts it lacks.
     with contextlib.redirect_stderr(io.StringIO()):
-        from espnet_plugin.asr.decode import read_conf
+        from espnet_plugin.asr.inference.decode import read_conf
     read_conf(path)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from kaldi_data import positive, read_table, run_jobs, write_folder, write_table
 
-from espnet_plugin.asr.conf import check_keys
-from espnet_plugin.asr.data import read_audio
-from espnet_plugin.compose import compose
+from espnet_plugin.asr.inference.data import read_audio
+from espnet_plugin.common.compose import compose
+from espnet_plugin.common.conf import check_keys
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from espnet_plugin.asr.files import check_place, read_text
+from espnet_plugin.common.files import check_place, read_text
 from espnet_plugin.errors import UserError
 
 

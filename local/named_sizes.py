@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.common.files import write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
     # Here, since they take seconds: run.sh checks names by the functions above before anything else.
-    from espnet_plugin.asr.extract import num_parameters, space_of
-    from espnet_plugin.asr.loading import load_model
+    from espnet_plugin.asr.inference.extract import num_parameters, space_of
+    from espnet_plugin.asr.inference.loading import load_model
 
     model, _ = load_model(args.train_config, args.model_file)
     space = space_of(model)

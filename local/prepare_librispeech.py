@@ -15,7 +15,7 @@ from kaldi_data import positive, write_folder, write_speakers, write_table
 from librispeech_parts import PARTS
 from tqdm import tqdm
 
-from espnet_plugin.asr.files import read_text
+from espnet_plugin.common.files import read_text
 from espnet_plugin.errors import UserError, run_main
 
 

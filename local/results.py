@@ -13,7 +13,7 @@ from environment import facts
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from espnet_plugin.asr.files import read_json, write_whole
+from espnet_plugin.common.files import read_json, write_whole
 from espnet_plugin.errors import UserError, run_main
 
 KINDS = ("float", "int8")

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from espnet_plugin.asr.files import is_plain_name, read_json
+from espnet_plugin.common.files import is_plain_name, read_json
 from espnet_plugin.errors import UserError, run_main
 
 

@@ -17,8 +17,8 @@ from bootstrap import Errors, Estimate, relative_difference, word_error_rate
 from environment import facts
 from kaldialign import edit_distance
 
-from espnet_plugin.asr.conf import is_of
-from espnet_plugin.asr.files import read_json, read_text, write_whole
+from espnet_plugin.common.conf import is_of
+from espnet_plugin.common.files import read_json, read_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.

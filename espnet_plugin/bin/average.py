@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.files import check_place, write_whole
-from espnet_plugin.asr.loading import read_state
+from espnet_plugin.asr.inference.loading import read_state
+from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.errors import UserError
 
 

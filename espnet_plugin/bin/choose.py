@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.data import read_table
-from espnet_plugin.asr.decode import DecodeConf, decode_set
-from espnet_plugin.asr.extract import space_of, write_model_dir
-from espnet_plugin.asr.files import check_place, write_whole
-from espnet_plugin.asr.loading import load_model
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.inference.data import read_table
+from espnet_plugin.asr.inference.decode import DecodeConf, decode_set
+from espnet_plugin.asr.inference.extract import space_of, write_model_dir
+from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within

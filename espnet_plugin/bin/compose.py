@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet_plugin.compose import compose, write_composed
+from espnet_plugin.common.compose import compose, write_composed
 
 
 def main(argv: list[str]) -> None:

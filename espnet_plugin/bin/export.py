@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet_plugin.asr.loading import load_model, model_dir_files
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.errors import UserError
 
 

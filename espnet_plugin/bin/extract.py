@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from espnet_plugin.asr.extract import MADE_OF, space_of, write_model_dir
-from espnet_plugin.asr.files import check_place, is_plain_name, read_json
-from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.inference.extract import MADE_OF, space_of, write_model_dir
+from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.common.files import check_place, is_plain_name, read_json
 from espnet_plugin.errors import UserError
 
 

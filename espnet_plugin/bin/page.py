@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet_plugin.asr.files import write_whole
+from espnet_plugin.common.files import write_whole
 from espnet_plugin.search.page import collect, html, picture
 
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet_plugin.asr.conf import is_of
-from espnet_plugin.compose import compose
+from espnet_plugin.common.compose import compose
+from espnet_plugin.common.conf import is_of
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 
@@ -61,7 +61,7 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
     Raises:
         UserError: a configuration without ``batch_type: numel``, or with a number that is none or too small.
     """
-    from espnet_plugin.asr import workload as work
+    from espnet_plugin.asr.training import workload as work
 
     if conf.get("batch_type") != "numel":
         raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from espnet_plugin.asr.files import checkpoint_errors
-from espnet_plugin.asr.task import TODMTask
-from espnet_plugin.compose import composed_arguments
+from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.compose import composed_arguments
+from espnet_plugin.common.files import checkpoint_errors
 from espnet_plugin.errors import UserError
 
 

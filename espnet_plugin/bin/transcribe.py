@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from espnet_plugin.asr.data import batches
-from espnet_plugin.asr.extract import extract, space_of
-from espnet_plugin.asr.loading import load_model, model_dir_files
-from espnet_plugin.asr.recognise import greedy, sampling_rate
+from espnet_plugin.asr.inference.data import batches
+from espnet_plugin.asr.inference.extract import extract, space_of
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.asr.inference.recognise import greedy, sampling_rate
 
 
 def main(argv: list[str]) -> None:

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import torch
 
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy.graphs import STREAM_FRAMES, STREAM_SHIFT
 
 LENGTHS = (7, 8, 39, 150, 601)  # input frames: the shortest, beside a chunk's edge, over several chunks

@@ -9,7 +9,7 @@ Shapes: R directions, H heads, P channels of a head, E = H P channels, N modes o
 
 import torch
 
-from espnet_plugin.encoder.ssm import MultiHeadSSM
+from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM
 
 
 @torch.jit.script_if_tracing

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from espnet_plugin.asr.data import read_audio
-from espnet_plugin.asr.files import read_text
+from espnet_plugin.asr.inference.data import read_audio
+from espnet_plugin.common.files import read_text
 from espnet_plugin.deploy.folder import check_sums
 from espnet_plugin.deploy.sherpa import PARTS
 from espnet_plugin.errors import UserError

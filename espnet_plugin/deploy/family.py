@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from espnet_plugin.asr.files import check_place, write_whole
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.deploy import check
 from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.readme import readme

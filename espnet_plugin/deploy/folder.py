@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from espnet_plugin.asr.files import is_plain_name, read_text
+from espnet_plugin.common.files import is_plain_name, read_text
 from espnet_plugin.errors import UserError
 
 SUMS = "SHA256SUMS"

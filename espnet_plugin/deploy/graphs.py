@@ -7,9 +7,9 @@ import copy
 
 import torch
 
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy.chunks import Carried, ChunkedSSM
-from espnet_plugin.encoder.mhssm import MHSSMEncoder, Stem, TimeReduction
+from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, TimeReduction
 
 OFFLINE_CHUNK = 32  # encoder frames of a chunk: fewer cost time, more cost memory for tables
 STREAM_FRAMES = 35  # input frames the streaming encoder takes, ...

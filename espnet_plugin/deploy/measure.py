@@ -4,7 +4,7 @@ import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy.client import decode
 from espnet_plugin.deploy.sherpa import export
 

@@ -8,13 +8,13 @@ import onnx
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
-from espnet_plugin.asr.files import check_place, write_whole
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.deploy import check, graphs
 from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
 from espnet_plugin.deploy.readme import readme
-from espnet_plugin.encoder.mhssm import MHSSMEncoder
+from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 from espnet_plugin.transducer.prediction import StatelessDecoder

@@ -10,10 +10,10 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy import graphs
 from espnet_plugin.deploy.chunks import Carried, ChunkedSSM
-from espnet_plugin.encoder.mhssm import TimeReduction
+from espnet_plugin.encoder.mhssm.encoder import TimeReduction
 from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
 from espnet_plugin.search.timing import Residual
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from espnet_plugin.asr.extract import cost
-from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.encoder.cost import CONV_KERNEL, EncoderShape
+from espnet_plugin.asr.inference.extract import cost
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.encoder.mhssm.cost import CONV_KERNEL, EncoderShape
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.timing import fixed_of

@@ -14,11 +14,11 @@ import onnx
 import torch
 from tqdm import tqdm
 
-from espnet_plugin.asr.extract import extract, space_of
-from espnet_plugin.asr.model import TODMModel
+from espnet_plugin.asr.inference.extract import extract, space_of
+from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy import graphs, sherpa
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
-from espnet_plugin.encoder.mhssm import MHSSM, FeedForward
+from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward
 from espnet_plugin.errors import UserError
 from espnet_plugin.search import target
 from espnet_plugin.search.block_graphs import Audio, Ends, Mixers, MixersOnStream, Nothing, without_weights

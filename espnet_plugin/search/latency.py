@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_plugin.asr.conf import build_conf, is_of
-from espnet_plugin.encoder.cost import FRAME_RATE
+from espnet_plugin.common.conf import build_conf, is_of
+from espnet_plugin.encoder.mhssm.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
 

@@ -5,7 +5,7 @@ import shlex
 from importlib.resources import files
 from pathlib import Path
 
-from espnet_plugin.asr.files import read_json
+from espnet_plugin.common.files import read_json
 from espnet_plugin.errors import UserError
 
 

@@ -13,10 +13,10 @@ from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 from kaldialign import edit_distance
 
-from espnet_plugin.asr.data import batches, read_table
-from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.asr.recognise import pad_short, sampling_rate
-from espnet_plugin.encoder.mhssm import Stem
+from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.recognise import pad_short, sampling_rate
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.encoder.mhssm.encoder import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.elastic import at_subnet

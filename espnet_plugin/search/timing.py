@@ -12,11 +12,11 @@ from itertools import product
 import torch
 from tqdm import tqdm
 
-from espnet_plugin.asr.data import AudioBatch
-from espnet_plugin.asr.extract import extract, space_of
-from espnet_plugin.asr.model import TODMModel
-from espnet_plugin.asr.recognise import greedy, pad_short
-from espnet_plugin.encoder.mhssm import MHSSM, FeedForward, TimeReduction
+from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.inference.extract import extract, space_of
+from espnet_plugin.asr.inference.recognise import greedy, pad_short
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward, TimeReduction
 from espnet_plugin.search.latency import Fixed, LatencyTable
 from espnet_plugin.search.target import clock_for, device_description
 from espnet_plugin.supernet.space import SearchSpace

@@ -6,7 +6,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from espnet_plugin.asr.processes import processes
+from espnet_plugin.common.processes import processes
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.supernet.subnet import Subnet
 

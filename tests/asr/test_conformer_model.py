@@ -10,8 +10,8 @@ from espnet2.bin.asr_inference import Speech2Text
 from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from tiny import arguments, batch, build, model_conf, named, train_epoch
 
-from espnet_plugin.asr.extract import cost, extract, write_model_dir
-from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
+from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 

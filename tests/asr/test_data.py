@@ -3,7 +3,7 @@ import pytest
 import soundfile
 import soxr
 
-from espnet_plugin.asr.data import batches, read_audio, read_table
+from espnet_plugin.asr.inference.data import batches, read_audio, read_table
 from espnet_plugin.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from espnet_plugin.asr.decode import DecodeConf, read_conf
+from espnet_plugin.asr.inference.decode import DecodeConf, read_conf
 from espnet_plugin.errors import UserError
 
 

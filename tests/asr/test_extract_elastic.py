@@ -11,8 +11,8 @@ import yaml
 from espnet2.bin.asr_inference import Speech2Text
 from torch.utils.flop_counter import FlopCounterMode
 
-from espnet_plugin.asr.extract import cost, extract, write_model_dir
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.transducer.elastic import at_subnet

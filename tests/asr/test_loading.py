@@ -7,7 +7,7 @@ import torch
 import yaml
 from tiny import arguments, build
 
-from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.bin.average import average_states
 from espnet_plugin.errors import UserError
 

@@ -7,8 +7,8 @@ import yaml
 from espnet2.tasks.asr import ASRTask
 from tiny import CONF, TOKENS, arguments, batch, build, model_conf
 
-from espnet_plugin.asr.extract import cost, extract, num_parameters, write_model_dir
-from espnet_plugin.asr.loading import load_model, load_state, read_config
+from espnet_plugin.asr.inference.extract import cost, extract, num_parameters, write_model_dir
+from espnet_plugin.asr.inference.loading import load_model, load_state, read_config
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 

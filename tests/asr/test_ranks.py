@@ -9,7 +9,7 @@ import torch.distributed as dist
 from tiny import batch, build, model_conf, named, train_epoch
 from torch.nn.parallel import DistributedDataParallel
 
-from espnet_plugin.asr.ranks import means
+from espnet_plugin.asr.training.ranks import means
 
 FULL = dict(transducer_conf=dict(loss="full"))
 

@@ -20,9 +20,9 @@ import yaml
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from tiny import CONF, TOKENS
 
-from espnet_plugin.asr.checkpoint import whole_saves
-from espnet_plugin.asr.cost import CostRecord
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.training.checkpoint import whole_saves
+from espnet_plugin.asr.training.cost import CostRecord
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.errors import UserError
 
 KILLS, EPOCHS, BATCHES = 20, 4, 3

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import CONF, batch, build, model_conf, named, options, train_epoch
 
-from espnet_plugin.asr.step import accumulate, backward_through, cut
+from espnet_plugin.asr.training.step import accumulate, backward_through, cut
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
 from espnet_plugin.transducer import loss

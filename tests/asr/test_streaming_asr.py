@@ -5,11 +5,11 @@ import argparse
 import pytest
 import torch
 
-from espnet_plugin.asr.data import AudioBatch
-from espnet_plugin.asr.extract import extract
-from espnet_plugin.asr.recognise import greedy
-from espnet_plugin.asr.streaming import StreamingRecogniser, look_ahead_ms, streamed
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.inference.extract import extract
+from espnet_plugin.asr.inference.recognise import greedy
+from espnet_plugin.asr.inference.streaming import StreamingRecogniser, look_ahead_ms, streamed
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 

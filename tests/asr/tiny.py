@@ -7,9 +7,9 @@ import torch
 from espnet2.train.distributed_utils import DistributedOption
 from espnet2.train.reporter import SubReporter
 
-from espnet_plugin.asr.cost import CostRecord
-from espnet_plugin.asr.task import TODMTask
-from espnet_plugin.asr.trainer import TODMTrainer, TODMTrainerOptions
+from espnet_plugin.asr.training.cost import CostRecord
+from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.asr.training.trainer import TODMTrainer, TODMTrainerOptions
 
 TOKENS = ["<blank>", "<unk>", "\u2581A", "B", "C", "\u2581D", "<sos/eos>"]
 CONF = dict(

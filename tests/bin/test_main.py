@@ -9,11 +9,11 @@ import pytest
 import torch
 import yaml
 
-from espnet_plugin.asr.files import write_whole
 from espnet_plugin.bin.average import average_states
 from espnet_plugin.bin.choose import name_of
 from espnet_plugin.bin.main import VERBS, dispatch
-from espnet_plugin.compose import merge
+from espnet_plugin.common.compose import merge
+from espnet_plugin.common.files import write_whole
 from espnet_plugin.errors import UserError, run_main
 
 CONF = Path(__file__).parents[2] / "conf"

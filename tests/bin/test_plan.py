@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_plugin.asr.workload import FRAME_RATE, count, measure, updates_per_epoch
+from espnet_plugin.asr.training.workload import FRAME_RATE, count, measure, updates_per_epoch
 from espnet_plugin.bin.plan import Job, audio_seconds, main, plan, table
 from espnet_plugin.errors import UserError
 

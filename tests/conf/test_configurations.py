@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from espnet_plugin.asr.extract import cost
-from espnet_plugin.asr.task import TODMTask
-from espnet_plugin.compose import compose, read_yaml
+from espnet_plugin.asr.inference.extract import cost
+from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.compose import compose, read_yaml
 from espnet_plugin.optim.eden import Eden
 from espnet_plugin.optim.scaled_adam import ScaledAdam
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_plugin.asr.task import TODMTask
+from espnet_plugin.asr.training.task import TODMTask
 
 LETTERS = [f"\u2581{letter}" for letter in "ABCDEFGHIJKLM"] + list("NOPQRSTUVWXYZ")
 TOKENS = ["<blank>", "<unk>", *LETTERS, "<sos/eos>"]

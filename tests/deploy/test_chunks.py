@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.deploy.chunks import Carried, ChunkedSSM, carry, split_chunks
-from espnet_plugin.encoder.ssm import MultiHeadSSM
+from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM
 
 
 def test_one_mode_by_hand():

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from espnet_plugin.asr.data import batches, read_audio
-from espnet_plugin.asr.recognise import greedy
+from espnet_plugin.asr.inference.data import batches, read_audio
+from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.deploy.client import decode, open_folder
 from espnet_plugin.deploy.client_process import TAIL
 from espnet_plugin.deploy.folder import sums_text

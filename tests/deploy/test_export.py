@@ -10,7 +10,7 @@ import torch
 import yaml
 from onnx import numpy_helper
 
-from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.bin.main import dispatch
 from espnet_plugin.deploy import check, graphs
 from espnet_plugin.deploy.client import open_folder

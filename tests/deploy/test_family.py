@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from espnet_plugin.asr.extract import extract
+from espnet_plugin.asr.inference.extract import extract
 from espnet_plugin.deploy.client import decode
 from espnet_plugin.deploy.family import Weights, export_family
 from espnet_plugin.deploy.sherpa import export

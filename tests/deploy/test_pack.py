@@ -14,7 +14,7 @@ import yaml
 from espnet2.main_funcs.pack_funcs import unpack as espnet_unpack
 from espnet2.tasks.asr import ASRTask
 
-from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.bin.main import dispatch
 from espnet_plugin.deploy.folder import sums_text
 from espnet_plugin.deploy.pack import pack, unpack

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from test_an4 import ROOT, an4, recipe  # noqa: F401 (a fixture)
 
-from espnet_plugin.asr.loading import read_config
+from espnet_plugin.asr.inference.loading import read_config
 from espnet_plugin.bin.decode import main
 from espnet_plugin.deploy.client import open_folder
 

@@ -59,7 +59,7 @@ def conformer(tmp_path_factory) -> tuple[Path, Path, Path]:
 
 @pytest.fixture(scope="session")
 def loaded(supernet) -> tuple[torch.nn.Module, argparse.Namespace]:
-    from espnet_plugin.asr.loading import load_model
+    from espnet_plugin.asr.inference.loading import load_model
 
     return load_model(*supernet[:2])
 

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from espnet_plugin.asr.extract import cost, extract
+from espnet_plugin.asr.inference.extract import cost, extract
 from espnet_plugin.errors import UserError
 from espnet_plugin.search import costs as search_costs
 from espnet_plugin.search.costs import Costs, Limits, matrices, quantity, weight_bytes

@@ -11,12 +11,12 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from espnet_plugin.asr.extract import extract
+from espnet_plugin.asr.inference.extract import extract
 from espnet_plugin.bin import choose, latency
 from espnet_plugin.deploy.check import Runtime
 from espnet_plugin.deploy.graphs import STREAM_SHIFT
 from espnet_plugin.deploy.onnx_file import to_onnx
-from espnet_plugin.encoder.mhssm import MHSSM, FeedForward
+from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward
 from espnet_plugin.errors import UserError
 from espnet_plugin.search import target
 from espnet_plugin.search.block_graphs import Audio, Ends, Mixers, MixersOnStream, without_weights

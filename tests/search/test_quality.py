@@ -5,9 +5,9 @@ import pytest
 import torch
 import yaml
 
-from espnet_plugin.asr.data import batches
-from espnet_plugin.asr.extract import extract
-from espnet_plugin.asr.loading import load_model
+from espnet_plugin.asr.inference.data import batches
+from espnet_plugin.asr.inference.extract import extract
+from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.quality import DevelopmentSet
@@ -82,7 +82,7 @@ def blank_first(labels):
 def test_the_error_rate_is_that_of_the_extracted_model(loaded, dev):
     from kaldialign import edit_distance
 
-    from espnet_plugin.asr.recognise import greedy
+    from espnet_plugin.asr.inference.recognise import greedy
 
     model, args = loaded
     subnet = model.search_space.min

@@ -1,0 +1,108 @@
+"""Decoding of a Kaldi data directory with a model directory, and its options."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.asr.inference.recognise import BeamSearch, check_beam, greedy, sampling_rate
+from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
+from espnet_plugin.common.compose import read_yaml
+from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.files import write_whole
+from espnet_plugin.errors import UserError
+
+
+@dataclass(frozen=True)
+class DecodeConf:
+    """Search options.
+
+    Args:
+        beam_size: 1 is greedy search as the device does it; more is ESPnet's beam search.
+        transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
+        batch_seconds: audio in a batch of the greedy search, s.
+        chunk_ms: audio fed at a time with ``--streaming``, ms.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+
+    beam_size: int = 1
+    transducer_conf: dict | None = None
+    batch_seconds: float = 60.0
+    chunk_ms: int = 320
+
+    def __post_init__(self):
+        if self.beam_size < 1:
+            raise UserError(f"beam_size: {self.beam_size} must be at least 1, which is greedy search")
+        if not 0 < self.batch_seconds < math.inf:
+            raise UserError(f"batch_seconds: {self.batch_seconds} must be finite and above 0 s")
+        if self.chunk_ms < 1:
+            raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
+        check_beam(self.transducer_conf or {})
+
+
+def read_conf(path: Path | None) -> DecodeConf:
+    """Options of a YAML file, the defaults without one.
+
+    Raises:
+        UserError: no such file, no YAML, or a key or value that is not allowed.
+    """
+    return DecodeConf() if path is None else build_conf(str(path), DecodeConf, read_yaml(path))
+
+
+def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callable, int, StreamLatency | None]:
+    """Load a model directory.
+
+    Args:
+        streaming: feed each file in chunks, as it would come from a microphone; greedy search.
+
+    Returns:
+        what makes words of an `AudioBatch`, the sampling rate (Hz), and with `streaming` its latency.
+
+    Raises:
+        UserError: no model, or with `streaming` one that needs whole utterances.
+    """
+    config, checkpoint = model_dir_files(model_dir)
+    model, args = load_model(config, checkpoint)
+    fs = sampling_rate(args)
+    if streaming:
+        check_streaming(model)
+        latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model.frontend))
+        return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
+    if conf.beam_size == 1:
+        return lambda batch: greedy(model, batch, fs), fs, None
+    beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
+    return lambda batch: beam(batch, fs), fs, None
+
+
+def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:
+    """Decode one data directory with one model; write MODEL_DIR/decode/SET/text, and latency.json of a stream.
+
+    Returns:
+        a line that says so.
+
+    Raises:
+        UserError: see `searcher`; a file cannot be read.
+    """
+    model_dir, data, conf, streaming = job
+    torch.set_num_threads(1)
+    paths = read_table(data / "wav.scp")
+    search, fs, latency = searcher(model_dir, conf, streaming)
+    found = {}
+    for batch in batches(paths, fs, conf.batch_seconds):
+        found |= search(batch)
+    lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
+    out = model_dir / "decode" / data.name / "text"
+    write_whole(out, lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    said, latency_file = f"{out}: {len(found)} utterances", out.with_name("latency.json")
+    if latency is None:
+        latency_file.unlink(missing_ok=True)
+        return said
+    write_whole(latency_file, lambda path: path.write_text(json.dumps(latency.as_dict()) + "\n"))
+    return f"{said}, latency at most {latency.most_ms:g} ms of audio"

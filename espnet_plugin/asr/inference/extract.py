@@ -1,0 +1,126 @@
+"""Cut one subnet out of a supernet as a stand-alone ESPnet model."""
+
+import argparse
+import copy
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import yaml
+
+from espnet_plugin.asr.inference.loading import WithoutInit, beside
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.encoder.mhssm.cost import FRAME_RATE
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.cost import Cost
+from espnet_plugin.supernet.slices import leading
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.cost import joiner_cost, recurrent_cost, stateless_cost
+from espnet_plugin.transducer.elastic import ElasticStatelessDecoder
+from espnet_plugin.transducer.prediction import StatelessDecoder
+
+MADE_OF = ("config.yaml", "model.pth", "subnet.json")  # of a size, never of a training directory
+TRAINING_ONLY = ("criterion.",)  # projections of the simple loss: no use after training
+
+
+def space_of(model: TODMModel) -> SearchSpace:
+    """Search space of a supernet.
+
+    Raises:
+        UserError: the model has one fixed size.
+    """
+    if model.search_space is None:
+        raise UserError("this model has one fixed size, so there is no subnet to choose in it")
+    return model.search_space
+
+
+def cost(model: TODMModel, subnet: Subnet) -> Cost:
+    """Of the stand-alone model of a subnet, without building it; see `EncoderShape.cost` for what is counted."""
+    counted = ("encoder.", "decoder.", "joint_network.", *TRAINING_ONLY)
+    rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(counted))
+    decoder, joiner = model.decoder, model.joint_network
+    if isinstance(decoder, StatelessDecoder):
+        width = subnet.prediction or decoder.dunits
+        prediction = stateless_cost(model.vocab_size, width, decoder.context_size, FRAME_RATE)
+    else:
+        prediction = recurrent_cost(decoder, FRAME_RATE)
+    joint_space, encoder_dim = joiner.lin_enc.weight.shape
+    widths = (subnet.dim or encoder_dim, subnet.prediction or decoder.dunits, subnet.joiner or joint_space)
+    joined = joiner_cost(model.vocab_size, *widths, joiner.lin_dec.bias is not None, FRAME_RATE)
+    return model.encoder.cost(subnet) + prediction + joined + Cost(rest, 0)
+
+
+def num_parameters(model: TODMModel, subnet: Subnet) -> int:
+    """Parameters of the stand-alone model of a subnet, without building it."""
+    return cost(model, subnet).params
+
+
+def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple[TODMModel, argparse.Namespace]:
+    """Stand-alone model of a subnet, made of ordinary layers, and its configuration.
+
+    The loss is set to ``full``, which needs no weights of its own, so what is left are the weights that decode.
+
+    Raises:
+        UserError: the subnet is not in the search space.
+    """
+    space_of(model).check(subnet)
+    args = copy.deepcopy(args)
+    args.encoder, args.encoder_conf = model.encoder.extracted_conf(subnet)
+    args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
+    if subnet.joiner is not None:
+        args.model_conf["joint_space_size"] = subnet.joiner
+    if isinstance(model.decoder, ElasticStatelessDecoder):
+        args.decoder = "stateless"
+        args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet.prediction or model.decoder.dunits}
+    args.init_param, args.specaug, args.specaug_conf = [], None, {}
+    with WithoutInit():
+        alone = TODMTask.build_model(args)
+    own = model.state_dict()
+    state = {
+        name: leading(own[name], value.shape)
+        for name, value in alone.state_dict().items()
+        if not name.startswith("encoder.")
+    }
+    state |= {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
+    alone.load_state_dict(state, assign=True)
+    return alone.eval(), args
+
+
+def write_model_dir(
+    model: TODMModel, args: argparse.Namespace, subnet: Subnet, out: Path, inputs: Iterable[Path] = ()
+) -> dict:
+    """Write the model directory of a subnet: config.yaml, model.pth, subnet.json, statistics and sentencepiece model.
+
+    Paths in config.yaml are absolute, for ESPnet's own programs; ours find the files beside it wherever it is moved.
+
+    Args:
+        inputs: files of the supernet, which `out` must not hold.
+
+    Returns:
+        the content of subnet.json: subnet (text form), params, share of the max net's parameters, multiply-adds for a second of audio.
+
+    Raises:
+        UserError: the subnet is not in the search space, or `out` is something else than a size (see `check_place`).
+    """
+    alone, args = extract(model, args, subnet)
+    out = check_place(Path(out), MADE_OF, inputs)
+    own, largest = cost(model, subnet), cost(model, space_of(model).max)
+    share = round(own.params / largest.params, 4)
+    facts = {"subnet": str(subnet), "params": own.params, "share": share, "macs_per_second": own.macs}
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        for conf, key, name in beside(vars(args)):
+            shutil.copy(conf[key], folder / name)
+            conf[key] = str(out / name)
+        torch.save(alone.state_dict(), folder / "model.pth")
+        (folder / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
+        (folder / "subnet.json").write_text(json.dumps(facts) + "\n")
+
+    write_whole(out, write, MADE_OF, inputs)
+    return facts

@@ -1,0 +1,131 @@
+"""A trained model from its configuration and checkpoint, with errors that a user can act on."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from torch.overrides import TorchFunctionMode
+
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.compose import read_yaml
+from espnet_plugin.errors import UserError
+
+
+class WithoutInit(TorchFunctionMode):
+    """Build modules without random numbers for their weights, which are about to be loaded."""
+
+    RANDOM = ("uniform_", "normal_", "kaiming_uniform_")  # what torch's layers and initialisers end in
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", None) in self.RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def beside(conf: dict) -> Iterator[tuple[dict, str, str]]:
+    """Where a training configuration names a file that lies beside it in a model directory: a dictionary, its key, the file's own name."""
+    for section, key, name in (
+        (conf.get("normalize_conf"), "stats_file", "feats_stats.npz"),
+        (conf, "bpemodel", "bpe.model"),
+    ):
+        if isinstance(section, dict) and section.get(key):
+            yield section, key, name
+
+
+def read_config(path: Path) -> argparse.Namespace:
+    """Read a training configuration that ESPnet stored.
+
+    Files that lie beside the configuration (statistics, sentencepiece model) win over the paths stored in it, so that a model directory
+    can be moved.
+
+    Raises:
+        UserError: no such file, or not a configuration of model ``todm``.
+    """
+    path = Path(path)
+    conf = read_yaml(path)
+    if conf.get("model") != "todm":
+        raise UserError(f"{path}: model is '{conf.get('model')}', must be 'todm'")
+    for section, key, name in beside(conf):
+        if (path.parent / name).is_file():
+            section[key] = str(path.parent / name)
+    return argparse.Namespace(**conf)
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Weights of a model, by name.
+
+    Raises:
+        UserError: the file is missing, is no checkpoint, or holds something else than a model, as a run's checkpoint.pth does.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint '{path}' does not exist")
+    try:
+        state = safe_torch_load(path, map_location="cpu")
+    except Exception as error:  # whatever unpickling noise may raise
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(f"checkpoint '{path}' cannot be read: {reason}") from error
+    tensors = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    )
+    if not tensors:
+        raise UserError(f"checkpoint '{path}' is not that of a model: must hold tensors by name, as averaged.pth does")
+    return state
+
+
+def load_state(model: TODMModel, model_file: Path) -> None:
+    """Load a checkpoint strictly.
+
+    Raises:
+        UserError: see `read_state`; or it does not fit the configuration.
+    """
+    state = read_state(model_file)
+    embedding = state.get("joint_network.lin_out.bias")
+    if embedding is not None and len(embedding) != model.vocab_size:
+        raise UserError(
+            f"token_list: {model.vocab_size} tokens in the configuration, but checkpoint '{model_file}' was trained with {len(embedding)}"
+        )
+    own = {name: value.shape for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in state.items()}
+    for name in sorted(own.keys() | found.keys()):
+        if own.get(name) != found.get(name):
+            here, there = (list(s[name]) if name in s else "nothing" for s in (own, found))
+            raise UserError(
+                f"checkpoint '{model_file}' does not fit the configuration: '{name}' is {there}, must be {here}"
+            )
+    model.load_state_dict(state)
+
+
+def load_model(train_config: Path, model_file: Path) -> tuple[TODMModel, argparse.Namespace]:
+    """Model in evaluation mode and its configuration.
+
+    Raises:
+        UserError: see `read_config` and `load_state`; or a key is missing.
+    """
+    args = read_config(train_config)
+    try:
+        with WithoutInit():
+            model = TODMTask.build_model(args)
+    except AttributeError as error:
+        if error.obj is not args:
+            raise
+        raise UserError(f"{train_config}: key '{error.name}' is missing, must be as training stored it") from error
+    load_state(model, model_file)
+    return model.eval(), args
+
+
+def model_dir_files(model_dir: Path) -> tuple[Path, Path]:
+    """Configuration and checkpoint of a model directory: an extracted one, or a training directory.
+
+    Raises:
+        UserError: it is neither.
+    """
+    model_dir = Path(model_dir)
+    if not (model_dir / "config.yaml").is_file():
+        raise UserError(f"model directory '{model_dir}' has no config.yaml")
+    for name in ("model.pth", "averaged.pth", "valid.loss.ave.pth"):
+        if (model_dir / name).is_file():
+            return model_dir / "config.yaml", model_dir / name
+    raise UserError(f"model directory '{model_dir}' has none of model.pth, averaged.pth, valid.loss.ave.pth")

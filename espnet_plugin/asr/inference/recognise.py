@@ -1,0 +1,96 @@
+"""From audio to words with a model, in batches."""
+
+import argparse
+import inspect
+import logging
+
+import torch
+
+from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.conf import need_kind
+from espnet_plugin.encoder.mhssm.encoder import TimeReduction
+from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
+from espnet_plugin.frontend.rate import hertz
+from espnet_plugin.transducer.greedy import greedy_search
+
+SHORTEST = (TimeReduction.receptive_field + 1) * FRAME_SHIFT  # audio that gives an encoder frame, s
+
+
+def sampling_rate(args: argparse.Namespace) -> int:
+    """Sampling rate (Hz) that a model was trained for."""
+    return hertz((args.frontend_conf or {}).get("fs", 16000))
+
+
+def pad_short(batch: AudioBatch, fs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lengthen utterances that are too short for time reduction with silence, so that each has an answer."""
+    lengths = batch.lengths.clamp(min=int(SHORTEST * fs))
+    return torch.nn.functional.pad(batch.speech, (0, max(0, int(lengths.max()) - batch.speech.shape[1]))), lengths
+
+
+@torch.no_grad()
+def greedy(model: TODMModel, batch: AudioBatch, fs: int) -> dict[str, str]:
+    """Greedy search with at most one symbol a frame, as sherpa-onnx does. Returns: utterance id -> words."""
+    encoder_out, lengths = model.encode(*pad_short(batch, fs))
+    found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
+    return {key: " ".join(model.words(ids)) for key, ids in zip(batch.keys, found)}
+
+
+SEARCHES = ("default", "tsd", "alsd", "nsc", "maes")
+GIVEN = (
+    "lm_weight",
+    "multi_blank_durations",
+    "multi_blank_indices",
+)  # by Speech2Text itself, beside what has no default
+
+
+def check_beam(conf: dict) -> None:
+    """Refuse options of ESPnet's BeamSearchTransducer that it does not take; their types are those of its defaults.
+
+    Raises:
+        UserError: naming the key and what is allowed.
+    """
+    if not conf:
+        return
+    from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer  # takes seconds to import
+
+    parameters = inspect.signature(BeamSearchTransducer).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default not in (p.empty, None) and p.name not in GIVEN}
+    for key, value in conf.items():
+        if key not in defaults:
+            raise UserError(f"transducer_conf.{key}: unknown key, allowed are {', '.join(defaults)}")
+        if key == "search_type" and value not in SEARCHES:
+            raise UserError(f"transducer_conf.search_type: {value!r} is not one of {list(SEARCHES)}")
+        kind = type(defaults[key])
+        need_kind(f"transducer_conf.{key}", value, (kind,))
+        least = key in ("max_sym_exp", "u_max", "nstep", "nbest")
+        if kind in (int, float) and value < least:
+            raise UserError(f"transducer_conf.{key}: {value} must be at least {int(least)}")
+
+
+class BeamSearch:
+    """ESPnet's own Speech2Text on a model directory.
+
+    Args:
+        train_config, model_file, bpemodel: files.
+        beam_size: hypotheses kept; transducer_conf: further options of ESPnet's BeamSearchTransducer.
+
+    Raises:
+        UserError: options that do not go with the model's vocabulary.
+    """
+
+    def __init__(self, train_config, model_file, bpemodel, beam_size: int, transducer_conf: dict):
+        from espnet2.bin.asr_inference import Speech2Text  # takes seconds to import
+
+        logging.getLogger().setLevel(logging.WARNING)
+        options = dict(bpemodel=bpemodel, beam_size=beam_size, transducer_conf=transducer_conf)
+        try:
+            self.speech2text = Speech2Text(str(train_config), str(model_file), **options)
+        except AssertionError as error:
+            raise UserError(f"beam_size: {beam_size} with transducer_conf {transducer_conf}: {error}") from error
+
+    def __call__(self, batch: AudioBatch, fs: int) -> dict[str, str]:
+        speech, lengths = pad_short(batch, fs)
+        found = (self.speech2text(wave[:length])[0] for wave, length in zip(speech, lengths))
+        return {key: text for key, (text, *_) in zip(batch.keys, found)}

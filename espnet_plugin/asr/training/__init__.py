@@ -1,0 +1,1 @@
+"""The model, its training step and ESPnet's task."""

@@ -1,0 +1,84 @@
+"""Checkpoints that a kill at any moment leaves whole, and a training folder that is put in order before a run goes on.
+
+ESPnet seeds every generator anew at the start of an epoch and shuffles by epoch, so its checkpoint of an epoch determines the rest of the
+run: no state of a generator has to be kept.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from espnet2.main_funcs.average_nbest_models import average_nbest_models
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from espnet2.train.reporter import Reporter
+
+from espnet_plugin.common.files import write_whole
+
+
+@contextmanager
+def whole_saves() -> Iterator[None]:
+    """Let ``torch.save`` to a path write beside it, flush to disk and rename.
+
+    ESPnet saves in the midst of one long method and in its averaging, so its calls are met here and not repeated.
+    """
+    save = torch.save
+
+    def save_whole(obj, f, *args, **kwargs):
+        if not isinstance(f, str | os.PathLike):
+            return save(obj, f, *args, **kwargs)
+
+        def write(path: Path) -> None:
+            save(obj, path, *args, **kwargs)
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+
+        write_whole(Path(f), write)
+
+    torch.save = save_whole
+    try:
+        yield
+    finally:
+        torch.save = save
+
+
+def link(path: Path, target: str) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+def finish_epoch(folder: Path, options) -> None:
+    """Do what ESPnet does after it has written a checkpoint, for a run that was killed in between.
+
+    That is: the epoch's model, links to the latest and best ones, averages in between, removal of what is no longer among the best.
+    Temporary files of killed runs are removed.
+
+    Args:
+        folder: of the run.
+        options: ESPnet's TrainerOptions.
+    """
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+    if not (folder / "checkpoint.pth").exists():
+        return
+    states = safe_torch_load(folder / "checkpoint.pth", map_location="cpu")
+    reporter = Reporter()
+    reporter.load_state_dict(states["reporter"])
+    epoch = reporter.get_epoch()
+    latest = f"{epoch}epoch.pth"
+    if not (folder / latest).exists():
+        torch.save(states["model"], folder / latest)
+    link(folder / "latest.pth", latest)
+    nbest = options.keep_nbest_models
+    nbest = [nbest] if isinstance(nbest, int) else list(nbest) or [1]
+    kept = set()
+    for phase, key, mode in options.best_model_criterion:
+        if reporter.has(phase, key):
+            best = reporter.sort_epochs(phase, key, mode)
+            kept.update(best[: max(nbest)])
+            link(folder / f"{phase}.{key}.best.pth", f"{best[0]}epoch.pth")
+    if options.nbest_averaging_interval > 0 and epoch % options.nbest_averaging_interval == 0:
+        average_nbest_models(folder, reporter, options.best_model_criterion, nbest=nbest, suffix=f"till{epoch}epoch")
+    for earlier in set(range(1, epoch)) - kept:
+        (folder / f"{earlier}epoch.pth").unlink(missing_ok=True)

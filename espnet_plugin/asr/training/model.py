@@ -1,0 +1,312 @@
+"""ESPnet model ``todm``: a transducer whose encoder is a supernet, trained at several sizes in every step."""
+
+import logging
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+from espnet2.torch_utils.device_funcs import force_gatherable
+from kaldialign import edit_distance
+
+from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats, rows_of
+from espnet_plugin.asr.training.ranks import rank
+from espnet_plugin.common.conf import build_conf
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.sandwich import SubnetSampling
+from espnet_plugin.supernet.sizes import candidates, ladder
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.distill import DistillConf
+from espnet_plugin.transducer.elastic import at_subnet, build_joiner
+from espnet_plugin.transducer.greedy import greedy_search
+from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion, distillation_cost
+
+
+class TODMModel(ESPnetASRModel):
+    """Supernet transducer (TODM, arXiv 2309.01947).
+
+    In training, every batch goes once through frontend, normalisation, SpecAugment and time reduction, then through the layers of each
+    subnet of the step. The max net learns from the transcripts; the others learn from the transcripts and from the max net's lattice.
+
+    Args:
+        joint_space_size: width of the joiner; with ESPnet's own ``decoder: transducer`` the joiner is given by ``joint_net_conf``.
+        transducer_conf: see `TransducerConf`.
+        sampling_conf: see `SubnetSampling`.
+        distill_conf: see `DistillConf`.
+        sym_space, sym_blank, ignore_id, report_wer, extract_feats_in_collect_stats: as in ESPnet's model.
+        others: built by ESPnet's ASR task.
+
+    Raises:
+        UserError: a part that this model has no use for was configured.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        token_list,
+        frontend,
+        specaug,
+        normalize,
+        preencoder,
+        encoder,
+        postencoder,
+        decoder,
+        ctc,
+        joint_network,
+        joint_space_size: int = 256,
+        transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
+        sampling_conf: dict = {},  # noqa: B006
+        distill_conf: dict = {},  # noqa: B006
+        ignore_id: int = -1,
+        sym_space: str = "<space>",
+        sym_blank: str = "<blank>",
+        report_wer: bool = True,
+        extract_feats_in_collect_stats: bool = True,
+    ):
+        if decoder is None or not hasattr(decoder, "dunits"):
+            raise UserError("decoder: model 'todm' needs a prediction network, 'stateless' or 'transducer'")
+        if not hasattr(encoder, "stem"):
+            raise UserError(
+                "encoder: model 'todm' needs 'mhssm_supernet', 'mhssm', 'conformer_supernet' or 'conformer_sized'"
+            )
+        if postencoder is not None:
+            raise UserError("postencoder: model 'todm' has none, remove the key")
+        # ESPnet's constructor would import warprnnt_pytorch on seeing a joiner, so it is told of none.
+        super().__init__(
+            vocab_size=vocab_size,
+            token_list=token_list,
+            frontend=frontend,
+            specaug=specaug,
+            normalize=normalize,
+            preencoder=preencoder,
+            encoder=encoder,
+            postencoder=None,
+            decoder=decoder,
+            ctc=ctc,
+            joint_network=None,
+            ctc_weight=0.0,
+            ignore_id=ignore_id,
+            report_cer=False,
+            report_wer=False,
+            sym_space=sym_space,
+            sym_blank=sym_blank,
+            extract_feats_in_collect_stats=extract_feats_in_collect_stats,
+        )
+        del self.criterion_att
+        self.use_transducer_decoder = True
+        self.joint_network = build_joiner(
+            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
+        )
+        conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
+        self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
+        # are relative to a parameter's size, takes about a hundred updates to grow that bias (our choice).
+        with torch.no_grad():
+            for layer in (self.joint_network.lin_out, getattr(self.criterion, "simple_am", None)):
+                if layer is not None:
+                    layer.bias[self.blank_id] = math.log(vocab_size)
+        self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
+        self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        self.sym_space = sym_space
+        self.report_wer = report_wer
+        # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
+        self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+
+    @property
+    def search_space(self) -> SearchSpace | None:
+        """The encoder's search space, None for an encoder of one fixed size."""
+        return getattr(self.encoder, "search_space", None)
+
+    def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
+
+        Args:
+            speech: (B, samples), or (B, S, F) features.
+            speech_lengths: (B,) samples or frames.
+
+        Raises:
+            UserError: several columns that are not the frontend's features.
+        """
+        if self.frontend is None or speech.dim() == 2:
+            return super()._extract_feats(speech, speech_lengths)
+        if speech.shape[2] != self.frontend.output_size():
+            raise UserError(
+                f"speech: {speech.shape[2]} columns, allowed are mono audio or the frontend's {self.frontend.output_size()} features"
+            )
+        return speech[:, : speech_lengths.max()], speech_lengths
+
+    def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frontend, normalisation, SpecAugment (training only), pre-encoder.
+
+        Normalisation comes first, so that what SpecAugment masks with zeros is the mean.
+
+        Args:
+            speech: (B, samples).
+            speech_lengths: (B,) samples.
+
+        Returns:
+            (B, S, F) and (B,) frames.
+        """
+        feats, lengths = self._extract_feats(speech, speech_lengths)
+        if self.normalize is not None:
+            feats, lengths = self.normalize(feats, lengths)
+        if self.specaug is not None and self.training:
+            feats, lengths = self.specaug(feats, lengths)
+        if self.preencoder is not None:
+            feats, lengths = self.preencoder(feats, lengths)
+        return feats, lengths
+
+    def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor, subnet: Subnet | None = None):
+        """Speech to encoder output at a subnet (None: the max net); ESPnet's Speech2Text calls this.
+
+        Returns:
+            (B, T, D) and (B,) frames.
+        """
+        feats, lengths = self.features(speech, speech_lengths)
+        chosen = {} if self.search_space is None else {"subnet": subnet}
+        encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
+        return encoder_out, lengths
+
+    @cached_property
+    def mid(self) -> Subnet:
+        """A subnet whose encoder has about the geometric mean of the parameters of min and max, for validation."""
+        space, params = self.search_space, self.encoder.num_parameters
+        if space.min == space.max:
+            return space.max
+        target = ladder(params(space.min), params(space.max), 3)[1]
+        return candidates(space, params, target, count=1, draws=50)[0]
+
+    def step_subnets(self) -> tuple[tuple[str, Subnet | None], ...]:
+        """Names and subnets of the coming step: from the sampling rule in training; max, a mid size and min in validation."""
+        space = self.search_space
+        if space is None:
+            return (("max", None),)
+        known = {space.min: "min", space.max: "max"}
+        if self.training:
+            subnets = self.sampling.subnets(space, int(self.num_updates), rank())
+            return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
+        return tuple((name, subnet) for subnet, name in ({space.max: "max", self.mid: "mid"} | known).items())
+
+    def shared(self, speech, speech_lengths, text, text_lengths, utt_id=None, **kwargs) -> Shared:
+        """What a step computes once a batch.
+
+        Args:
+            speech: (B, samples).
+            speech_lengths: (B,).
+            text: (B, U) token ids.
+            text_lengths: (B,).
+            utt_id: names of the utterances, for messages.
+
+        Raises:
+            UserError: an utterance is too short for the encoder.
+        """
+        feats, lengths = self.features(speech, speech_lengths)
+        try:
+            stem = self.encoder.stem(feats, lengths)
+        except TooShortUttError as error:
+            shortest = int(lengths.argmin())
+            name = shortest if utt_id is None else utt_id[shortest]
+            raise UserError(
+                f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
+            ) from error
+        widest = at_subnet(self.decoder, self.joint_network, self.search_space and self.search_space.max)
+        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest)
+        if self.training and self.criterion.conf.modified:
+            for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
+                name, symbols, frames = (
+                    i if utt_id is None else utt_id[i],
+                    int(targets.lengths[i]),
+                    int(stem.lengths[i]),
+                )
+                logging.warning(
+                    f"utterance '{name}': {symbols} symbols do not fit into {frames} frames, left out of the loss"
+                )
+        return Shared(stem, targets, text)
+
+    def shares_prediction(self, subnet: Subnet | None) -> bool:
+        """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `shared` ran them."""
+        if subnet is None:
+            return True
+        largest = self.search_space.max
+        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
+
+    def nets(self, shared: Shared) -> Iterator[NetLoss]:
+        """The nets of the step, one after the other.
+
+        A net's graph belongs to the loss that was handed out: a caller that goes backward before it asks for the next net holds one
+        graph at a time. In training, nets after the max net see a share of the batch where the sampling rule says so.
+        """
+        teacher = rows = None
+        for name, subnet in self.step_subnets():
+            part = shared
+            if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
+                part = Shared(rows_of(shared.stem, rows), rows_of(shared.targets, rows), shared.text[rows])
+            net, lattice = self.net(name, subnet, part, teacher)
+            if name == "max":
+                teacher = detached(lattice)
+                if self.training and self.sampling.student_share < 1:
+                    rows = self.sampling.rows(len(shared.text), int(self.num_updates), rank())
+                    rows = torch.tensor(rows, device=shared.text.device)
+                    teacher = rows_of(teacher, rows)
+            del lattice
+            yield net
+
+    def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
+        """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
+        stem, targets = shared.stem, shared.targets
+        decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
+        if not self.shares_prediction(subnet):
+            targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
+        encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
+        ranges = None if teacher is None else teacher.ranges
+        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
+        step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
+        simple_weight, weight = self.criterion.conf.weights(step)
+        transducer = lattice.cost.mean()
+        loss = weight * transducer
+        if lattice.simple_cost is not None:
+            loss = loss + simple_weight * lattice.simple_cost.mean()
+        distillation = wer = None
+        if teacher is not None and self.distill.weight > 0:
+            frames = self.sampling.every(self.distill.frame_stride if self.training else 1, step, rank())
+            costs = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id, frames)
+            distillation = costs.mean()
+            loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
+            distillation = distillation.detach()
+        if not self.training and self.report_wer:
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
+            wer = self.word_error_rate(found, shared.text, targets.lengths)
+        return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
+
+    def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
+        """All nets of a step and the sum of their losses: validation, and training by ESPnet's own trainer.
+
+        The trainer of this package goes through `nets` one by one instead, so that one graph is alive at a time.
+
+        Returns:
+            loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
+        """
+        nets = list(self.nets(self.shared(speech, speech_lengths, text, text_lengths, **kwargs)))
+        if self.training:
+            self.num_updates += 1
+        loss = sum(net.loss for net in nets)
+        stats = net_stats(nets) | {"loss": loss.detach() / len(nets)}
+        return force_gatherable((loss, stats, speech.shape[0]), loss.device)
+
+    @torch.no_grad()
+    def word_error_rate(self, hypotheses: list[list[int]], text, text_lengths) -> torch.Tensor:
+        """Word error rate of a batch (0 to 1, or above with many insertions)."""
+        errors = words = 0
+        for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
+            reference = self.words(ids[:count])
+            errors += edit_distance(reference, self.words(hypothesis))["total"]
+            words += len(reference)
+        return torch.tensor(errors / max(words, 1), device=text.device)
+
+    def words(self, ids: list[int]) -> list[str]:
+        """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""
+        pieces = "".join(self.token_list[i] for i in ids)
+        return pieces.replace("\u2581", " ").replace(self.sym_space, " ").split()

@@ -1,0 +1,80 @@
+"""What the nets of a step share, what each of them gives, and their figures for the log."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from espnet_plugin.encoder.mhssm.encoder import Stem
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.cells import LogitsInParts
+from espnet_plugin.transducer.loss import Lattice, Targets
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all nets of a step share, computed once a batch.
+
+    Args:
+        stem: of the encoder.
+        targets: labels and what the prediction network makes of them at the max net's widths.
+        text: (B, U) token ids as they came, for word error rates.
+    """
+
+    stem: Stem
+    targets: Targets
+    text: torch.Tensor
+
+
+@dataclass(frozen=True)
+class NetLoss:
+    """Loss of one net of a step, averaged over the batch (nats an utterance).
+
+    Args:
+        name: ``max``, ``min`` or ``random``; in validation also ``mid``.
+        subnet: None for an encoder of one size.
+        loss: what is added to the step's loss.
+        transducer: transducer loss alone, detached.
+        distillation: divergence from the teacher, detached; None for the teacher itself or without distillation.
+        wer: word error rate of greedy search, in validation only.
+    """
+
+    name: str
+    subnet: Subnet | None
+    loss: torch.Tensor
+    transducer: torch.Tensor
+    distillation: torch.Tensor | None
+    wer: torch.Tensor | None = None
+
+
+def rows_of(value, rows: torch.Tensor):
+    """A dataclass whose tensors have the batch in front (`Stem`, `Targets`, `Lattice`), for some utterances only; other fields stay.
+
+    Args:
+        rows: (b,) indices into the batch.
+    """
+    parts = {f.name: getattr(value, f.name) for f in fields(value)}
+    chosen = {key: x[rows] for key, x in parts.items() if isinstance(x, torch.Tensor)}
+    return replace(
+        value, **chosen, **{key: rows_of(x, rows) for key, x in parts.items() if isinstance(x, LogitsInParts)}
+    )
+
+
+def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
+    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged."""
+    stats = {}
+    for name in dict.fromkeys(net.name for net in nets):
+        same = [net for net in nets if net.name == name]
+        for key, values in (
+            ("loss", [net.transducer for net in same]),
+            ("distill", [net.distillation for net in same]),
+            ("wer", [net.wer for net in same]),
+        ):
+            if key != "wer" or values[0] is not None:
+                stats[f"{key}_{name}"] = None if values[0] is None else sum(values) / len(values)
+    return stats
+
+
+def detached(lattice: Lattice) -> Lattice:
+    """A lattice that teaches but holds no graph."""
+    parts = {f.name: getattr(lattice, f.name) for f in fields(lattice)}
+    return replace(lattice, **{key: x.detach() for key, x in parts.items() if hasattr(x, "detach")})

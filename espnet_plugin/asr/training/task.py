@@ -1,0 +1,186 @@
+"""ESPnet's ASR task with the plugin's classes and checks that come before any training."""
+
+import argparse
+import logging
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import espnet2.tasks.asr as espnet_asr
+import torch
+from espnet2.tasks.abs_task import optim_classes, scheduler_classes
+from espnet2.tasks.asr import ASRTask
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import float_or_none, int_or_none, str2bool
+from sentencepiece import SentencePieceProcessor
+
+from espnet_plugin.asr.training.trainer import TODMTrainer
+from espnet_plugin.common.conf import PARTS, check_keys, need_kind
+from espnet_plugin.common.files import read_text
+from espnet_plugin.errors import UserError
+
+# What argparse calls on a text of the command line -> types of the same option in a YAML file.
+KINDS = {
+    int: (int,),
+    float: (float,),
+    str2bool: (bool,),
+    int_or_none: (int, type(None)),
+    float_or_none: (float, type(None)),
+}
+LEAST = dict(
+    batch_size=1, valid_batch_size=1, batch_bins=1, valid_batch_bins=1, accum_grad=1, max_epoch=1, num_iters_per_epoch=1
+)
+LEAST |= dict(num_workers=0, ngpu=0)
+
+
+class TODMTask(ASRTask):
+    """Takes every option of ``espnet2.bin.asr_train``."""
+
+    trainer = TODMTrainer
+
+    @classmethod
+    def get_parser(cls):
+        parser = super().get_parser()
+
+        def error(message: str):
+            raise UserError(f"{message}; see espnet-todm train --help")
+
+        parser.error = error
+        return parser
+
+    @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace):
+        """ESPnet's checks, after those of options, files and keys that would fail later and less clearly.
+
+        Raises:
+            UserError: the first mistake.
+        """
+        cls.check_options(args)
+        cls.check_files(args)
+        cls.check_parts(args)
+        for part, table in (("optim", optim_classes), ("scheduler", scheduler_classes)):
+            chosen = getattr(args, part)
+            if chosen is not None:
+                check_keys(part, table[chosen], getattr(args, f"{part}_conf"))
+        super().check_required_command_args(args)
+
+    @classmethod
+    def check_options(cls, args: argparse.Namespace) -> None:
+        """Values of a configuration file, which ESPnet takes as they are, as the command line's are checked.
+
+        Raises:
+            UserError: a value of another type or none of the choices, a number that is too small, more GPUs than there are, or what
+                `TODMTrainer.check_options` refuses.
+        """
+        for action in cls.get_parser()._actions:
+            value = getattr(args, action.dest, None)
+            if value == action.default or (value is None and action.dest == "frontend" and args.input_size):
+                continue
+            kinds = (dict,) if isinstance(action, NestedDictAction) else KINDS.get(action.type, ())
+            several = isinstance(value, list) and (action.nargs or isinstance(action.default, list))
+            for item in value if several else [value]:
+                if kinds:
+                    need_kind(f"--{action.dest}", item, kinds)
+                if action.choices is not None and item not in action.choices:
+                    allowed = ", ".join("null" if choice is None else str(choice) for choice in action.choices)
+                    raise UserError(f"--{action.dest}: {item!r} is not one of {allowed}")
+        for key, least in LEAST.items():
+            if (value := getattr(args, key)) is not None and value < least:
+                raise UserError(f"--{key}: {value} must be at least {least}")
+        if args.ngpu > torch.cuda.device_count():
+            raise UserError(
+                f"--ngpu: {args.ngpu} must be at most {torch.cuda.device_count()}, the GPUs that PyTorch finds here"
+            )
+        cls.trainer.check_options(args)
+
+    @classmethod
+    def check_files(cls, args: argparse.Namespace) -> None:
+        """
+        Raises:
+            UserError: a file that is missing or holds something else.
+        """
+        for key in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+            for path, _, _ in getattr(args, key):
+                if not Path(path).exists():
+                    raise UserError(f"--{key}: '{path}' does not exist")
+        for key in ("token_list", "bpemodel"):
+            value = getattr(args, key)
+            if isinstance(value, str) and not Path(value).is_file():
+                raise UserError(f"--{key}: '{value}' does not exist")
+        if isinstance(args.token_list, str):
+            read_text(Path(args.token_list))
+        elif not isinstance(args.token_list, list | tuple | None):
+            raise UserError(f"--token_list: {args.token_list!r} must be the name of a file, or a list")
+        if args.token_type == "bpe" and isinstance(args.bpemodel, str):
+            try:
+                SentencePieceProcessor(args.bpemodel)
+            except (RuntimeError, OSError) as error:  # ESPnet reads it with the first utterance only
+                raise UserError(f"--bpemodel: '{args.bpemodel}' is not a model of sentencepiece") from error
+        checkpoint = Path(args.output_dir or ".") / "checkpoint.pth"
+        # A checkpoint is a zip archive, whose directory comes last: a run killed while it saved left one without.
+        if args.resume and checkpoint.exists() and not zipfile.is_zipfile(checkpoint):
+            raise UserError(
+                f"--resume: '{checkpoint}' is incomplete, the run was killed while it was written; remove it to begin again, "
+                "from the weights of the last epoch with --init_param if you like"
+            )
+
+    @classmethod
+    def check_parts(cls, args: argparse.Namespace) -> None:
+        """
+        Raises:
+            UserError: an unknown key, or a value that is not allowed, of a part of the model.
+        """
+        for part in PARTS:
+            chosen = getattr(args, part, None)
+            if chosen is not None:
+                check_keys(
+                    part, getattr(espnet_asr, f"{part}_choices").get_class(chosen), getattr(args, f"{part}_conf")
+                )
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace):
+        """Check the keys of every part, then build as ESPnet does.
+
+        Raises:
+            UserError: an unknown key or a value that is not allowed.
+        """
+        cls.check_parts(args)
+        with building("model", args):
+            return super().build_model(args)
+
+    @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model):
+        """As ESPnet does, but ScaledAdam gets names, so that a resumed state follows them and not positions."""
+        with building("optimizer", args):
+            if args.optim != "scaledadam" or args.sharded_ddp or args.exclude_weight_decay:
+                return super().build_optimizers(args, model)
+            return [optim_classes[args.optim](model.named_parameters(), **args.optim_conf)]
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
+        with building("text processing", args):
+            return super().build_preprocess_fn(args, train)
+
+    @classmethod
+    def build_iter_factory(cls, args: argparse.Namespace, *others, **options):
+        with building("batches", args):
+            return super().build_iter_factory(args, *others, **options)
+
+
+@contextmanager
+def building(what: str, args: argparse.Namespace) -> Iterator[None]:
+    """Tell what goes wrong before training, where a configuration is at fault more often than the program, in a sentence.
+
+    Raises:
+        UserError: naming the configuration; the traceback is in the log with ``--log_level DEBUG``.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # of any library that takes part
+        logging.debug(f"building the {what} failed", exc_info=True)
+        text = " ".join(str(error).split()) or type(error).__name__
+        config = f"configuration '{args.config}'" if getattr(args, "config", None) else "configuration"
+        raise UserError(f"{config}: the {what} cannot be built: {text}") from error

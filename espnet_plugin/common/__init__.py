@@ -1,0 +1,1 @@
+"""What every part uses: files, configurations, processes."""

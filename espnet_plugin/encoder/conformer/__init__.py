@@ -1,0 +1,1 @@
+"""ESPnet's Conformer as a supernet."""

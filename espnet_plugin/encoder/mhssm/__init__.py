@@ -1,0 +1,1 @@
+"""The Multi-Head State Space encoder."""

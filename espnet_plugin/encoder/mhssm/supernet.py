@@ -1,0 +1,126 @@
+"""The elastic Multi-Head State Space encoder: one set of weights, many sizes."""
+
+import torch
+
+from espnet_plugin.encoder.extractable import Extractable
+from espnet_plugin.encoder.mhssm.cost import EncoderShape
+from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction
+from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, channels_of_head
+from espnet_plugin.supernet.layers import ElasticLayerNorm
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+
+
+class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
+    """Encoder that runs at any subnet of its search space (ESPnet name ``mhssm_supernet``).
+
+    Args:
+        input_size: F, features a frame.
+        num_layers: layers of the max net.
+        search_space: ``ffn_dims`` (required), ``depths``, ``heads``, ``model_dims``, ``directions`` and so on, see `SearchSpace`. A single
+            depth and a single width give an individually trained model of one size.
+        adaptive_dropout: scale dropout by the active width, see `AdaptiveDropout`.
+        others: as in `MHSSMEncoder`, for the max net.
+
+    Raises:
+        UserError: a key or value of the search space is not allowed.
+    """
+
+    time_reduction_class, layer_class, norm_class = ElasticTimeReduction, ElasticMHSSMLayer, ElasticLayerNorm
+    plain_class, layer_prefix = MHSSMEncoder, "layers"
+
+    def __init__(
+        self,
+        input_size: int,
+        d_model: int = 256,
+        num_heads: int = 8,
+        num_modes: int = 16,
+        num_layers: int = 6,
+        search_space: dict = {"ffn_dims": [256, 512, 1024]},  # noqa: B006 (ESPnet prints defaults; never changed)
+        expand: int = 2,
+        head_dim: int | None = None,
+        stem_dim: int | None = None,
+        bidirectional: bool = True,
+        dt_min: float = 1e-3,
+        dt_max: float = 1e-1,
+        ssm_init: str = "lin",
+        dropout: float = 0.1,
+        adaptive_dropout: bool = True,
+    ):
+        largest = dict(d_model=d_model, num_heads=num_heads)
+        space = SearchSpace.from_conf(num_layers, search_space, largest, bidirectional)
+        stem_dim = stem_dim or d_model
+        head_dim = head_dim or channels_of_head(d_model, num_heads, expand)
+        conf = dict(d_model=d_model, num_heads=num_heads, num_modes=num_modes, head_dim=head_dim, stem_dim=stem_dim)
+        conf |= dict(bidirectional=bidirectional, dt_min=dt_min, dt_max=dt_max, ssm_init=ssm_init, dropout=dropout)
+        super().__init__(input_size, ffn_dims=space.max.ffn, **conf)
+        for layer in self.layers:
+            layer.adapt_dropout(adaptive_dropout)
+        self.search_space, self.conf = space, conf
+        self.shape = EncoderShape(
+            input_size, stem_dim, d_model, num_heads, head_dim, num_modes, 2 if bidirectional else 1
+        )
+
+    def ways(self, subnet: Subnet | None) -> list[int]:
+        """Numbers of directions in which the nets of a step may run, ascending; None: every net of the space."""
+        directions = self.search_space.directions if subnet is None else (subnet.direction,)
+        return [1 if d == "forward" else 2 for d in directions if d] or [self.shape.num_directions]
+
+    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
+        """Time reduction and kernels: at full size for all nets of a step, or those of the only net.
+
+        Args:
+            xs_pad: (B, S, F).
+            ilens: (B,) input frames.
+            subnet: the only net that is going to run.
+
+        Raises:
+            TooShortUttError: an utterance has fewer than 7 frames.
+        """
+        x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet.dim)
+        nets = ((i, None, None) for i in range(len(self.layers))) if subnet is None else subnet.per_layer()
+        active = {layer: heads for layer, _, heads in nets}
+        ways = self.ways(subnet)
+        spectra = (
+            layer.mixer.ssm.spectrum(x.shape[1], active[i], ways) if i in active else None
+            for i, layer in enumerate(self.layers)
+        )
+        return Stem(x, lengths, mask, tuple(spectra))
+
+    def run(self, stem: Stem, subnet: Subnet | None = None) -> torch.Tensor:
+        """The layers of a subnet (None: the max net) on a stem.
+
+        The stem may be that of all nets, since slicing its channels is exact: both convolutions end before any sum over them.
+
+        Returns:
+            (B, T, d), d the subnet's model dimension.
+        """
+        subnet = subnet or self.search_space.max
+        way = 0 if subnet.direction == "forward" else -1
+        x = stem.x[..., : subnet.dim]
+        for index, width, heads in subnet.per_layer():
+            x = self.layers[index](x, stem.mask, stem.spectra[index], width, heads, way)
+        return self.norm_out(x)
+
+    def forward(
+        self,
+        xs_pad: torch.Tensor,
+        ilens: torch.Tensor,
+        prev_states: torch.Tensor | None = None,
+        subnet: Subnet | None = None,
+    ):
+        """ESPnet's encoder interface with the active subnet as a further argument; see `MHSSMEncoder.forward`."""
+        subnet = subnet or self.search_space.max
+        stem = self.stem(xs_pad, ilens, subnet)
+        return self.run(stem, subnet), stem.lengths, None
+
+    def extracted_conf(self, subnet: Subnet) -> tuple[str, dict]:
+        """ESPnet name and configuration of the plain encoder of a subnet."""
+        conf = {**self.conf, "ffn_dims": list(subnet.ffn)}
+        if subnet.heads:
+            conf["num_heads"] = list(subnet.heads)
+        if subnet.dim:
+            conf["d_model"] = subnet.dim
+        if subnet.direction:
+            conf["bidirectional"] = subnet.direction == "bidirectional"
+        return "mhssm", conf
