@@ -13,8 +13,8 @@ from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 
 from espnet_plugin.asr.inference.data import batches
-from espnet_plugin.asr.inference.recognise import pad_short, sampling_rate
-from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.inference.recognise import pad_short
 from espnet_plugin.common.tables import read_table, read_transcripts
 from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.encoder.mhssm.encoder import Stem
@@ -46,8 +46,7 @@ class DevelopmentSet:
     """Loss and word error rate of subnets; what does not depend on the subnet is computed once.
 
     Args:
-        model: supernet, in evaluation mode.
-        args: its configuration.
+        trained: supernet.
         directories: Kaldi directories with wav.scp and text.
         proxy_share: audio of the utterances of the cheap loss over that of all, see `proxy_batches`.
 
@@ -56,8 +55,8 @@ class DevelopmentSet:
     """
 
     @torch.no_grad()
-    def __init__(self, model: TODMModel, args, directories: list[Path], proxy_share: float = 0.08):
-        self.model, self.args, self.fs = model, args, sampling_rate(args)
+    def __init__(self, trained: TrainedModel, directories: list[Path], proxy_share: float = 0.08):
+        self.trained, self.model, self.fs = trained, trained.model, trained.fs
         texts, self.wavs = {}, {}
         for directory in directories:
             text = read_transcripts(directory / "text")
@@ -96,7 +95,7 @@ class DevelopmentSet:
 
     def symbol_ids(self) -> dict[str, torch.Tensor]:
         """Utterance -> (U,) symbols, of those with a transcript."""
-        tokenizer = build_tokenizer(self.args.token_type, bpemodel=self.args.bpemodel)
+        tokenizer = build_tokenizer(self.trained.conf.token_type, bpemodel=self.trained.conf.bpemodel)
         converter = TokenIDConverter(self.model.token_list)
         ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in self.texts.items() if words}
         return {key: torch.tensor(symbols) for key, symbols in ids.items()}
