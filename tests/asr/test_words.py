@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import build
+from tiny import arguments, build
 
 from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import Recogniser, greedy
 from espnet_plugin.asr.inference.words import Word, frame_seconds, words_of
 from espnet_plugin.transducer.hypothesis import Hypothesis
@@ -53,7 +54,7 @@ def test_answers_are_those_of_greedy_search():
     model.joint_network.lin_out.bias[:] = torch.tensor([0.0, -99, 0, 0, 0, 0, -99])
     wave = torch.linspace(0, 1, 16000) ** 4 * torch.randn(2, 16000, generator=torch.Generator().manual_seed(1))
     batch = AudioBatch(("a", "b"), wave, torch.tensor([16000, 100]))
-    found = Recogniser(model, 16000)(batch)
+    found = Recogniser(TrainedModel(model, arguments()))(batch)
     assert {key: answers[0].text for key, answers in found.items()} == greedy(model, batch, 16000)
     words = found["a"][0].words
     assert len(words) > 3 and all(isinstance(word, Word) and 0 < word.confidence <= 1 for word in words)

@@ -1,28 +1,22 @@
 """From audio to words with a model, in batches."""
 
-import argparse
 import inspect
 import logging
 
 import torch
 
 from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.words import Recognised, frame_seconds, recognised
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.conf import need_kind
 from espnet_plugin.encoder.mhssm.encoder import TimeReduction
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
-from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.transducer.greedy import greedy_hypotheses, greedy_search
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
 SHORTEST = (TimeReduction.receptive_field + 1) * FRAME_SHIFT  # audio that gives an encoder frame, s
-
-
-def sampling_rate(args: argparse.Namespace) -> int:
-    """Sampling rate (Hz) that a model was trained for."""
-    return hertz((args.frontend_conf or {}).get("fs", 16000))
 
 
 def pad_short(batch: AudioBatch, fs: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,13 +37,12 @@ class Recogniser:
     """A model with a search, from audio to answers with words and times.
 
     Args:
-        model: in evaluation mode.
-        fs: its sampling rate, Hz.
+        trained: see `loading.load_model`.
     """
 
-    def __init__(self, model: TODMModel, fs: int):
-        self.model, self.fs = model, fs
-        self.seconds = frame_seconds(model, fs)
+    def __init__(self, trained: TrainedModel):
+        self.model, self.fs = trained.model, trained.fs
+        self.seconds = frame_seconds(self.model, self.fs)
 
     @torch.no_grad()
     def __call__(self, batch: AudioBatch) -> dict[str, list[Recognised]]:
