@@ -11,7 +11,7 @@ import soundfile
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "local"))
-from librispeech_parts import PARTS  # noqa: E402
+from espnet_plugin.recipe.librispeech.parts import PARTS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
