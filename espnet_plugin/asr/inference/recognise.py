@@ -1,6 +1,5 @@
 """From audio to words with a model, in batches."""
 
-import argparse
 import inspect
 import logging
 
@@ -12,15 +11,9 @@ from espnet_plugin.common.conf import need_kind
 from espnet_plugin.encoder.mhssm.encoder import TimeReduction
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
-from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.transducer.greedy import greedy_search
 
 SHORTEST = (TimeReduction.receptive_field + 1) * FRAME_SHIFT  # audio that gives an encoder frame, s
-
-
-def sampling_rate(args: argparse.Namespace) -> int:
-    """Sampling rate (Hz) that a model was trained for."""
-    return hertz((args.frontend_conf or {}).get("fs", 16000))
 
 
 def pad_short(batch: AudioBatch, fs: int) -> tuple[torch.Tensor, torch.Tensor]:
