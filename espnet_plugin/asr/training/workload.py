@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 from espnet2.samplers.num_elements_batch_sampler import NumElementsBatchSampler
+from espnet2.torch_utils.device_funcs import to_device
 
 from espnet_plugin.asr.inference.extract import cost
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common import accelerator
 from espnet_plugin.encoder.mhssm.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
@@ -109,17 +111,38 @@ def updates_per_epoch(conf: dict, stats: Path) -> int:
     return len(sampler) // int(conf.get("accum_grad") or 1)
 
 
-def batch(vocabulary: int, fs: int, seconds: float, device: str) -> dict:
-    """Two utterances of noise, together of `seconds` s."""
-    samples, symbols = int(seconds * fs / 2), max(1, int(seconds * SYMBOLS_PER_SECOND / 2))
-    generator = torch.Generator().manual_seed(0)
-    values = dict(
-        speech=0.1 * torch.randn(2, samples, generator=generator),
-        speech_lengths=torch.full((2,), samples),
-        text=torch.randint(2, vocabulary - 1, (2, symbols), generator=generator),
-        text_lengths=torch.full((2,), symbols),
+def noise(vocabulary: int, fs: int, utterances: int, seconds: float, symbols: int) -> dict:
+    """A batch of noise. Args: seconds and symbols of each utterance."""
+    samples, generator = int(seconds * fs), torch.Generator().manual_seed(0)
+    return dict(
+        speech=0.1 * torch.randn(utterances, samples, generator=generator),
+        speech_lengths=torch.full((utterances,), samples),
+        text=torch.randint(2, vocabulary - 1, (utterances, symbols), generator=generator),
+        text_lengths=torch.full((utterances,), symbols),
+        utt_id=[f"utterance{i}" for i in range(utterances)],
     )
-    return {key: value.to(device) for key, value in values.items()} | {"utt_id": ["first", "second"]}
+
+
+def count_launches(
+    conf: dict, vocabulary: int, utterances: int = 2, seconds: float = 2.0, symbols: int = 8
+) -> accelerator.Counts:
+    """Count what the second step of a configuration would start on a GPU, see `espnet_plugin.common.accelerator`.
+
+    The number hardly depends on lengths.
+    """
+    torch.manual_seed(0)
+    args = arguments(conf, vocabulary)
+    model = accelerator.to_device(TODMTask.build_model(args).train())
+    optimizer = TODMTask.build_optimizers(args, model)[0]
+    values = noise(vocabulary, getattr(model.frontend, "fs", 16000), utterances, seconds, symbols)
+    for _ in range(2):
+        batch = accelerator.to_device(values)
+        with accelerator.counting() as counts:
+            accumulate(model, batch, 1.0, amp=False)
+            optimizer.step()
+            optimizer.zero_grad()
+            model.num_updates += 1
+    return counts
 
 
 def matmul_seconds(device: str, amp: bool) -> float:
@@ -157,7 +180,8 @@ def measure_here(conf: dict, vocabulary: int, seconds: float, rounds: int, devic
     amp, fs = bool(conf.get("use_amp")) and device == "cuda", getattr(model.frontend, "fs", 16000)
 
     def step(length: float) -> float:
-        values = batch(vocabulary, fs, length, device)
+        values = noise(vocabulary, fs, 2, length / 2, max(1, int(length * SYMBOLS_PER_SECOND / 2)))
+        values = to_device(values, device)
         synchronise(device)
         began = time.perf_counter()
         accumulate(model, values, 1.0, amp)
