@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from espnet_plugin.encoder.checks import check_lengths
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.slices import leading
@@ -170,17 +171,25 @@ class Encoder(torch.nn.Module, ABC):
     def output_size(self) -> int:
         """D, of the largest net."""
 
+    def check(self, ilens: torch.Tensor) -> None:
+        """Refuse utterances that are too short. It waits for the device where `ilens` lie on one.
+
+        Args:
+            ilens: (B,) input frames.
+
+        Raises:
+            TooShort: an utterance has fewer than `shortest` frames.
+        """
+        check_lengths(ilens, self.shortest)
+
     @abstractmethod
     def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
         """What all nets of a step share.
 
         Args:
             xs_pad: (B, S, F).
-            ilens: (B,) input frames.
+            ilens: (B,) input frames, enough of them (see `check`).
             subnet: in a supernet, the only net that is going to run, for which less may be computed; None: any.
-
-        Raises:
-            TooShort: an utterance has fewer than `shortest` frames.
         """
 
     @abstractmethod
@@ -197,7 +206,11 @@ class Encoder(torch.nn.Module, ABC):
 
         Returns:
             (B, T, D), lengths (B,), None.
+
+        Raises:
+            TooShort: see `check`.
         """
+        self.check(ilens)
         stem = self.stem(xs_pad, ilens)
         return self.run(stem), stem.lengths, None
 
@@ -256,6 +269,7 @@ class ElasticEncoder(Encoder):
         subnet: Subnet | None = None,
     ):
         """ESPnet's encoder interface with the active subnet (None: the max net) as a further argument; see `Encoder.forward`."""
+        self.check(ilens)
         subnet = subnet or self.search_space.max
         stem = self.stem(xs_pad, ilens, subnet)
         return self.run(stem, subnet), stem.lengths, None

@@ -91,7 +91,7 @@ def test_streaming_equals_the_whole_utterance(build):
     encoder, decoder, _ = export_parts(model, int8=False, streaming=True)
     assert encoder.difference < 3e-4  # of numbers up to 34: one way is a Fourier transform, the other a recurrence
     found = {entry.key: entry.value for entry in encoder.graph.metadata_props}
-    width = sum(graphs.StreamingEncoder(model).state_sizes)
+    width = graphs.StreamingEncoder(model).state_size
     assert found["model_type"] == "lstm" and found["T"] == "35" and found["decode_chunk_len"] == "32"
     assert found["rnn_hidden_size"] == str(width) == str(2 * 32 * 3 * 2)  # real, imaginary; E; N; layers
     assert {entry.key: entry.value for entry in decoder.graph.metadata_props} == {

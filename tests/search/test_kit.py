@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import write_supernet
 from onnx import numpy_helper
 
 from espnet_plugin.asr.inference.extract import extract
@@ -101,8 +100,8 @@ def test_a_block_is_what_three_copies_take_more_than_nothing(kit, loaded, monkey
     assert errors.keys() == {1, 2} and 0 < errors[1] < 1
 
 
-def test_the_streaming_of_a_bidirectional_supernet_is_refused(tmp_path):
-    config = write_supernet(tmp_path)[0]
+def test_the_streaming_of_a_bidirectional_supernet_is_refused(bidirectional, tmp_path):
+    config = bidirectional[0]
     with pytest.raises(UserError, match="--streaming: every subnet of this supernet is bidirectional"):
         latency.main(["--train_config", str(config), "--kit", str(tmp_path / "kit"), "--streaming"])
 

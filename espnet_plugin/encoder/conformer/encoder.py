@@ -15,7 +15,7 @@ from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward i
 from espnet2.legacy.nets.pytorch_backend.transformer.repeat import repeat
 
 from espnet_plugin.encoder import interface
-from espnet_plugin.encoder.checks import check_dropout, check_lengths, one_each
+from espnet_plugin.encoder.checks import check_dropout, one_each
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -141,7 +141,6 @@ class SizedConformerEncoder(ConformerEncoder, interface.Encoder):
 
     def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> ConformerStem:
         """Time reduction and positions, see `interface.Encoder.stem`."""
-        check_lengths(ilens, self.shortest)
         mask = ~make_pad_mask(ilens, maxlen=xs_pad.shape[1])[:, None, :].to(xs_pad.device)
         (x, positions), mask = self.embed(xs_pad, mask)
         return ConformerStem(x, mask.squeeze(1).sum(1), mask, positions)

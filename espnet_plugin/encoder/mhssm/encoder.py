@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_plugin.encoder import interface
-from espnet_plugin.encoder.checks import check_dropout, check_lengths, one_each
+from espnet_plugin.encoder.checks import check_dropout, one_each
 from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM, Spectrum
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
@@ -219,7 +219,6 @@ class MHSSMEncoder(interface.Encoder):
 
     def reduce(self, xs_pad: torch.Tensor, ilens: torch.Tensor, **width):
         """Time reduction (at a width, where it is elastic). Returns: (B, T, D), lengths (B,), mask (B, T, 1)."""
-        check_lengths(ilens, TimeReduction.receptive_field)
         x = self.time_reduction(xs_pad, **width)
         lengths = TimeReduction.reduced(ilens)
         mask = (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1).to(x.dtype)

@@ -75,9 +75,6 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
             xs_pad: (B, S, F).
             ilens: (B,) input frames.
             subnet: the only net that is going to run.
-
-        Raises:
-            TooShort: an utterance has fewer than 7 frames.
         """
         x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet.dim)
         nets = ((i, None, None) for i in range(len(self.layers))) if subnet is None else subnet.per_layer()
