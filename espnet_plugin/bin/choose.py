@@ -8,19 +8,20 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import read_table
 from espnet_plugin.asr.inference.decode import DecodeConf, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.common.tables import read_transcripts
+from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
 from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, deployable, need_deployable, quantity, weight_bytes
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.quality import MEASURES, DevelopmentSet, word_error_rate
+from espnet_plugin.search.quality import MEASURES, DevelopmentSet
 from espnet_plugin.search.workers import Workers
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
@@ -207,9 +208,10 @@ def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
     for data in directories:
         print(decode_set((model_dir, data, DecodeConf(), False)))
         if (data / "text").is_file():
-            found = read_table(model_dir / "decode" / data.name / "text")
-            pairs = [(words.split(), found.get(key, "").split()) for key, words in read_table(data / "text").items()]
-            print(f"{data.name}: WER {word_error_rate(pairs):.2f} %")
+            found = read_transcripts(model_dir / "decode" / data.name / "text")
+            texts = read_transcripts(data / "text")
+            pairs = ((units(words), units(found.get(key, ""))) for key, words in texts.items())
+            print(f"{data.name}: WER {count(pairs).rate:.2f} %")
 
 
 def main(argv: list[str]) -> None:
@@ -220,13 +222,14 @@ def main(argv: list[str]) -> None:
     table = LatencyTable.read(args.device) if args.device else None
     if args.nj > 1:
         torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
-    model, train_args = load_model(args.train_config, args.model_file)
+    trained = load_model(args.train_config, args.model_file)
+    model = trained.model
     if args.int8:
         need_deployable(model, "--int8")
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)
-    data = DevelopmentSet(model, train_args, args.data)
+    data = DevelopmentSet(trained, args.data)
     beside = args.out and args.out.parent / "search.jsonl"
     cache = EvaluationCache(args.cache or beside, {measure: data.key(measure) for measure in MEASURES})
     with Workers(data.measure, cache, args.nj, {"loss": args.evaluations}) as workers:
@@ -254,6 +257,6 @@ def main(argv: list[str]) -> None:
         + (f"; rank correlation {found.correlation:.2f}" if found.correlation is not None else "")
     )
     if args.extract is not None:
-        facts = write_model_dir(model, train_args, best, args.extract)
+        facts = write_model_dir(trained, best, args.extract)
         print(f"{args.extract}: subnet {facts['subnet']}, {facts['params']:,} parameters")
         decoded_rates(args.extract, args.decode)
