@@ -284,9 +284,7 @@ def main() -> None:
         ("dev", 1400, "in dev-clean and in dev-other"),
         ("test", 1400, "in test-clean and in test-other"),
     ):
-        parser.add_argument(
-            f"--{name}", type=positive, default=default, help=f"utterances {what} (default: {default})"
-        )
+        parser.add_argument(f"--{name}", type=positive, default=default, help=f"utterances {what} (default: {default})")
     parser.add_argument("--seed", type=int, default=0, help="other seeds make other corpora (default: 0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
     args = parser.parse_args()
