@@ -63,6 +63,7 @@ HELD_OUT_VARIANTS = {
     "test-other": "Henrique Jacky benjamin boris gustave iven3 michel",
 }
 HELD_OUT_VARIANTS["dev-mini"] = HELD_OUT_VARIANTS["dev-clean"]
+PARTS = (TRAIN, *HELD_OUT_VARIANTS)
 
 Noise = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
