@@ -3,10 +3,10 @@
     python benchmarks/launches.py [--configurations mobile paper] [--places 12]
 
 A step is that of the configuration (max, min and two random nets, distillation, ScaledAdam with groups of rates), on noise: two utterances
-of 15 s and 60 symbols at mobile scale, one of 30 s and 120 symbols at paper scale. It is the second step: the first one also makes the
-optimizer's state. The Triton kernels of the lattice, which cannot run here, count as one operation each way, and the anti-diagonals
-compute their results. Counts are the same on every machine. The last line is one JSON object; `launches_lattice` are those of
-`transducer/lattice.py` and of the kernels.
+of 15 s and 60 symbols at mobile scale, one of 30 s and 120 symbols at paper scale. The first step makes the optimizer's state; of the three
+after it, one of which learns sizes of parameters, the one that starts most is counted. The Triton kernels of the lattice, which cannot run
+here, count as one operation each way, and the anti-diagonals compute their results. Counts are the same on every machine. The last line is
+one JSON object; `launches_lattice` are those of `transducer/lattice.py` and of the kernels.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from espnet_plugin.asr.training.workload import count_launches
+from espnet_plugin.asr.training.launches import count_launches
 from espnet_plugin.common.compose import compose
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -16,6 +16,7 @@ from functools import cache
 
 import torch
 import torch.utils.backend_registration as registration
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -72,6 +73,9 @@ class Backend(registration._DummyBackendModule):
 def device() -> torch.device:
     """The simulated device, registered with torch on first use."""
     registration._setup_privateuseone_for_python_backend(NAME, backend_module=Backend())
+    # A GPU has a kernel for it; elsewhere torch takes it to pieces.
+    LIBRARY.impl("silu_backward", lambda *args: execute(torch.ops.aten.silu_backward.default, args, {}), "PrivateUse1")
+    EVERYTHING.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")  # no cast is simulated
     return torch.device(NAME, 0)
 
 
@@ -85,6 +89,7 @@ def running_line() -> str:
     return "autograd"
 
 
+LIBRARY, EVERYTHING = torch.library.Library("aten", "IMPL"), torch.library.Library("_", "IMPL")
 counts: Counts | None = None  # of the counting that runs
 
 
@@ -127,6 +132,18 @@ class Factories(TorchDispatchMode):
         return execute(func, args, kwargs or {})
 
 
+class HostTensors(TorchFunctionMode):
+    """Lets ``torch.tensor(numbers, device=...)`` make tensors on the device; it goes around the dispatcher, too."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        asked = kwargs.get("device")
+        if func not in (torch.tensor, torch.as_tensor) or asked is None or torch.device(asked).type != NAME:
+            return func(*args, **kwargs)
+        note("host_tensors", func.__name__)
+        return Simulated(func(*args, **kwargs | {"device": "cpu"}))
+
+
 def observe(func, args: tuple, kwargs: dict, tensors: list[torch.Tensor]) -> bool:
     """Count an operation. Returns: whether its result is on the device."""
     name = func._schema.name.split("::")[-1]
@@ -152,6 +169,10 @@ def observe(func, args: tuple, kwargs: dict, tensors: list[torch.Tensor]) -> boo
 
 def execute(func, args: tuple, kwargs: dict):
     """Run an operation on the CPU tensors behind its arguments."""
+    if (
+        func is torch.ops.aten._conj.default
+    ):  # a view that is computed when it is used, which nothing below here would do
+        func = torch.ops.aten._conj_physical.default
     tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
     on_device = observe(func, args, kwargs, tensors)
 
@@ -202,7 +223,7 @@ def counting() -> Iterator[Counts]:
     device()
     before, counts = counts, Counts()
     try:
-        with Factories():
+        with HostTensors(), Factories():
             yield counts
     finally:
         counts = before

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import CONF, batch, build, model_conf, named, options, train_epoch
 
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
@@ -17,7 +18,7 @@ SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_w
 
 def arguments_of(values=None):
     utt_id, arguments = named(values or batch())
-    return arguments | {"utt_id": utt_id}
+    return Batch.of(**arguments, utt_id=utt_id)
 
 
 def gradients(model):

@@ -1,8 +1,7 @@
 """ESPnet model ``todm``: a transducer whose encoder is a supernet, trained at several sizes in every step."""
 
-import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 
 import torch
@@ -10,7 +9,8 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 
-from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats
+from espnet_plugin.asr.training.batch import Batch
+from espnet_plugin.asr.training.nets import each_net, net_stats, share
 from espnet_plugin.asr.training.ranks import rank
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.word_errors import edits
@@ -23,9 +23,8 @@ from espnet_plugin.supernet.sizes import candidates, ladder
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
-from espnet_plugin.transducer.elastic import at_subnet, build_joiner
-from espnet_plugin.transducer.greedy import greedy_search
-from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion, distillation_cost
+from espnet_plugin.transducer.elastic import build_joiner
+from espnet_plugin.transducer.loss import TransducerConf, TransducerCriterion
 
 
 class TODMModel(ESPnetASRModel):
@@ -117,6 +116,20 @@ class TODMModel(ESPnetASRModel):
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+        self.known_updates: tuple[torch.Tensor, int, int] | None = None  # buffer, its version, its number
+
+    @property
+    def updates(self) -> int:
+        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
+        buffer, known = self.num_updates, self.known_updates
+        if known is None or known[0] is not buffer or known[1] != buffer._version:
+            self.known_updates = buffer, buffer._version, int(buffer)
+        return self.known_updates[2]
+
+    def count_update(self) -> None:
+        updates = self.updates + 1
+        self.num_updates += 1
+        self.known_updates = self.num_updates, self.num_updates._version, updates
 
     @property
     def search_space(self) -> SearchSpace | None:
@@ -133,13 +146,19 @@ class TODMModel(ESPnetASRModel):
         Raises:
             UserError: several columns that are not the frontend's features.
         """
-        if self.frontend is None or speech.dim() == 2:
-            return super()._extract_feats(speech, speech_lengths)
+        if (
+            speech.device.type == "cpu"
+        ):  # elsewhere that would wait for the device; ESPnet's batches are no longer than this
+            speech = speech[:, : speech_lengths.max()]
+        if self.frontend is None:
+            return speech, speech_lengths
+        if speech.dim() == 2:
+            return self.frontend(speech, speech_lengths)
         if speech.shape[2] != self.frontend.output_size():
             raise UserError(
                 f"speech: {speech.shape[2]} columns, allowed are mono audio or the frontend's {self.frontend.output_size()} features"
             )
-        return speech[:, : speech_lengths.max()], speech_lengths
+        return speech, speech_lengths
 
     def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frontend, normalisation, SpecAugment (training only), pre-encoder.
@@ -195,126 +214,33 @@ class TODMModel(ESPnetASRModel):
             return (("max", None),)
         known = {space.min: "min", space.max: "max"}
         if self.training:
-            subnets = self.sampling.subnets(space, int(self.num_updates), rank())
+            subnets = self.sampling.subnets(space, self.updates, rank())
             return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
         return tuple((name, subnet) for subnet, name in ({space.max: "max", self.mid: "mid"} | known).items())
-
-    def shared(self, speech, speech_lengths, text, text_lengths, utt_id=None, **kwargs) -> Shared:
-        """What a step computes once a batch.
-
-        Args:
-            speech: (B, samples).
-            speech_lengths: (B,).
-            text: (B, U) token ids.
-            text_lengths: (B,).
-            utt_id: names of the utterances, for messages.
-
-        Raises:
-            UserError: an utterance is too short for the encoder.
-        """
-        feats, lengths = self.features(speech, speech_lengths)
-        try:
-            self.encoder.check(lengths)
-        except TooShort as error:
-            shortest = int(lengths.argmin())
-            name = shortest if utt_id is None else utt_id[shortest]
-            raise UserError(
-                f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
-            ) from error
-        stem = self.encoder.stem(feats, lengths)
-        widest = at_subnet(self.decoder, self.joint_network, self.search_space and self.search_space.max)
-        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest)
-        if self.training and self.criterion.conf.modified:
-            for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
-                name, symbols, frames = (
-                    i if utt_id is None else utt_id[i],
-                    int(targets.lengths[i]),
-                    int(stem.lengths[i]),
-                )
-                logging.warning(
-                    f"utterance '{name}': {symbols} symbols do not fit into {frames} frames, left out of the loss"
-                )
-        return Shared(stem, targets, text)
-
-    def shares_prediction(self, subnet: Subnet | None) -> bool:
-        """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `shared` ran them."""
-        if subnet is None:
-            return True
-        largest = self.search_space.max
-        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
-
-    def nets(self, shared: Shared) -> Iterator[NetLoss]:
-        """The nets of the step, one after the other.
-
-        A net's graph belongs to the loss that was handed out: a caller that goes backward before it asks for the next net holds one
-        graph at a time. In training, nets after the max net see a share of the batch where the sampling rule says so.
-        """
-        teacher = rows = None
-        for name, subnet in self.step_subnets():
-            part = shared
-            if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
-                part = shared.select(rows)
-            net, lattice = self.net(name, subnet, part, teacher)
-            if name == "max":
-                teacher = detached(lattice)
-                if self.training and self.sampling.student_share < 1:
-                    rows = self.sampling.rows(len(shared.text), int(self.num_updates), rank())
-                    rows = torch.tensor(rows, device=shared.text.device)
-                    teacher = teacher.select(rows)
-            del lattice
-            yield net
-
-    def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
-        """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
-        stem, targets = shared.stem, shared.targets
-        decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
-        if not self.shares_prediction(subnet):
-            targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
-        encoder_out = self.encoder.run(stem, subnet)
-        ranges = None if teacher is None else teacher.ranges
-        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
-        step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
-        simple_weight, weight = self.criterion.conf.weights(step)
-        transducer = lattice.cost.mean()
-        loss = weight * transducer
-        if lattice.simple_cost is not None:
-            loss = loss + simple_weight * lattice.simple_cost.mean()
-        distillation = wer = None
-        if teacher is not None and self.distill.weight > 0:
-            frames = self.sampling.every(self.distill.frame_stride if self.training else 1, step, rank())
-            costs = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id, frames)
-            distillation = costs.mean()
-            loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
-            distillation = distillation.detach()
-        if not self.training and self.report_wer:
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
-            wer = self.word_error_rate(found, shared.text, targets.lengths)
-        return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
     def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
         """All nets of a step and the sum of their losses: validation, and training by ESPnet's own trainer.
 
-        The trainer of this package goes through `nets` one by one instead, so that one graph is alive at a time.
+        The trainer of this package goes through `each_net` one by one instead, so that one graph is alive at a time.
 
         Returns:
             loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
         """
-        nets = list(self.nets(self.shared(speech, speech_lengths, text, text_lengths, **kwargs)))
+        nets = list(each_net(self, share(self, Batch.of(speech, speech_lengths, text, text_lengths, **kwargs))))
         if self.training:
-            self.num_updates += 1
+            self.count_update()
         loss = sum(net.loss for net in nets)
         stats = net_stats(nets) | {"loss": loss.detach() / len(nets)}
         return force_gatherable((loss, stats, speech.shape[0]), loss.device)
 
-    @torch.no_grad()
-    def word_error_rate(self, hypotheses: list[list[int]], text, text_lengths) -> torch.Tensor:
+    def word_error_rate(self, hypotheses: list[list[int]], text: list[list[int]], lengths: list[int]) -> float:
         """Word error rate of a batch (0 to 1, or above with many insertions)."""
         errors = words = 0
-        for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
+        for hypothesis, ids, count in zip(hypotheses, text, lengths):
             reference = self.words(ids[:count])
             errors += edits(reference, self.words(hypothesis)).edits
             words += len(reference)
-        return torch.tensor(errors / max(words, 1), device=text.device)
+        return errors / max(words, 1)
 
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 from espnet2.samplers.num_elements_batch_sampler import NumElementsBatchSampler
-from espnet2.torch_utils.device_funcs import to_device
 
 from espnet_plugin.asr.inference.extract import cost
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.asr.training.task import TODMTask
-from espnet_plugin.common import accelerator
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -112,38 +111,16 @@ def updates_per_epoch(conf: dict, stats: Path) -> int:
     return len(sampler) // int(conf.get("accum_grad") or 1)
 
 
-def noise(vocabulary: int, fs: int, utterances: int, seconds: float, symbols: int) -> dict:
+def noise(vocabulary: int, fs: int, utterances: int, seconds: float, symbols: int) -> Batch:
     """A batch of noise. Args: seconds and symbols of each utterance."""
     samples, generator = int(seconds * fs), torch.Generator().manual_seed(0)
-    return dict(
+    return Batch.of(
         speech=0.1 * torch.randn(utterances, samples, generator=generator),
         speech_lengths=torch.full((utterances,), samples),
         text=torch.randint(2, vocabulary - 1, (utterances, symbols), generator=generator),
         text_lengths=torch.full((utterances,), symbols),
         utt_id=[f"utterance{i}" for i in range(utterances)],
     )
-
-
-def count_launches(
-    conf: dict, vocabulary: int, utterances: int = 2, seconds: float = 2.0, symbols: int = 8
-) -> accelerator.Counts:
-    """Count what the second step of a configuration would start on a GPU, see `espnet_plugin.common.accelerator`.
-
-    The number hardly depends on lengths.
-    """
-    torch.manual_seed(0)
-    args = arguments(conf, vocabulary)
-    model = accelerator.to_device(TODMTask.build_model(args).train())
-    optimizer = TODMTask.build_optimizers(args, model)[0]
-    values = noise(vocabulary, getattr(model.frontend, "fs", 16000), utterances, seconds, symbols)
-    for _ in range(2):
-        batch = accelerator.to_device(values)
-        with accelerator.counting() as counts:
-            accumulate(model, batch, 1.0, amp=False)
-            optimizer.step()
-            optimizer.zero_grad()
-            model.num_updates += 1
-    return counts
 
 
 def matmul_seconds(device: str, amp: bool) -> float:
@@ -182,13 +159,13 @@ def measure_here(conf: dict, vocabulary: int, seconds: float, rounds: int, devic
 
     def step(length: float) -> float:
         values = noise(vocabulary, fs, 2, length / 2, max(1, int(length * SYMBOLS_PER_SECOND / 2)))
-        values = to_device(values, device)
+        values = values.to(torch.device(device))
         synchronise(device)
         began = time.perf_counter()
         accumulate(model, values, 1.0, amp)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
-        model.num_updates += 1
+        model.count_update()
         synchronise(device)
         return time.perf_counter() - began
 

@@ -4,7 +4,7 @@ import torch
 
 from espnet_plugin.encoder.interface import ElasticEncoder, TimingBlocks
 from espnet_plugin.encoder.mhssm.cost import EncoderShape
-from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction
+from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction, spectra
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, channels_of_head
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.cost import Cost
@@ -77,14 +77,15 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
             subnet: the only net that is going to run.
         """
         x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet.dim)
-        nets = ((i, None, None) for i in range(len(self.layers))) if subnet is None else subnet.per_layer()
-        active = {layer: heads for layer, _, heads in nets}
         ways = self.ways(subnet)
-        spectra = (
+        if subnet is None:
+            return Stem(x, lengths, mask, tuple(spectra([layer.mixer.ssm for layer in self.layers], x.shape[1], ways)))
+        active = {layer: heads for layer, _, heads in subnet.per_layer()}
+        needed = (
             layer.mixer.ssm.spectrum(x.shape[1], active[i], ways) if i in active else None
             for i, layer in enumerate(self.layers)
         )
-        return Stem(x, lengths, mask, tuple(spectra))
+        return Stem(x, lengths, mask, tuple(needed))
 
     def run(self, stem: Stem, subnet: Subnet | None = None) -> torch.Tensor:
         """The layers of a subnet (None: the max net) on a stem.
