@@ -178,7 +178,7 @@ def read_rejected(path: Path) -> dict[str, str]:
     return {key: reason for key, _, reason in (line.partition("\t") for line in lines)}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory to read")
     parser.add_argument("--out", type=Path, required=True, help="formatted directory to write")
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--max_duration", type=float, default=35.0, help="s (default: 35)")
     parser.add_argument("--speeds", type=float, nargs="+", default=[1.0], help="factors of speed (default: 1.0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for speed in args.speeds:
         if not 0.5 <= speed <= 2:
             raise UserError(f"--speeds: {speed} must be from 0.5 to 2.0")

@@ -112,12 +112,12 @@ def run_sclite(references: dict[str, str], hypotheses: dict[str, str], speakers:
             print(f"  sclite ended with status {done.returncode}: its sclite.txt cannot be relied on")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file, utt2spk beside it is read")
     parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
     parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     references, hypotheses = read_table(args.ref), read_table(args.hyp)
     utt2spk = args.ref.with_name("utt2spk")
     speakers = read_table(utt2spk) if utt2spk.is_file() else {}

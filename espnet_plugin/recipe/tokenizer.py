@@ -36,12 +36,12 @@ def train(sentences: list[str], nbpe: int) -> bytes:
     return model.getvalue()
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", type=Path, required=True, help="Kaldi text file of the training set")
     parser.add_argument("--nbpe", type=positive, required=True, help="pieces; fewer if the text does not hold so many")
     parser.add_argument("--out", type=Path, required=True, help="folder for bpe.model and tokens.txt")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     sentences = [words for words in read_table(args.text).values() if words]
     if not sentences:
         raise UserError(f"--text: '{args.text}' has no words")

@@ -256,7 +256,7 @@ def write_speaker(job: tuple[Path, Speaker, int]) -> float:
     return samples / FS
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; LibriSpeech/ appears in it")
     parser.add_argument("--train", type=positive, default=9000, help="training utterances (default: 9000)")
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--test", type=positive, default=250, help="utterances in each test set (default: 250)")
     parser.add_argument("--seed", type=int, default=0, help="other seeds make other corpora (default: 0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     target = args.out / "LibriSpeech"
     if target.exists():
         raise UserError(f"--out: '{target}' exists already, remove it to make the corpus again")
