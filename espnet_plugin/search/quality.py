@@ -11,24 +11,19 @@ from pathlib import Path
 import torch
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
-from kaldialign import edit_distance
 
-from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
-from espnet_plugin.encoder.mhssm.encoder import Stem
+from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.word_errors import count, units
+from espnet_plugin.encoder.interface import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
 MEASURES = ("loss", "wer")
-
-
-def word_error_rate(pairs: Sequence[tuple[list[str], list[str]]]) -> float:
-    """Of references with their hypotheses, as words; %."""
-    errors = sum(edit_distance(reference, hypothesis)["total"] for reference, hypothesis in pairs)
-    return 100 * errors / max(sum(len(reference) for reference, _ in pairs), 1)
 
 
 @dataclass(frozen=True)
@@ -64,12 +59,12 @@ class DevelopmentSet:
         self.trained, self.model, self.fs = trained, trained.model, trained.fs
         texts, self.wavs = {}, {}
         for directory in directories:
-            text = read_table(directory / "text")
+            text = read_transcripts(directory / "text")
             texts |= {f"{directory}:{key}": words for key, words in text.items()}
             wavs = read_table(directory / "wav.scp")
             self.wavs |= {f"{directory}:{key}": path for key, path in wavs.items() if key in text}
         self.texts = {key: texts[key] for key in self.wavs}
-        self.references = {key: words.split() for key, words in self.texts.items()}
+        self.references = {key: units(words) for key, words in self.texts.items()}
         given = ", ".join(map(str, directories))
         if self.references and not any(self.references.values()):
             raise UserError(f"--data: {given} has no transcript with a word")
@@ -87,7 +82,7 @@ class DevelopmentSet:
             )
 
     def stem(self, batch) -> Stem:
-        return self.model.encoder.stem(*self.model.features(*pad_short(batch, self.fs)))
+        return self.model.encoder.stem(*self.model.features(*pad_short(self.model.encoder, batch, self.fs)))
 
     def key(self, measure: str) -> str:
         """What a value of a measure depends on, as a checksum: weights, transcripts, audio paths, utterances of the cheap loss."""
@@ -118,9 +113,8 @@ class DevelopmentSet:
         for keys, stem in self.stems:
             rows = [row for row, key in enumerate(keys) if key in ids]
             if rows:
-                stem = replace(stem, x=stem.x[rows], lengths=stem.lengths[rows], mask=stem.mask[rows])
                 keys = [keys[row] for row in rows]
-                part = self.with_labels(stem, keys, ids)
+                part = self.with_labels(stem.select(rows), keys, ids)
                 cost, fits = self.costs(part, self.model.search_space.min)
                 found |= {key: float(c) / seconds[key] for key, c, fit in zip(keys, cost, fits) if fit}
         return found
@@ -173,7 +167,7 @@ class DevelopmentSet:
             decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
             found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
             pairs += [(self.references[key], model.words(ids)) for key, ids in zip(keys, found)]
-        return word_error_rate(pairs)
+        return count(pairs).rate
 
     def measure(self, name: str, subnet: Subnet) -> float:
         """One of `MEASURES`."""

@@ -19,7 +19,7 @@ class Corpus(corpus.Corpus):
     defaults: ClassVar[dict] = {
         "nbpe": 32,
         "train_set": "train-clean-mini",
-        "valid_set": "dev-clean",
+        "valid_set": "dev-mini",
         "test_sets": ("test-clean", "test-other"),
     }
 
