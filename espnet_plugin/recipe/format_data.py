@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.common.tables import (
     Segment,
     read_segments,
@@ -26,7 +27,7 @@ from espnet_plugin.common.tables import (
     write_table,
 )
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
 
 OVERSHOOT = 0.5  # s that a segment may end after its recording, as in Kaldi's extract-segments
 

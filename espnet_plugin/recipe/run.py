@@ -89,6 +89,8 @@ def main() -> None:
     recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]))
     if options.dry_run:
         plan(recipe)
+    if options.stage <= 5 <= options.stop_stage:
+        machines.check_gpus()
     work(recipe)
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
 from espnet_plugin.recipe.mini.grammar import sentence
 
 FS = 16000  # Hz
