@@ -44,7 +44,9 @@ def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
     return space if direction is None or only == (direction,) else space.only(direction)
 
 
-def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found, metric: str) -> list[dict]:
+def named_sizes(
+    subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found, metric: str = "wer"
+) -> list[dict]:
     """Entries of sizes.json, as the subnets come: name (each another), subnet, params, dev_wer or dev_cer (%)."""
     largest, smallest = (costs.of(end)["params"] for end in (space.max, space.min))
     sizes = []
