@@ -93,6 +93,11 @@ class Targets:
     prediction: torch.Tensor
     simple_lm: torch.Tensor | None
 
+    def select(self, rows: torch.Tensor) -> "Targets":
+        """Of some utterances. Args: rows: (b,) indices into the batch."""
+        simple_lm = None if self.simple_lm is None else self.simple_lm[rows]
+        return Targets(self.labels[rows], self.lengths[rows], self.prediction[rows], simple_lm)
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -111,6 +116,12 @@ class Lattice:
     logits: torch.Tensor | LogitsInParts
     mask: torch.Tensor
     ranges: torch.Tensor | None
+
+    def select(self, rows: torch.Tensor) -> "Lattice":
+        """Of some utterances. Args: rows: (b,) indices into the batch."""
+        logits = self.logits[rows] if isinstance(self.logits, torch.Tensor) else self.logits.select(rows)
+        simple_cost, ranges = (None if x is None else x[rows] for x in (self.simple_cost, self.ranges))
+        return Lattice(self.cost[rows], simple_cost, logits, self.mask[rows], ranges)
 
 
 class TransducerCriterion(torch.nn.Module):
