@@ -15,6 +15,7 @@ from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.common.files import write_whole
 from espnet_plugin.common.processes import processes
 from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.text import normalised
 from espnet_plugin.errors import UserError, run_main
 
 
@@ -26,7 +27,8 @@ def losses(model_dir: Path, data: Path) -> dict[str, tuple[float, int]]:
     """
     trained = load_model(*model_dir_files(model_dir))
     wavs = read_table(data / "wav.scp")
-    texts = {key: words for key, words in read_transcripts(data / "text").items() if key in wavs}
+    texts = normalised(read_transcripts(data / "text"), vars(trained.conf), data.name)
+    texts = {key: words for key, words in texts.items() if key in wavs}
     ids, loss = symbol_ids(trained, texts), HeldOutLoss(trained)
     found = {}
     for batch in batches({key: wavs[key] for key in ids}, trained.fs):

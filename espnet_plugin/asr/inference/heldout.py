@@ -6,7 +6,6 @@ It is computed on the full lattice, whatever a model was trained with, so that s
 from dataclasses import replace
 
 import torch
-from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 
 from espnet_plugin.asr.inference.data import AudioBatch
@@ -21,7 +20,7 @@ LATTICE_MB = 256  # logits that exist at once
 
 def symbol_ids(trained: TrainedModel, texts: dict[str, str]) -> dict[str, torch.Tensor]:
     """Utterance -> (U,) symbols of its transcript; utterances with an empty transcript are left out."""
-    tokenizer = build_tokenizer(trained.conf.token_type, bpemodel=trained.conf.bpemodel)
+    tokenizer = trained.tokenizer
     converter = TokenIDConverter(trained.model.token_list)
     ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in texts.items() if words}
     return {key: torch.tensor(symbols) for key, symbols in ids.items()}
@@ -63,7 +62,7 @@ class HeldOutLoss:
         rows = [row for row, key in enumerate(batch.keys) if key in ids]
         if not rows:
             return {}
-        encoder_out, frames = (x[rows] for x in model.encode(*pad_short(batch, self.fs), subnet))
+        encoder_out, frames = (x[rows] for x in model.encode(*pad_short(model.encoder, batch, self.fs), subnet))
         keys = [batch.keys[row] for row in rows]
         labels = torch.nn.utils.rnn.pad_sequence([ids[key] for key in keys], batch_first=True)
         lengths = torch.tensor([len(ids[key]) for key in keys])
