@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.extract import extract, space_of
-from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.inference.loading import TrainedModel, load_model
 from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.bin.latency import compare, utterance_near
 from espnet_plugin.search.block_graphs import Audio
@@ -49,12 +49,12 @@ def decode_from_audio(dev: DevelopmentSet, model) -> None:
         greedy(model, batch, dev.fs)
 
 
-def time_proxy(dev: DevelopmentSet, args, rounds: int) -> dict:
+def time_proxy(dev: DevelopmentSet, rounds: int) -> dict:
     """Paired, of random subnets; medians."""
     rng, space, ratios, cached = random.Random(1), dev.model.search_space, [], []
     for turn in range(1 + rounds):
         subnet = space.sample(rng)
-        alone = extract(dev.model, args, subnet)[0]
+        alone = extract(dev.trained, subnet).model
         loss, whole = seconds_of(dev.loss, subnet), seconds_of(decode_from_audio, dev, alone)
         inside = seconds_of(dev.word_error_rate, subnet)
         if turn:
@@ -103,11 +103,12 @@ def compare_searches(dev: DevelopmentSet, evaluations: int, seeds: int) -> dict:
 
 def main(args: argparse.Namespace) -> dict:
     torch.set_num_threads(1)
-    model, train_args = load_model(args.train_config, args.model_file)
+    trained = load_model(args.train_config, args.model_file)
+    model = trained.model
     space_of(model)
-    dev = DevelopmentSet(model, train_args, args.data)
-    figures = time_proxy(dev, train_args, args.rounds)
-    everything = DevelopmentSet(model, train_args, args.data, proxy_share=1.0)
+    dev = DevelopmentSet(trained, args.data)
+    figures = time_proxy(dev, args.rounds)
+    everything = DevelopmentSet(trained, args.data, proxy_share=1.0)
     figures |= correlate_proxy(dev, everything, args.subnets)
     print(json.dumps(figures), flush=True)
     figures |= compare_searches(dev, args.evaluations, args.seeds)
@@ -118,18 +119,16 @@ def main(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "device.json"
         path.write_text(table.to_json())
-        error = compare(model, train_args, table.read(path), batch, 1, args.rounds, 20)
+        error = compare(trained, table.read(path), batch, 1, args.rounds, 20)
     figures |= {"latency_median_error": round(error, 4), "device": table.device}
     print(json.dumps(figures), flush=True)
-    return figures | {
-        "latency_median_error_onnx": time_graphs(model, train_args, args.seconds, rate, args.onnx_threads)
-    }
+    return figures | {"latency_median_error_onnx": time_graphs(trained, args.seconds, rate, args.onnx_threads)}
 
 
-def time_graphs(model, args, seconds: float, rate: float, threads: list[int]) -> dict:
+def time_graphs(trained: TrainedModel, seconds: float, rate: float, threads: list[int]) -> dict:
     """Threads -> median error of predictions for exported subnets in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
-        write_kit(Path(folder) / "kit", model, args, Audio.of(seconds, False), False, rate, 20)
+        write_kit(Path(folder) / "kit", trained, Audio.of(seconds, False), False, rate, 20)
         _, errors = time_kit(Path(folder) / "kit", threads, 3)
     return {count: round(error, 4) for count, error in errors.items()}
 

@@ -21,7 +21,7 @@ import yaml
 from tqdm import tqdm
 
 from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
-from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.inference.loading import TrainedModel, load_model
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.transducer.elastic import at_subnet
 
@@ -70,9 +70,9 @@ def extract_seconds(model, args: argparse.Namespace, now: Callable) -> dict:
         config.write_text(yaml.safe_dump(vars(args)))
         torch.save(model.state_dict(), checkpoint)
         start = now()
-        loaded, loaded_args = load_model(config, checkpoint)
+        loaded = load_model(config, checkpoint)
         depth, width = model.search_space.depths[len(model.search_space.depths) // 2], model.search_space.ffn_dims[1]
-        write_model_dir(loaded, loaded_args, model.search_space.uniform(depth, width), Path(folder, "size"))
+        write_model_dir(loaded, model.search_space.uniform(depth, width), Path(folder, "size"))
         return {"extract_seconds": round(now() - start, 2)}
 
 
@@ -97,7 +97,7 @@ def largest_differences(model, args: argparse.Namespace, count: int, dtypes: lis
     largest = dict.fromkeys(types, 0.0)
     for draw in tqdm(range(count), unit="subnet", desc="compared", disable=None):
         subnet = model.search_space.sample(random.Random(draw))
-        alone = extract(model, args, subnet)[0]
+        alone = extract(TrainedModel(model, args), subnet)[0]
         for dtype in sorted(types, key=lambda dtype: dtype.itemsize):  # to wider numbers nothing is lost
             found = differences(supernets[dtype], subnet, alone.to(dtype), x.to(dtype), stems[dtype])
             largest[dtype] = max(largest[dtype], found)
@@ -111,7 +111,7 @@ def time_inside(model, args: argparse.Namespace, rounds: int, now: Callable) -> 
     x, lengths = torch.randn(1, 1500, 80), torch.tensor([1500])
     ratios = {}
     for subnet in (space.max, space.min, *(space.sample(random.Random(seed)) for seed in range(3))):
-        alone, taken = extract(model, args, subnet)[0].encoder, []
+        alone, taken = extract(TrainedModel(model, args), subnet)[0].encoder, []
         for _ in range(2 + rounds):
             start = now()
             model.encoder(x, lengths, subnet=subnet)

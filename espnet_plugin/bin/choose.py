@@ -220,13 +220,14 @@ def main(argv: list[str]) -> None:
     table = LatencyTable.read(args.device) if args.device else None
     if args.nj > 1:
         torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
-    model, train_args = load_model(args.train_config, args.model_file)
+    trained = load_model(args.train_config, args.model_file)
+    model = trained.model
     if args.int8:
         need_deployable(model, "--int8")
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)
-    data = DevelopmentSet(model, train_args, args.data)
+    data = DevelopmentSet(trained, args.data)
     beside = args.out and args.out.parent / "search.jsonl"
     cache = EvaluationCache(args.cache or beside, {measure: data.key(measure) for measure in MEASURES})
     with Workers(data.measure, cache, args.nj, {"loss": args.evaluations}) as workers:
@@ -254,6 +255,6 @@ def main(argv: list[str]) -> None:
         + (f"; rank correlation {found.correlation:.2f}" if found.correlation is not None else "")
     )
     if args.extract is not None:
-        facts = write_model_dir(model, train_args, best, args.extract)
+        facts = write_model_dir(trained, best, args.extract)
         print(f"{args.extract}: subnet {facts['subnet']}, {facts['params']:,} parameters")
         decoded_rates(args.extract, args.decode)

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         from espnet_plugin.deploy.sherpa import export
     except ModuleNotFoundError as error:
         raise UserError(f"export needs the package '{error.name}': pip install 'espnet-todm[export]'") from error
-    models = {name: load_model(*paths)[0] for name, paths in files.items()}
+    models = {name: load_model(*paths).model for name, paths in files.items()}
     if len(models) == 1:
         (model,) = models.values()
         for part in export(model, args.out, args.int8, args.streaming, args.model_dir).values():

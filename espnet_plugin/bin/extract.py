@@ -43,8 +43,8 @@ def main(argv: list[str]) -> None:
     inputs = [path for path in (args.train_config, args.model_file, args.sizes) if path is not None]
     for name in wanted:
         check_place(args.out / name, MADE_OF, inputs)
-    model, train_args = load_model(args.train_config, args.model_file)
-    subnets = {args.out / name: space_of(model).resolve(text) for name, text in wanted.items()}
+    trained = load_model(args.train_config, args.model_file)
+    subnets = {args.out / name: space_of(trained.model).resolve(text) for name, text in wanted.items()}
     for out, subnet in subnets.items():
-        facts = write_model_dir(model, train_args, subnet, out, inputs)
+        facts = write_model_dir(trained, subnet, out, inputs)
         print(f"{out}: subnet {facts['subnet']}, {facts['params']:,} parameters, {facts['share']:.0%} of the max net")

@@ -9,8 +9,8 @@ import torch
 
 from espnet_plugin.asr.inference.data import AudioBatch, batches, read_audio, read_table
 from espnet_plugin.asr.inference.extract import space_of
-from espnet_plugin.asr.inference.loading import load_model, read_config
-from espnet_plugin.asr.inference.recognise import SHORTEST, sampling_rate
+from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
+from espnet_plugin.asr.inference.recognise import SHORTEST
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.errors import UserError
@@ -36,36 +36,38 @@ def utterance_near(directory: Path, fs: int, seconds: float) -> AudioBatch:
     return next(batches({key: paths[key]}, fs))
 
 
-def compare(model, args, table: LatencyTable, batch: AudioBatch, threads: int, rounds: int, count: int) -> float:
+def compare(
+    trained: TrainedModel, table: LatencyTable, batch: AudioBatch, threads: int, rounds: int, count: int
+) -> float:
     """Print prediction against measurement of random subnets, run by torch. Returns: median relative error."""
-    subnets = unseen_subnets(space_of(model), count)
-    found = measured(model, args, subnets, batch, sampling_rate(args), threads, rounds)
+    subnets = unseen_subnets(space_of(trained.model), count)
+    found = measured(trained, subnets, batch, threads, rounds)
     rows = [(str(subnet), table.latency(subnet, threads), seconds) for subnet, seconds in found.items()]
     return report(rows, threads)
 
 
-def time_torch(args: argparse.Namespace, model, train_args, batch: AudioBatch | None, rate: float) -> LatencyTable:
+def time_torch(args: argparse.Namespace, trained: TrainedModel, batch: AudioBatch | None, rate: float) -> LatencyTable:
     """Table of ordinary torch layers on this machine, checked where there is an utterance."""
-    fs = sampling_rate(train_args)
+    fs = trained.fs
     seconds = args.seconds if batch is None else max(float(batch.lengths[0]) / fs, SHORTEST)
-    table = make_table(model, fs, seconds, sorted(set(args.threads)), args.rounds or 15, rate)
+    table = make_table(trained.model, fs, seconds, sorted(set(args.threads)), args.rounds or 15, rate)
     for threads in table.times if batch is not None else ():
-        compare(model, train_args, table, batch, threads, args.rounds or 15, args.check)
+        compare(trained, table, batch, threads, args.rounds or 15, args.check)
     return table
 
 
-def time_onnx(args: argparse.Namespace, model, train_args, rate: float) -> LatencyTable:
+def time_onnx(args: argparse.Namespace, trained: TrainedModel, rate: float) -> LatencyTable:
     """Table of the graphs that devices run, on this machine, checked with exported subnets."""
     with tempfile.TemporaryDirectory() as folder:
-        make_kit(args, model, train_args, rate, Path(folder) / "kit")
+        make_kit(args, trained, rate, Path(folder) / "kit")
         found, _ = time_kit(Path(folder) / "kit", sorted(set(args.threads)), args.rounds or 3)
     return LatencyTable.parse(found)
 
 
-def make_kit(args: argparse.Namespace, model, train_args, rate: float, folder: Path) -> None:
+def make_kit(args: argparse.Namespace, trained: TrainedModel, rate: float, folder: Path) -> None:
     from espnet_plugin.search.kit import Audio, write_kit  # needs the extra `export`
 
-    write_kit(folder, model, train_args, Audio.of(args.seconds, args.streaming), args.int8, rate, args.check)
+    write_kit(folder, trained, Audio.of(args.seconds, args.streaming), args.int8, rate, args.check)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -118,20 +120,21 @@ def main(argv: list[str]) -> None:
     torch.set_num_threads(1)
     rate, batch = args.symbols_per_second, None
     if args.model_file is None:
-        train_args = read_config(args.train_config)
-        model = TODMTask.build_model(train_args).eval()
+        conf = read_config(args.train_config)
+        trained = TrainedModel(TODMTask.build_model(conf).eval(), conf)
     else:
-        model, train_args = load_model(args.train_config, args.model_file)
-        batch = utterance_near(args.data, sampling_rate(train_args), args.seconds)
-        rate = symbols_per_second(model, batch, sampling_rate(train_args))
+        trained = load_model(args.train_config, args.model_file)
+        batch = utterance_near(args.data, trained.fs, args.seconds)
+        rate = symbols_per_second(trained.model, batch, trained.fs)
+    model = trained.model
     space_of(model)
     need_deployable(model, "latency")
     if args.kit is not None:
-        write_whole(args.kit, lambda folder: make_kit(args, model, train_args, rate, folder), KIT)
+        write_whole(args.kit, lambda folder: make_kit(args, trained, rate, folder), KIT)
         print(f"{args.kit}: copy it to the device and run there: python3 {args.kit.name}/{SCRIPT} --out device.json")
         return
     onnx = args.runtime == "onnxruntime"
-    table = time_onnx(args, model, train_args, rate) if onnx else time_torch(args, model, train_args, batch, rate)
+    table = time_onnx(args, trained, rate) if onnx else time_torch(args, trained, batch, rate)
     write_whole(args.out, lambda path: path.write_text(table.to_json()))
     count = len(next(iter(table.times.values())))
     print(f"{args.out}: {count} blocks on {table.device['processor']}, {table.audio} of {table.audio_seconds:.2f} s")

@@ -6,7 +6,7 @@ from pathlib import Path
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.asr.inference.recognise import greedy, sampling_rate
+from espnet_plugin.asr.inference.recognise import greedy
 
 
 def main(argv: list[str]) -> None:
@@ -17,11 +17,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("audio", nargs="+", help="audio files, any sampling rate")
     parser.add_argument("--subnet", help="size to use of a supernet: max, min or text form (default: max)")
     args = parser.parse_args(argv)
-    model, train_args = load_model(*model_dir_files(args.model_dir))
+    trained = load_model(*model_dir_files(args.model_dir))
     if args.subnet is not None:
-        model, train_args = extract(model, train_args, space_of(model).resolve(args.subnet))
-    fs = sampling_rate(train_args)
+        trained = extract(trained, space_of(trained.model).resolve(args.subnet))
+    fs = trained.fs
     # One file a batch: a file that cannot be read ends the list there, with what came before already printed.
     for path in args.audio:
         for batch in batches({path: path}, fs):
-            print(f"{path}\t{greedy(model, batch, fs)[path]}", flush=True)
+            print(f"{path}\t{greedy(trained.model, batch, fs)[path]}", flush=True)

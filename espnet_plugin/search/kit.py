@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from espnet_plugin.asr.inference.extract import extract, space_of
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy import graphs, sherpa
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
@@ -34,15 +35,16 @@ class Kit:
     """Writes graphs to a folder and remembers how they are called and what is made of their times.
 
     Args:
-        folder: that is there; model: supernet; args: its configuration; audio: what is timed; int8: quantise as `deploy` does.
+        folder: that is there; trained: supernet; audio: what is timed; int8: quantise as `deploy` does.
         symbols_per_second: expected in speech.
 
     Raises:
         UserError: the model cannot be deployed, or is to stream and has no forward direction.
     """
 
-    def __init__(self, folder: Path, model: TODMModel, args, audio: Audio, int8: bool, symbols_per_second: float):
-        self.folder, self.model, self.args, self.audio, self.int8 = folder, model, args, audio, int8
+    def __init__(self, folder: Path, trained: TrainedModel, audio: Audio, int8: bool, symbols_per_second: float):
+        self.folder, self.trained, self.audio, self.int8 = folder, trained, audio, int8
+        self.model = model = trained.model
         self.share, self.fixed, self.space = share_of(symbols_per_second), fixed_of(model), space_of(model)
         self.table = {"version": VERSION, "audio": audio.name, "audio_seconds": audio.seconds}
         self.table |= {"symbols_per_second": symbols_per_second, "fixed": asdict(self.fixed)}
@@ -56,7 +58,7 @@ class Kit:
         sherpa.check_deployable(self.alone(self.space.min), audio.streaming)
 
     def alone(self, subnet: Subnet) -> TODMModel:
-        return extract(self.model, self.args, subnet)[0]
+        return extract(self.trained, subnet).model
 
     def write(self, name: str, graph: onnx.ModelProto) -> str:
         """Returns: the name of the file."""
@@ -162,19 +164,19 @@ class Kit:
 
 
 def write_kit(
-    folder: Path, model: TODMModel, args, audio: Audio, int8: bool, symbols_per_second: float, checks: int
+    folder: Path, trained: TrainedModel, audio: Audio, int8: bool, symbols_per_second: float, checks: int
 ) -> None:
     """Make a kit.
 
     Args:
-        folder: to make; model: supernet, whose weights do not matter; args: its configuration; audio, int8: see `Kit`.
+        folder: to make; trained: supernet, whose weights do not matter; audio, int8: see `Kit`.
         symbols_per_second: expected in speech; checks: random subnets.
 
     Raises:
         UserError: see `Kit`.
     """
     folder.mkdir()
-    kit = Kit(folder, model, args, audio, int8, symbols_per_second)
+    kit = Kit(folder, trained, audio, int8, symbols_per_second)
     space, fixed = kit.space, kit.fixed
     dims = space.model_dims or (fixed.dim,)
     pairs = list(product(space.prediction_dims or (fixed.prediction,), space.joiner_dims or (fixed.joiner,)))

@@ -14,8 +14,8 @@ from espnet2.text.token_id_converter import TokenIDConverter
 from kaldialign import edit_distance
 
 from espnet_plugin.asr.inference.data import batches, read_table
-from espnet_plugin.asr.inference.recognise import pad_short, sampling_rate
-from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.inference.recognise import pad_short
 from espnet_plugin.encoder.mhssm.encoder import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
@@ -51,8 +51,7 @@ class DevelopmentSet:
     """Loss and word error rate of subnets; what does not depend on the subnet is computed once.
 
     Args:
-        model: supernet, in evaluation mode.
-        args: its configuration.
+        trained: supernet.
         directories: Kaldi directories with wav.scp and text.
         proxy_share: audio of the utterances of the cheap loss over that of all, see `proxy_batches`.
 
@@ -61,8 +60,8 @@ class DevelopmentSet:
     """
 
     @torch.no_grad()
-    def __init__(self, model: TODMModel, args, directories: list[Path], proxy_share: float = 0.08):
-        self.model, self.args, self.fs = model, args, sampling_rate(args)
+    def __init__(self, trained: TrainedModel, directories: list[Path], proxy_share: float = 0.08):
+        self.trained, self.model, self.fs = trained, trained.model, trained.fs
         texts, self.wavs = {}, {}
         for directory in directories:
             text = read_table(directory / "text")
@@ -101,7 +100,7 @@ class DevelopmentSet:
 
     def symbol_ids(self) -> dict[str, torch.Tensor]:
         """Utterance -> (U,) symbols, of those with a transcript."""
-        tokenizer = build_tokenizer(self.args.token_type, bpemodel=self.args.bpemodel)
+        tokenizer = build_tokenizer(self.trained.conf.token_type, bpemodel=self.trained.conf.bpemodel)
         converter = TokenIDConverter(self.model.token_list)
         ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in self.texts.items() if words}
         return {key: torch.tensor(symbols) for key, symbols in ids.items()}

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.inference.extract import extract, space_of
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import greedy, pad_short
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward, TimeReduction
@@ -151,8 +152,8 @@ def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
     return sum(map(len, found)) * fs / float(batch.lengths.sum())
 
 
-def measured(model: TODMModel, args, subnets: list[Subnet], batch: AudioBatch, fs: int, threads: int, rounds: int):
+def measured(trained: TrainedModel, subnets: list[Subnet], batch: AudioBatch, threads: int, rounds: int):
     """Times of whole extracted models, from samples to words. Returns: subnet -> s."""
-    alone = {subnet: extract(model, args, subnet)[0] for subnet in subnets}
-    runs = {subnet: lambda net=net: greedy(net, batch, fs) for subnet, net in alone.items()}
+    alone = {subnet: extract(trained, subnet).model for subnet in subnets}
+    runs = {subnet: lambda net=net: greedy(net, batch, trained.fs) for subnet, net in alone.items()}
     return medians(runs, threads, rounds, "subnets")

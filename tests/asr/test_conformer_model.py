@@ -11,7 +11,7 @@ from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from tiny import arguments, batch, build, model_conf, named, train_epoch
 
 from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
-from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.inference.loading import TrainedModel, load_model
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
@@ -84,7 +84,7 @@ def test_extraction_is_exact(seed):
     model.eval()
     speech, lengths = 0.1 * torch.randn(2, 8000), torch.tensor([8000, 5000])
     subnet = model.search_space.sample(random.Random(seed))
-    alone, _ = extract(model, args, subnet)
+    alone, _ = extract(TrainedModel(model, args), subnet)
     inside, outside = model.encode(speech, lengths, subnet), alone.encode(speech, lengths)
     torch.testing.assert_close(inside, outside, atol=5e-6, rtol=1e-5)
     found = greedy_search(*inside, *at_subnet(model.decoder, model.joint_network, subnet))
@@ -97,7 +97,7 @@ def test_espnets_speech2text_loads_a_size(tmp_path):
     torch.nn.init.normal_(model.joint_network.lin_out.weight)
     torch.nn.init.zeros_(model.joint_network.lin_out.bias)
     subnet = model.search_space.min
-    write_model_dir(model, args, subnet, tmp_path / "size")
+    write_model_dir(TrainedModel(model, args), subnet, tmp_path / "size")
     files = tmp_path / "size" / "config.yaml", tmp_path / "size" / "model.pth"
     assert yaml.safe_load(files[0].read_text())["encoder"] == "conformer_sized"
     speech = 0.1 * torch.randn(8000)

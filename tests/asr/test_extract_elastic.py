@@ -12,6 +12,7 @@ from espnet2.bin.asr_inference import Speech2Text
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.space import SearchSpace
@@ -80,7 +81,7 @@ def test_extraction_of_300_random_subnets_is_exact(seed):
     tokens, texts = torch.randint(7, (2, 4)), set()
     for draw in range(100):
         subnet = model.search_space.sample(random.Random(1000 * seed + draw))
-        alone, _ = extract(model, args, subnet)
+        alone, _ = extract(TrainedModel(model, args), subnet)
         with torch.no_grad():
             inside, out_lengths = model.encoder.run(stem, subnet), stem.lengths
             outside, alone_lengths = alone.encode(speech, lengths)
@@ -108,7 +109,7 @@ def test_extraction_of_300_random_subnets_is_exact(seed):
 def test_multiply_adds_of_prediction_network_and_joiner_are_those_of_the_built_ones(seed):
     model = build().eval()
     subnet = model.search_space.sample(random.Random(seed))
-    alone, _ = extract(model, arguments(), subnet)
+    alone, _ = extract(TrainedModel(model, arguments()), subnet)
     with FlopCounterMode(display=False) as counter:
         predicted = alone.decoder.predict(torch.zeros(1, 2, dtype=torch.long))
         alone.joint_network(torch.randn(1, 1, alone.encoder.output_size()), predicted)
@@ -120,7 +121,7 @@ def test_multiply_adds_of_prediction_network_and_joiner_are_those_of_the_built_o
 def test_espnets_speech2text_loads_a_size(name, tmp_path):
     model, args = build(2).eval(), arguments()
     subnet = model.search_space.resolve(name)
-    write_model_dir(model, args, subnet, tmp_path / "size")
+    write_model_dir(TrainedModel(model, args), subnet, tmp_path / "size")
     speech2text = Speech2Text(str(tmp_path / "size" / "config.yaml"), str(tmp_path / "size" / "model.pth"), beam_size=1)
     speech = 0.1 * torch.randn(8000)
     encoder_out, lengths = model.encode(speech[None], torch.tensor([8000]), subnet)

@@ -8,7 +8,7 @@ from espnet2.tasks.asr import ASRTask
 from tiny import CONF, TOKENS, arguments, batch, build, model_conf
 
 from espnet_plugin.asr.inference.extract import cost, extract, num_parameters, write_model_dir
-from espnet_plugin.asr.inference.loading import load_model, load_state, read_config
+from espnet_plugin.asr.inference.loading import TrainedModel, load_model, load_state, read_config
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -112,7 +112,7 @@ def test_extracted_model_equals_the_subnet(text):
     model = build().eval()
     args = arguments()
     subnet = model.search_space.resolve(text)
-    alone, alone_args = extract(model, args, subnet)
+    alone, alone_args = extract(TrainedModel(model, args), subnet)
     assert alone_args.encoder == "mhssm" and args.encoder == "mhssm_supernet"
     assert not any("Elastic" in type(module).__name__ for module in alone.modules())
     speech, lengths, tokens, _ = batch()
@@ -131,7 +131,7 @@ def test_extracted_model_equals_the_subnet(text):
 
 def test_a_subnet_outside_the_space_is_not_extracted():
     with pytest.raises(UserError, match="width 5 is not one of"):
-        extract(build(), arguments(), Subnet((0,), (5,)))
+        extract(TrainedModel(build(), arguments()), Subnet((0,), (5,)))
 
 
 def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
@@ -139,7 +139,7 @@ def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
     np.savez(stats, count=10, sum=np.ones(80), sum_square=np.full(80, 50.0))
     changes = dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
     model = build(**changes).eval()
-    facts = write_model_dir(model, arguments(**changes), model.search_space.min, tmp_path / "size")
+    facts = write_model_dir(TrainedModel(model, arguments(**changes)), model.search_space.min, tmp_path / "size")
     assert facts == {
         "subnet": "0x4",
         "params": num_parameters(model, model.search_space.min),

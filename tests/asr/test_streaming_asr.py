@@ -7,6 +7,7 @@ import torch
 
 from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.inference.extract import extract
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.asr.inference.streaming import StreamingRecogniser, look_ahead_ms, streamed
 from espnet_plugin.asr.training.task import TODMTask
@@ -46,7 +47,7 @@ def build(decoder="stateless", **changes):
 @pytest.mark.parametrize("decoder", ["stateless", "transducer"])
 def test_words_are_those_of_the_whole_and_grow(decoder):
     model, args = build(decoder)
-    model, _ = extract(model, args, model.search_space.resolve("max_forward"))
+    model, _ = extract(TrainedModel(model, args), model.search_space.resolve("max_forward"))
     wave = 0.1 * torch.randn(20000)
     batch = AudioBatch(["u"], wave[None], torch.tensor([20000]))
     expected = greedy(model, batch, 16000)
@@ -63,7 +64,7 @@ def test_words_are_those_of_the_whole_and_grow(decoder):
 
 def test_no_audio_has_no_words():
     model, args = build()
-    model, _ = extract(model, args, model.search_space.min)
+    model, _ = extract(TrainedModel(model, args), model.search_space.min)
     assert StreamingRecogniser(model).finish() == ""
 
 
@@ -76,10 +77,10 @@ def test_models_that_need_whole_utterances_are_refused():
     model, args = build()
     with pytest.raises(UserError, match="extract a size"):
         StreamingRecogniser(model)
-    both, _ = extract(model, args, model.search_space.max)
+    both, _ = extract(TrainedModel(model, args), model.search_space.max)
     with pytest.raises(UserError, match="bidirectional"):
         StreamingRecogniser(both)
     model, args = build(normalize="utterance_mvn")
-    mean, _ = extract(model, args, model.search_space.min)
+    mean, _ = extract(TrainedModel(model, args), model.search_space.min)
     with pytest.raises(UserError, match="normalize UtteranceMVN needs whole utterances"):
         StreamingRecogniser(mean)

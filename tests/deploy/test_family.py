@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from espnet_plugin.asr.inference.extract import extract
+from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.deploy.client import decode
 from espnet_plugin.deploy.family import Weights, export_family
 from espnet_plugin.deploy.sherpa import export
@@ -24,7 +25,7 @@ def sizes(build):
     )
     space = supernet.search_space
     chosen = {"max": space.max, "middle": space.sample(random.Random(1)), "min": space.min}
-    return {name: extract(supernet, args, subnet)[0] for name, subnet in chosen.items()}
+    return {name: extract(TrainedModel(supernet, args), subnet)[0] for name, subnet in chosen.items()}
 
 
 def test_leading_blocks_are_found():

@@ -34,11 +34,11 @@ def test_other_quantities_are_refused(kind, text):
 
 
 def test_matrices_are_those_of_the_extracted_model(loaded):
-    model, args = loaded
+    model = loaded.model
     rng = random.Random(0)
     for _ in range(5):
         subnet = model.search_space.sample(rng)
-        alone, _ = extract(model, args, subnet)
+        alone, _ = extract(loaded, subnet)
         found = [
             (module.weight[0].numel(), len(module.weight))
             for name, module in alone.named_modules()

@@ -98,11 +98,10 @@ def test_a_block_is_what_three_copies_take_more_than_nothing(kit, monkeypatch, c
 def test_the_streaming_of_a_bidirectional_supernet_is_refused(loaded, tmp_path, monkeypatch):
     from espnet_plugin.search import kit as kits
 
-    model, args = loaded
     both = SearchSpace.build(3, [1, 2, 3], [4, 8])
     monkeypatch.setattr(kits, "space_of", lambda _: both)
     with pytest.raises(UserError, match="--streaming: every subnet of this supernet is bidirectional"):
-        kits.write_kit(tmp_path / "k", model, args, Audio.of(1.0, True), False, 10.0, 1)
+        kits.write_kit(tmp_path / "k", loaded, Audio.of(1.0, True), False, 10.0, 1)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +149,8 @@ def test_mixers_on_a_stream_compute_what_layers_do():
 
 
 def test_ends_are_an_encoder_without_layers(loaded):
-    model, args = loaded
-    alone, _ = extract(model, args, model.search_space.min)
+    model = loaded.model
+    alone, _ = extract(loaded, model.search_space.min)
     x, lengths = torch.randn(2, 50, 80), torch.tensor([50, 31])
     with torch.no_grad():
         stem = alone.encoder.stem(x, lengths)

@@ -17,12 +17,12 @@ from espnet_plugin.transducer.lattice import rnnt_loss
 
 @pytest.fixture(scope="module")
 def dev(loaded, supernet):
-    return DevelopmentSet(*loaded, [supernet[2]], proxy_share=0.5)
+    return DevelopmentSet(loaded, [supernet[2]], proxy_share=0.5)
 
 
 def test_the_proxy_takes_the_utterances_that_the_min_net_finds_hardest(dev, loaded, supernet):
-    model, args = loaded
-    alone, _ = extract(model, args, model.search_space.min)
+    model = loaded.model
+    alone, _ = extract(loaded, model.search_space.min)
     hardness, seconds = {}, {}
     for batch in batches(dev.wavs, dev.fs, batch_seconds=0.01):  # one by one
         labels = dev.symbol_ids()[batch.keys[0]].unsqueeze(0)
@@ -39,15 +39,15 @@ def test_the_proxy_takes_the_utterances_that_the_min_net_finds_hardest(dev, load
     assert sum(map(seconds.get, dev.proxy_keys)) <= dev.proxy_seconds
     left = dev.proxy_seconds - sum(map(seconds.get, dev.proxy_keys))
     assert all(seconds[key] > left for key in set(hardness) - set(dev.proxy_keys))
-    everything = DevelopmentSet(*loaded, [supernet[2]], proxy_share=1.0)
+    everything = DevelopmentSet(loaded, [supernet[2]], proxy_share=1.0)
     assert sorted(everything.proxy_keys) == sorted(dev.wavs)
 
 
 def test_the_loss_is_that_of_the_extracted_model(loaded, dev):
     """Extracted models compute the loss on the whole lattice; here the max net's ranges are made as wide as that."""
-    model, args = loaded
+    model = loaded.model
     subnet = model.search_space.resolve("0x8h2_2x4h4_d4_p8_j4_forward")
-    alone, _ = extract(model, args, subnet)
+    alone, _ = extract(loaded, subnet)
     total = symbols = 0.0
     for part in dev.proxy:
         out = alone.encoder.run(alone_stem(alone, part, dev))
@@ -84,9 +84,9 @@ def test_the_error_rate_is_that_of_the_extracted_model(loaded, dev):
 
     from espnet_plugin.asr.inference.recognise import greedy
 
-    model, args = loaded
+    model = loaded.model
     subnet = model.search_space.min
-    alone, _ = extract(model, args, subnet)
+    alone, _ = extract(loaded, subnet)
     errors = words = 0
     for batch in batches(dev.wavs, dev.fs):
         for key, text in greedy(alone, batch, dev.fs).items():
@@ -148,10 +148,10 @@ def test_no_transcript_is_told(loaded, supernet, tmp_path):
     (tmp_path / "wav.scp").write_text((supernet[2] / "wav.scp").read_text())
     (tmp_path / "text").write_text("")
     with pytest.raises(UserError, match="has no utterance with a transcript"):
-        DevelopmentSet(*loaded, [tmp_path])
+        DevelopmentSet(loaded, [tmp_path])
     (tmp_path / "text").write_text("u0\nu1\n")
     with pytest.raises(UserError, match="has no transcript with a word"):
-        DevelopmentSet(*loaded, [tmp_path])
+        DevelopmentSet(loaded, [tmp_path])
 
 
 def test_transcripts_that_the_loss_has_no_path_for_are_told(supernet, tmp_path):
@@ -163,4 +163,4 @@ def test_transcripts_that_the_loss_has_no_path_for_are_told(supernet, tmp_path):
     (tmp_path / "wav.scp").write_text((data / "wav.scp").read_text())
     (tmp_path / "text").write_text(f"u0 {'A' * 500}\n")
     with pytest.raises(UserError, match="has no utterance with a finite loss, each has more symbols"):
-        DevelopmentSet(*load_model(tmp_path / "config.yaml", checkpoint), [tmp_path])
+        DevelopmentSet(load_model(tmp_path / "config.yaml", checkpoint), [tmp_path])

@@ -10,7 +10,7 @@ import torch
 
 from espnet_plugin.asr.inference.data import batches, read_table
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.asr.inference.recognise import BeamSearch, check_beam, greedy, sampling_rate
+from espnet_plugin.asr.inference.recognise import BeamSearch, check_beam, greedy
 from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import build_conf
@@ -69,15 +69,15 @@ def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callab
         UserError: no model, or with `streaming` one that needs whole utterances.
     """
     config, checkpoint = model_dir_files(model_dir)
-    model, args = load_model(config, checkpoint)
-    fs = sampling_rate(args)
+    trained = load_model(config, checkpoint)
+    model, fs = trained.model, trained.fs
     if streaming:
         check_streaming(model)
         latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model.frontend))
         return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
     if conf.beam_size == 1:
         return lambda batch: greedy(model, batch, fs), fs, None
-    beam = BeamSearch(config, checkpoint, args.bpemodel, conf.beam_size, conf.transducer_conf or {})
+    beam = BeamSearch(config, checkpoint, trained.conf.bpemodel, conf.beam_size, conf.transducer_conf or {})
     return lambda batch: beam(batch, fs), fs, None
 
 

@@ -1,6 +1,5 @@
 """Cut one subnet out of a supernet as a stand-alone ESPnet model."""
 
-import argparse
 import copy
 import json
 import shutil
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet_plugin.asr.inference.loading import WithoutInit, beside
+from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit, beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
@@ -60,16 +59,17 @@ def num_parameters(model: TODMModel, subnet: Subnet) -> int:
     return cost(model, subnet).params
 
 
-def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple[TODMModel, argparse.Namespace]:
-    """Stand-alone model of a subnet, made of ordinary layers, and its configuration.
+def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
+    """Stand-alone model of a supernet's subnet, made of ordinary layers.
 
     The loss is set to ``full``, which needs no weights of its own, so what is left are the weights that decode.
 
     Raises:
         UserError: the subnet is not in the search space.
     """
+    model = trained.model
     space_of(model).check(subnet)
-    args = copy.deepcopy(args)
+    args = copy.deepcopy(trained.conf)
     args.encoder, args.encoder_conf = model.encoder.extracted_conf(subnet)
     args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
     if subnet.joiner is not None:
@@ -88,12 +88,10 @@ def extract(model: TODMModel, args: argparse.Namespace, subnet: Subnet) -> tuple
     }
     state |= {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
     alone.load_state_dict(state, assign=True)
-    return alone.eval(), args
+    return TrainedModel(alone.eval(), args)
 
 
-def write_model_dir(
-    model: TODMModel, args: argparse.Namespace, subnet: Subnet, out: Path, inputs: Iterable[Path] = ()
-) -> dict:
+def write_model_dir(trained: TrainedModel, subnet: Subnet, out: Path, inputs: Iterable[Path] = ()) -> dict:
     """Write the model directory of a subnet: config.yaml, model.pth, subnet.json, statistics and sentencepiece model.
 
     Paths in config.yaml are absolute, for ESPnet's own programs; ours find the files beside it wherever it is moved.
@@ -107,7 +105,8 @@ def write_model_dir(
     Raises:
         UserError: the subnet is not in the search space, or `out` is something else than a size (see `check_place`).
     """
-    alone, args = extract(model, args, subnet)
+    model = trained.model
+    alone, args = extract(trained, subnet)
     out = check_place(Path(out), MADE_OF, inputs)
     own, largest = cost(model, subnet), cost(model, space_of(model).max)
     share = round(own.params / largest.params, 4)

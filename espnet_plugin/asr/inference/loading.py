@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
@@ -12,6 +13,29 @@ from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.rate import hertz
+
+
+class TrainedModel(NamedTuple):
+    """A model and what it was made with.
+
+    Args:
+        model: in evaluation mode.
+        conf: the training configuration, as ESPnet stores it in config.yaml.
+    """
+
+    model: TODMModel
+    conf: argparse.Namespace
+
+    @property
+    def fs(self) -> int:
+        """Sampling rate (Hz) that the model was trained for."""
+        return sampling_rate(self.conf)
+
+
+def sampling_rate(conf: argparse.Namespace) -> int:
+    """Sampling rate (Hz) that a training configuration asks for."""
+    return hertz((conf.frontend_conf or {}).get("fs", 16000))
 
 
 class WithoutInit(TorchFunctionMode):
@@ -98,8 +122,8 @@ def load_state(model: TODMModel, model_file: Path) -> None:
     model.load_state_dict(state)
 
 
-def load_model(train_config: Path, model_file: Path) -> tuple[TODMModel, argparse.Namespace]:
-    """Model in evaluation mode and its configuration.
+def load_model(train_config: Path, model_file: Path) -> TrainedModel:
+    """A model from its configuration and checkpoint.
 
     Raises:
         UserError: see `read_config` and `load_state`; or a key is missing.
@@ -113,7 +137,7 @@ def load_model(train_config: Path, model_file: Path) -> tuple[TODMModel, argpars
             raise
         raise UserError(f"{train_config}: key '{error.name}' is missing, must be as training stored it") from error
     load_state(model, model_file)
-    return model.eval(), args
+    return TrainedModel(model.eval(), args)
 
 
 def model_dir_files(model_dir: Path) -> tuple[Path, Path]:

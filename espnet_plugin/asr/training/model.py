@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import torch
@@ -306,7 +306,10 @@ class TODMModel(ESPnetASRModel):
             words += len(reference)
         return torch.tensor(errors / max(words, 1), device=text.device)
 
-    def words(self, ids: list[int]) -> list[str]:
-        """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""
-        pieces = "".join(self.token_list[i] for i in ids)
-        return pieces.replace("\u2581", " ").replace(self.sym_space, " ").split()
+    def piece(self, index: int) -> str:
+        """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
+        return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """Words of token ids: pieces joined, split at spaces."""
+        return "".join(map(self.piece, ids)).split()

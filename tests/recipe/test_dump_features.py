@@ -6,9 +6,9 @@ import soundfile
 import torch
 import yaml
 from espnet2.train.dataset import kaldi_loader
-from kaldi_data import read_table, write_speakers, write_table
 
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
+from espnet_plugin.recipe.kaldi_data import read_table, write_speakers, write_table
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def config(tmp_path: Path, **conf) -> Path:
 
 def test_espnet_reads_what_the_frontend_gives_a_padded_batch(tmp_path, data, run_script):
     out = tmp_path / "fbank"
-    done = run_script("dump_features.py", "--config", config(tmp_path), "--data", data, "--out", out)
+    done = run_script("dump_features", "--config", config(tmp_path), "--data", data, "--out", out)
     assert done.returncode == 0, done.stderr
     read = kaldi_loader(str(out / "feats.scp"))
     waves = [torch.from_numpy(soundfile.read(data / f"{key}.flac", dtype="float32")[0]) for key in read]
@@ -49,18 +49,18 @@ def test_espnet_reads_what_the_frontend_gives_a_padded_batch(tmp_path, data, run
 
 def test_mistakes_are_told_in_a_sentence(tmp_path, data, refused):
     right = config(tmp_path)
-    assert "'no'" in refused("dump_features.py", "--config", "no", "--data", data, "--out", tmp_path / "out")
+    assert "'no'" in refused("dump_features", "--config", "no", "--data", data, "--out", tmp_path / "out")
     assert "wav.scp' does not exist" in refused(
-        "dump_features.py", "--config", right, "--data", tmp_path, "--out", tmp_path / "out"
+        "dump_features", "--config", right, "--data", tmp_path, "--out", tmp_path / "out"
     )
-    assert "must be another folder" in refused("dump_features.py", "--config", right, "--data", data, "--out", data)
+    assert "must be another folder" in refused("dump_features", "--config", right, "--data", data, "--out", data)
     wrong = config(tmp_path, frontend="fbanks")
     assert "frontend: 'fbanks' in" in refused(
-        "dump_features.py", "--config", wrong, "--data", data, "--out", tmp_path / "out"
+        "dump_features", "--config", wrong, "--data", data, "--out", tmp_path / "out"
     )
     wrong = config(tmp_path, frontend_conf=dict(n_mel=40))
-    told = refused("dump_features.py", "--config", wrong, "--data", data, "--out", tmp_path / "out")
+    told = refused("dump_features", "--config", wrong, "--data", data, "--out", tmp_path / "out")
     assert "frontend_conf.n_mel: unknown key" in told and "n_mels" in told
     (data / "u1.flac").unlink()
-    told = refused("dump_features.py", "--config", config(tmp_path), "--data", data, "--out", tmp_path / "out")
+    told = refused("dump_features", "--config", config(tmp_path), "--data", data, "--out", tmp_path / "out")
     assert "u1.flac' does not exist" in told and not (tmp_path / "out").exists()

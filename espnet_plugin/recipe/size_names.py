@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Print the names of the sizes that sizes.json of an experiment holds."""
 
 import sys

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Word and character error rates of one test set, by kaldialign; sclite's report too where sclite is installed."""
 
 import argparse
@@ -9,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kaldi_data import read_table, write_folder
 from kaldialign import align, edit_distance
 
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.kaldi_data import read_table, write_folder
 
 GAP = "*"
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Sizes named LAYERSxWIDTH instead of chosen ones: sizes.json for the stages after stage 7.
 
 12x384 is the subnet of 12 layers with 384 feed-forward channels in each, and the largest value of every other dimension of the search

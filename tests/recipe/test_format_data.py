@@ -1,12 +1,13 @@
 import random
 from pathlib import Path
 
-import format_data
 import hypothesis.strategies as st
 import numpy as np
 import soundfile
 from hypothesis import given
-from kaldi_data import read_table
+
+from espnet_plugin.recipe import format_data
+from espnet_plugin.recipe.kaldi_data import read_table
 
 
 def tone(seconds: float, fs: int) -> np.ndarray:
@@ -35,7 +36,7 @@ def test_what_is_right_passes_and_the_rest_is_converted(tmp_path, run_script):
         "piped": f"cat {tmp_path / 'slow.wav'} |",
     }
     data = data_directory(tmp_path / "data", waves, {key: "HELLO" for key in waves})
-    done = run_script("format_data.py", "--data", data, "--out", tmp_path / "raw")
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw")
     assert done.returncode == 0, done.stderr
     paths = read_table(tmp_path / "raw/wav.scp")
     assert list(paths) == sorted(waves)
@@ -72,7 +73,7 @@ def test_unusable_utterances_are_listed_with_the_reason(tmp_path, run_script):
     }
     text = {key: "HELLO" for key in waves if key != "untold"} | {"silent": "", "unheard": "HELLO"}
     data = data_directory(tmp_path / "data", waves, text)
-    done = run_script("format_data.py", "--data", data, "--out", tmp_path / "raw", "--max_duration", 2.5)
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw", "--max_duration", 2.5)
     assert done.returncode == 0, done.stderr
     assert "1 utterances" in done.stdout and "12 left out" in done.stdout
     assert read_table(tmp_path / "raw/text") == {"good": "HELLO"}
@@ -100,7 +101,7 @@ def test_segments_are_cut(tmp_path, run_script):
     data = data_directory(
         tmp_path / "data", {"talk": tmp_path / "talk.wav"}, {f"u{n}": "HI" for n in range(1, 7)}, segments
     )
-    done = run_script("format_data.py", "--data", data, "--out", tmp_path / "raw", "--fs", 8000)
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw", "--fs", 8000)
     assert done.returncode == 0, done.stderr
     cut = {key: soundfile.read(path)[0] for key, path in read_table(tmp_path / "raw/wav.scp").items()}
     assert {key: len(samples) for key, samples in cut.items()} == {"u1": 8000, "u2": 4000, "u6": 4000}
@@ -122,7 +123,7 @@ def test_neighbouring_pieces_join_to_the_whole(frames, rate, data):
 def test_real_speech_in_sph_files(tmp_path, an4_dir, run_script):
     waves = {path.stem: path for path in sorted(an4_dir.rglob("*.sph"))}
     data = data_directory(tmp_path / "data", waves, {key: "YES" for key in waves})
-    done = run_script("format_data.py", "--data", data, "--out", tmp_path / "raw")
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw")
     assert done.returncode == 0, done.stderr
     paths = read_table(tmp_path / "raw/wav.scp")
     assert paths.keys() == waves.keys() and len(waves) >= 7
@@ -136,26 +137,26 @@ def test_mistakes_end_in_one_sentence_and_change_nothing(tmp_path, refused, run_
     soundfile.write(tmp_path / "a.wav", tone(1, 16000), 16000)
     data = data_directory(tmp_path / "data", {"a": tmp_path / "a.wav"}, {"a": "HELLO"})
     out = tmp_path / "raw"
-    assert run_script("format_data.py", "--data", data, "--out", out).returncode == 0
+    assert run_script("format_data", "--data", data, "--out", out).returncode == 0
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     (data / "segments").write_text("u1 a zero 1\n")
-    assert "'u1 a zero 1' must be" in refused("format_data.py", "--data", data, "--out", out)
+    assert "'u1 a zero 1' must be" in refused("format_data", "--data", data, "--out", out)
     (data / "segments").unlink()
     (tmp_path / "a.wav").unlink()
     assert "no usable utterance among 1, a because: no such file" in refused(
-        "format_data.py", "--data", data, "--out", out
+        "format_data", "--data", data, "--out", out
     )
     (data / "text").unlink()
-    assert f"'{data}/text' does not exist" in refused("format_data.py", "--data", data, "--out", out)
-    assert "another folder" in refused("format_data.py", "--data", data, "--out", data)
-    assert "does not exist" in refused("format_data.py", "--data", tmp_path / "nowhere", "--out", out)
+    assert f"'{data}/text' does not exist" in refused("format_data", "--data", data, "--out", out)
+    assert "another folder" in refused("format_data", "--data", data, "--out", data)
+    assert "does not exist" in refused("format_data", "--data", tmp_path / "nowhere", "--out", out)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
 def test_a_write_that_fails_keeps_the_output_of_before(tmp_path, refused, run_script):
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16000), 8000)
     data = data_directory(tmp_path / "data", {"a": tmp_path / "a.wav"}, {"a": "HELLO"})
-    command = ["format_data.py", "--data", data, "--out", tmp_path / "raw"]
+    command = ["format_data", "--data", data, "--out", tmp_path / "raw"]
     assert run_script(*command).returncode == 0
     assert "File too large" in refused(*command, before="ulimit -f 8")
     assert soundfile.info(read_table(tmp_path / "raw/wav.scp")["a"]).frames == 32000
@@ -169,7 +170,7 @@ def test_speeds_change_length_and_pitch(tmp_path, run_script, refused):
     data = data_directory(tmp_path / "data", waves, {"u1": "ONE", "u2": "TWO"})
     (data / "utt2spk").write_text("u1 s\nu2 s\n")
     options = ["--data", data, "--out", tmp_path / "raw", "--speeds"]
-    done = run_script("format_data.py", *options, 0.8, 1.0, 1.25)
+    done = run_script("format_data", *options, 0.8, 1.0, 1.25)
     assert done.returncode == 0, done.stderr
     samples = read_table(tmp_path / "raw/utt2num_samples")
     assert samples == {
@@ -184,4 +185,4 @@ def test_speeds_change_length_and_pitch(tmp_path, run_script, refused):
     assert abs(spectrum.argmax() * 16000 / len(wave) - 1.25 * 440) < 1
     assert read_table(tmp_path / "raw/text")["sp0.8-u2"] == "TWO"
     assert set(read_table(tmp_path / "raw/spk2utt")) == {"s", "sp0.8-s", "sp1.25-s"}
-    assert "--speeds: 3.0 must be from 0.5 to 2.0" in refused("format_data.py", *options, 3)
+    assert "--speeds: 3.0 must be from 0.5 to 2.0" in refused("format_data", *options, 3)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Train a sentencepiece unigram model and write ESPnet's token list: <blank> first, <unk>, the pieces, <sos/eos> last."""
 
 import argparse
@@ -6,9 +5,9 @@ import io
 from pathlib import Path
 
 import sentencepiece
-from kaldi_data import positive, read_table, write_folder
 
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.kaldi_data import positive, read_table, write_folder
 
 OWN_SYMBOLS = ("<unk>", "<s>", "</s>")  # sentencepiece's; ESPnet has its own
 

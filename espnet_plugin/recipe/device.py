@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Export each size of an experiment, float and int8, and measure it: sizes/NAME/sherpa-onnx, sherpa-onnx-int8 and device.json."""
 
 import argparse

@@ -10,9 +10,10 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-from kaldi_data import read_table
-from librispeech_parts import PARTS
 from torchaudio.datasets import librispeech
+
+from espnet_plugin.recipe.kaldi_data import read_table
+from espnet_plugin.recipe.librispeech.parts import PARTS
 
 
 def archive() -> bytes:
@@ -81,14 +82,14 @@ def options(server, tmp_path):
 
 
 def test_a_part_is_downloaded_checked_unpacked_and_prepared(options, tmp_path, run_script):
-    done = run_script("download_librispeech.py", *options)
+    done = run_script("librispeech.download", *options)
     assert done.returncode == 0, done.stderr
     corpus = tmp_path / "in" / "LibriSpeech"
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["LibriSpeech"]
     assert (corpus / "dev-clean" / ".completed").is_file() and Handler.asked == [0]
-    again = run_script("download_librispeech.py", *options)
+    again = run_script("librispeech.download", *options)
     assert "there already" in again.stdout and Handler.asked == [0]
-    done = run_script("prepare_librispeech.py", "--corpus", corpus, "--sets", "dev-clean", "--out", tmp_path / "data")
+    done = run_script("librispeech.prepare", "--corpus", corpus, "--sets", "dev-clean", "--out", tmp_path / "data")
     assert done.returncode == 0, done.stderr
     assert len(read_table(tmp_path / "data/dev-clean/text")) == 2
 
@@ -98,7 +99,7 @@ def test_a_download_goes_on_where_it_broke(options, tmp_path, run_script):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "dev-clean.tar.gz").write_bytes(Handler.content[: size // 3])
     Handler.breaks = 1
-    done = run_script("download_librispeech.py", *options)
+    done = run_script("librispeech.download", *options)
     assert done.returncode == 0, done.stderr
     assert Handler.asked[0] == size // 3 and Handler.asked[1] == size // 3 + (size - size // 3) // 2
     assert (tmp_path / "in/LibriSpeech/dev-clean/84/1/84-1-0001.flac").is_file()
@@ -107,17 +108,17 @@ def test_a_download_goes_on_where_it_broke(options, tmp_path, run_script):
 def test_a_part_that_was_wrong_is_downloaded_anew(options, tmp_path, run_script):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "dev-clean.tar.gz").write_bytes(b"x" * len(Handler.content))
-    done = run_script("download_librispeech.py", *options)
+    done = run_script("librispeech.download", *options)
     assert done.returncode == 0, done.stderr
     assert Handler.asked[-1] == 0
 
 
 def test_mistakes_are_told_in_one_sentence(options, tmp_path, refused):
     wrong = [*options[:-1], f"dev-clean={'0' * 64}"]
-    assert "SHA-256 is wrong" in refused("download_librispeech.py", *wrong)
+    assert "SHA-256 is wrong" in refused("librispeech.download", *wrong)
     assert not (tmp_path / "in/LibriSpeech/dev-clean").exists() and not list((tmp_path / "in").glob("*.gz"))
-    assert "404" in refused("download_librispeech.py", *options[:2], "--parts", "dev-other", *options[4:6])
-    assert "'dev-dirty' is not one of" in refused("download_librispeech.py", "--out", tmp_path, "--parts", "dev-dirty")
+    assert "404" in refused("librispeech.download", *options[:2], "--parts", "dev-other", *options[4:6])
+    assert "'dev-dirty' is not one of" in refused("librispeech.download", "--out", tmp_path, "--parts", "dev-dirty")
 
 
 def test_checksums_are_those_that_torchaudio_has():

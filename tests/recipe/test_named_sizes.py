@@ -1,9 +1,9 @@
 """Sizes by their names."""
 
 import pytest
-from named_sizes import named
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.recipe.named_sizes import named
 from espnet_plugin.supernet.space import SearchSpace
 
 SPACE = SearchSpace(num_layers=4, depths=(2, 3, 4), ffn_dims=(32, 128), drop_order=(3, 2, 1, 0))

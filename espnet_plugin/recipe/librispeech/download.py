@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Download parts of LibriSpeech, check their SHA-256, and unpack them.
 
 Can be stopped at any moment and started again: a download goes on where it ended, a part that is unpacked is left alone. An archive is
@@ -16,10 +15,10 @@ import urllib.error
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
-from librispeech_parts import PARTS
 from tqdm import tqdm
 
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.librispeech.parts import PARTS
 
 URL = "https://www.openslr.org/resources/12"
 MARKER = ".completed"  # lhotse's name, so that either finds what the other has unpacked

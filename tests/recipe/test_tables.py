@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from bootstrap import Errors, relative_difference, word_error_rate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from espnet_plugin.recipe.bootstrap import Errors, relative_difference, word_error_rate
 
 REFERENCE = {"u1": "A B C D", "u2": "A B", "u3": "A B C D"}
 GOOD = REFERENCE | {"u1": "A B C"}  # 1 error in 10 words
@@ -52,7 +53,7 @@ def rows(folder, name: str) -> list[dict]:
 
 
 def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, run_script):
-    done = run_script("tables.py", *folders, "--command", "./tables.sh")
+    done = run_script("tables", *folders, "--command", "./tables.sh")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "root" / "TABLES.md").read_text()
     large, small, mean = rows(tmp_path / "root", "comparison")
@@ -70,7 +71,7 @@ def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, ru
     assert "CPU hours" in text and "| supernet / all individual models | missing |" in text and "./tables.sh" in text
     # With the last individual model: the ratio of costs, and the mean over both sizes.
     write_run(tmp_path / "root/seed0/individual/3x64", {"3x64": (500_000, BAD)}, 0.5)
-    assert run_script("tables.py", *folders).returncode == 0
+    assert run_script("tables", *folders).returncode == 0
     assert float(rows(tmp_path / "root", "cost")[-1]["ratio"]) == 2.0
     assert float(rows(tmp_path / "root", "comparison")[-1]["relative"]) == (-75.0 + 0.0) / 2
 
@@ -83,7 +84,7 @@ def test_the_last_mean_is_over_all_test_sets(folders, tmp_path, run_script):
             lines = (score / "other" / f"{side}.trn").read_text().splitlines(keepends=True)
             (score / "other" / f"{side}.trn").write_text("".join(lines[:-1]))
     folders.insert(folders.index("test") + 1, "other")
-    assert run_script("tables.py", *folders).returncode == 0
+    assert run_script("tables", *folders).returncode == 0
     found = rows(tmp_path / "root", "comparison")
     means = [float(row["relative"]) for row in found if row["size"] == "mean"]
     assert found[-1]["test_set"] == "all" and means[2] == pytest.approx((means[0] + means[1]) / 2)
@@ -92,14 +93,14 @@ def test_the_last_mean_is_over_all_test_sets(folders, tmp_path, run_script):
 
 def test_seeds_are_averaged(folders, tmp_path, run_script):
     write_run(tmp_path / "root/seed1/supernet", {"6x512": (2_000_000, BAD)}, 5.0)
-    assert run_script("tables.py", *folders).returncode == 0
+    assert run_script("tables", *folders).returncode == 0
     large, small, _ = rows(tmp_path / "root", "comparison")
     assert float(large["supernet"]) == 25.0 and (large["supernet_seeds"], small["supernet_seeds"]) == ("2", "1")
     assert float(large["relative"]) == pytest.approx(-37.5)
     assert rows(tmp_path / "root", "cost")[0]["hours"] == "4.0"
     # The ablation compares equal seeds.
     write_run(tmp_path / "root/seed0/ablation/alone", {"6x512": (2_000_000, BAD)}, 3.0)
-    assert run_script("tables.py", *folders).returncode == 0
+    assert run_script("tables", *folders).returncode == 0
     found = {
         row["run"]: (row["wer"], row["seeds"]) for row in rows(tmp_path / "root", "ablation") if row["size"] == "6x512"
     }
@@ -110,7 +111,7 @@ def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):
     """Its record holds the epochs so far, which would make the individual models too cheap."""
     write_run(tmp_path / "root/seed0/individual/3x64", {}, 0.1)
     (tmp_path / "root/seed0/individual/3x64/.supernet.training.done").unlink()
-    assert run_script("tables.py", *folders).returncode == 0
+    assert run_script("tables", *folders).returncode == 0
     found = {row["model"]: row for row in rows(tmp_path / "root", "cost")}
     assert found["individual/3x64"]["hours"] == found["all individual models"]["hours"] == ""
     assert found["individual/6x512"]["hours"] == "1.0" and found["supernet / all individual models"]["ratio"] == ""
@@ -126,17 +127,17 @@ def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):
 )
 def test_damaged_files_are_told_in_one_sentence(folders, tmp_path, refused, file, content, said):
     (tmp_path / "root/seed0/supernet" / file).write_text(content)
-    assert said in refused("tables.py", *folders)
+    assert said in refused("tables", *folders)
 
 
 def test_mistakes_end_in_one_sentence(folders, tmp_path, refused):
-    assert "'/no' does not exist" in refused("tables.py", *folders[:2], "--root", "/no", *folders[4:])
-    assert "holds no SIZE.yaml" in refused("tables.py", "--conf", tmp_path / "root", *folders[2:])
+    assert "'/no' does not exist" in refused("tables", *folders[:2], "--root", "/no", *folders[4:])
+    assert "holds no SIZE.yaml" in refused("tables", "--conf", tmp_path / "root", *folders[2:])
     trn = tmp_path / "root/seed0/supernet/sizes/6x512/score/test/ref.trn"
     trn.write_text("A B (spk-other)\n")
-    assert "6x512, test: runs were scored on different references" in refused("tables.py", *folders)
+    assert "6x512, test: runs were scored on different references" in refused("tables", *folders)
     trn.unlink()
-    assert "ref.trn' does not exist" in refused("tables.py", *folders)
+    assert "ref.trn' does not exist" in refused("tables", *folders)
 
 
 def test_interval_agrees_with_resampling_by_hand():

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Format a Kaldi data directory: mono audio at one sampling rate, one file an utterance, unusable utterances left out.
 
 Reads wav.scp (files, or commands that end in ``|``), segments where there are any, text, utt2spk. Audio that is right already is
@@ -17,9 +16,17 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 import soxr
-from kaldi_data import positive, read_table, run_jobs, write_flac, write_folder, write_speakers, write_table
 
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.kaldi_data import (
+    positive,
+    read_table,
+    run_jobs,
+    write_flac,
+    write_folder,
+    write_speakers,
+    write_table,
+)
 
 OVERSHOOT = 0.5  # s that a segment may end after its recording, as in Kaldi's extract-segments
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The table and the pictures of an experiment: RESULTS.md, results.json, pareto.png, and device.png once sizes are exported."""
 
 import argparse
@@ -9,12 +8,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from environment import facts
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from espnet_plugin.common.files import read_json, write_whole
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.environment import facts
 
 KINDS = ("float", "int8")
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Compute the features of a formatted Kaldi data directory once, so that training reads them instead of audio.
 
 Writes feats.scp and feats.N.ark: for each utterance a float32 matrix (frames, features) as the configuration's kaldi_fbank gives it, before
@@ -12,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from kaldi_data import positive, read_table, run_jobs, write_folder, write_table
 
 from espnet_plugin.asr.inference.data import read_audio
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import check_keys
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
+from espnet_plugin.recipe.kaldi_data import positive, read_table, run_jobs, write_folder, write_table
 
 SHARD = 500  # utterances of an ark
 

@@ -2,14 +2,14 @@ import random
 import sys
 
 import hypothesis.strategies as st
-import mini_corpus
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import given
-from mini_grammar import sentence, use_of, vocabulary
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.recipe.mini import corpus as mini_corpus
+from espnet_plugin.recipe.mini.grammar import sentence, use_of, vocabulary
 
 SMALL = ["--train", "82", "--dev", "5", "--test", "5"]
 
@@ -25,7 +25,7 @@ def files_of(folder):
 
 def test_same_seed_same_bytes_with_any_number_of_processes(tmp_path, run_script):
     for name, options in (("one", ["--nj", 1]), ("two", ["--nj", 2]), ("other", ["--nj", 2, "--seed", 1])):
-        done = run_script("mini_corpus.py", "--out", tmp_path / name, *SMALL, *options)
+        done = run_script("mini.corpus", "--out", tmp_path / name, *SMALL, *options)
         assert done.returncode == 0, done.stderr
     one, two, other = (files_of(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
@@ -146,10 +146,10 @@ def test_a_missing_package_is_named(monkeypatch):
 
 def test_an_existing_corpus_is_kept(tmp_path, refused):
     (tmp_path / "LibriSpeech").mkdir()
-    assert "exists already" in refused("mini_corpus.py", "--out", tmp_path, *SMALL)
+    assert "exists already" in refused("mini.corpus", "--out", tmp_path, *SMALL)
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path, refused):
     # A limit on the size of files stands for a full disk: both are errors of the file system in the middle of the work.
-    assert "File too large" in refused("mini_corpus.py", "--out", tmp_path, *SMALL, before="ulimit -f 8")
+    assert "File too large" in refused("mini.corpus", "--out", tmp_path, *SMALL, before="ulimit -f 8")
     assert not any(tmp_path.iterdir())

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables import TRAINED, Experiments
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.recipe.tables import TRAINED, Experiments
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from six_sizes import figures

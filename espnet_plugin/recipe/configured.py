@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """What run.sh needs to know of its configuration, and refusals of values that would otherwise end a run only after training.
 
 Prints on one line: sampling rate (Hz), whether there are models that stream (True or False), and sums that comments do not change: of the
@@ -11,11 +10,10 @@ import io
 import zlib
 from pathlib import Path
 
-from named_sizes import named, read_name
-
 from espnet_plugin.common.compose import compose, write_composed
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.rate import hertz
+from espnet_plugin.recipe.named_sizes import named, read_name
 from espnet_plugin.supernet.space import SearchSpace
 
 # Keys that lengths and statistics of the features do not depend on.

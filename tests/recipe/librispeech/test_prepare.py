@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import soundfile
-from kaldi_data import read_table
 from lhotse import load_manifest
 from lhotse.recipes import prepare_librispeech
+
+from espnet_plugin.recipe.kaldi_data import read_table
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def corpus(tmp_path):
 
 def test_data_directories_hold_what_lhotse_reads(corpus, tmp_path, run_script):
     sets = ["both=train-clean-100+dev-clean", "dev-clean"]
-    done = run_script("prepare_librispeech.py", "--corpus", corpus, "--sets", *sets, "--out", tmp_path / "data")
+    done = run_script("librispeech.prepare", "--corpus", corpus, "--sets", *sets, "--out", tmp_path / "data")
     assert done.returncode == 0, done.stderr
     manifests = prepare_librispeech(corpus, dataset_parts=["train-clean-100", "dev-clean"])
     expected = {s.id: s for part in manifests.values() for s in part["supervisions"]}
@@ -47,18 +48,18 @@ def test_unusable_utterances_are_listed_and_left_out(corpus, tmp_path, run_scrip
     with (folder / "84-198.trans.txt").open("a") as lines:
         lines.write("84-198-0002\n84-198-0003 GONE\n")
     options = ["--corpus", corpus, "--sets", "dev-clean", "--out", tmp_path / "data"]
-    done = run_script("prepare_librispeech.py", *options)
+    done = run_script("librispeech.prepare", *options)
     assert done.returncode == 0, done.stderr
     assert "1 utterances" in done.stdout and "3 left out" in done.stdout
     rejected = dict(line.split("\t") for line in (tmp_path / "data/dev-clean/rejected.txt").read_text().splitlines())
     assert rejected["84-198-0000"].startswith("not readable as audio")
     assert rejected["84-198-0002"] == "empty transcript" and rejected["84-198-0003"] == "no such file"
     # The next stage's list has them too.
-    done = run_script("format_data.py", "--data", tmp_path / "data/dev-clean", "--out", tmp_path / "raw")
+    done = run_script("format_data", "--data", tmp_path / "data/dev-clean", "--out", tmp_path / "raw")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "raw/rejected.txt").read_text() == (tmp_path / "data/dev-clean/rejected.txt").read_text()
     (folder / "84-198-0001.flac").unlink()
-    assert "no usable utterance" in refused("prepare_librispeech.py", *options)
+    assert "no usable utterance" in refused("librispeech.prepare", *options)
     assert read_table(tmp_path / "data/dev-clean/text") == {"84-198-0001": "GOOD MORNING"}
 
 
@@ -66,22 +67,22 @@ def test_a_transcript_that_is_no_text_is_named(corpus, tmp_path, refused):
     file = corpus / "dev-clean" / "84" / "198" / "84-198.trans.txt"
     file.write_bytes("84-198-0000 CAFÉ\n".encode("latin-1"))
     options = ["--corpus", corpus, "--sets", "dev-clean", "--out", tmp_path / "data"]
-    assert f"'{file}': byte 15 is not UTF-8 text" in refused("prepare_librispeech.py", *options)
+    assert f"'{file}': byte 15 is not UTF-8 text" in refused("librispeech.prepare", *options)
 
 
 def test_missing_parts_and_corpus_are_named(corpus, tmp_path, refused):
     options = ["--sets", "dev-clean", "test-clean", "test-other", "--out", tmp_path / "data"]
-    sentence = refused("prepare_librispeech.py", "--corpus", corpus, *options)
+    sentence = refused("librispeech.prepare", "--corpus", corpus, *options)
     assert "lacks test-clean, test-other" in sentence and "dev-clean" not in sentence
-    assert "does not exist" in refused("prepare_librispeech.py", "--corpus", tmp_path / "nowhere", *options)
+    assert "does not exist" in refused("librispeech.prepare", "--corpus", tmp_path / "nowhere", *options)
     assert not (tmp_path / "data").exists()
 
 
 def test_a_part_that_is_cut_down_is_refused_when_it_must_be_complete(corpus, tmp_path, run_script, refused):
     options = ["--corpus", corpus, "--sets", "dev-clean", "test-other", "--out", tmp_path / "data"]
-    sentence = refused("prepare_librispeech.py", *options, "--complete")
+    sentence = refused("librispeech.prepare", *options, "--complete")
     assert "lacks 2,701 of dev-clean's 2,703 utterances, test-other" in sentence
     (corpus / "dev-clean" / "84" / "198" / "84-198-0001.flac").unlink()
-    sentence = refused("prepare_librispeech.py", *options, "--complete")
+    sentence = refused("librispeech.prepare", *options, "--complete")
     assert "lacks 2,702 of dev-clean's 2,703 utterances" in sentence
     assert not (tmp_path / "data").exists()

@@ -1,7 +1,8 @@
 import random
 
 import pytest
-from mini_grammar import sentence
+
+from espnet_plugin.recipe.mini.grammar import sentence
 
 
 def made_up_words(rng: random.Random, count: int) -> str:
@@ -18,7 +19,7 @@ def test_espnet_encodes_and_decodes_with_it(nbpe, lines, words, tmp_path, run_sc
     rng, text, out = random.Random(0), tmp_path / "text", tmp_path / f"bpe_unigram{nbpe}"
     spoken = (made_up_words(rng, words) if words else sentence(rng, "train") for _ in range(lines))
     text.write_text("".join(f"u{n:04d} {line}\n" for n, line in enumerate(spoken)))
-    done = run_script("tokenizer.py", "--text", text, "--nbpe", nbpe, "--out", out)
+    done = run_script("tokenizer", "--text", text, "--nbpe", nbpe, "--out", out)
     assert done.returncode == 0, done.stderr
     tokens = (out / "tokens.txt").read_text().splitlines()
     assert tokens[:2] == ["<blank>", "<unk>"] and tokens[-1] == "<sos/eos>"
@@ -35,7 +36,7 @@ def test_espnet_encodes_and_decodes_with_it(nbpe, lines, words, tmp_path, run_sc
 
 def test_a_small_text_gives_fewer_tokens(tmp_path, run_script):
     (tmp_path / "text").write_text("a ONE TWO\nb TWO ONE ONE\n")
-    done = run_script("tokenizer.py", "--text", tmp_path / "text", "--nbpe", 500, "--out", tmp_path / "bpe")
+    done = run_script("tokenizer", "--text", tmp_path / "text", "--nbpe", 500, "--out", tmp_path / "bpe")
     assert done.returncode == 0, done.stderr
     tokens = (tmp_path / "bpe/tokens.txt").read_text().splitlines()
     assert {*"ONETW"} <= {token.lstrip("▁") or token for token in tokens} and len(tokens) < 500
@@ -44,8 +45,8 @@ def test_a_small_text_gives_fewer_tokens(tmp_path, run_script):
 def test_mistakes_end_in_one_sentence(tmp_path, refused):
     text, out = tmp_path / "text", tmp_path / "bpe"
     text.write_text("a ONE TWO THREE FOUR\n")
-    assert "--nbpe: 10 must be at least" in refused("tokenizer.py", "--text", text, "--nbpe", 10, "--out", out)
-    assert "does not exist" in refused("tokenizer.py", "--text", tmp_path / "no", "--nbpe", 50, "--out", out)
+    assert "--nbpe: 10 must be at least" in refused("tokenizer", "--text", text, "--nbpe", 10, "--out", out)
+    assert "does not exist" in refused("tokenizer", "--text", tmp_path / "no", "--nbpe", 50, "--out", out)
     text.write_text("a\nb\n")
-    assert "has no words" in refused("tokenizer.py", "--text", text, "--nbpe", 50, "--out", out)
+    assert "has no words" in refused("tokenizer", "--text", text, "--nbpe", 50, "--out", out)
     assert not out.exists()

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The tables of the paper's shape from finished experiments: TABLES.md, comparison.csv, ablation.csv, cost.csv.
 
 --conf names a folder such as conf/mini, which says what there should be: supernet.yaml, individual/SIZE.yaml, ablation/LINE.yaml.
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bootstrap import Errors, Estimate, relative_difference, word_error_rate
-from environment import facts
 from kaldialign import edit_distance
 
 from espnet_plugin.common.conf import is_of
 from espnet_plugin.common.files import read_json, read_text, write_whole
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.bootstrap import Errors, Estimate, relative_difference, word_error_rate
+from espnet_plugin.recipe.environment import facts
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
 ABLATION = {
@@ -265,7 +264,9 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder with seed0, seed1 ...")
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--sizes", nargs="+", metavar="LAYERSxWIDTH", help="columns (default: all of individual/)")
-    parser.add_argument("--command", default="local/tables.py", help="what made the experiments, for the record")
+    parser.add_argument(
+        "--command", default="espnet_plugin.recipe.tables", help="what made the experiments, for the record"
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
     args = parser.parse_args()
     names = [path.stem for path in (args.conf / "individual").glob("*.yaml")]

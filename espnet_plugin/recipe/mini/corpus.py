@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make the mini corpus: synthetic speech in LibriSpeech's directory layout.
 
 espeak-ng (from the package espeakng-loader) speaks sentences of `mini_grammar`. No voice and no sentence of dev and test is in
@@ -17,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from kaldi_data import positive, run_jobs, write_flac, write_folder
-from mini_grammar import sentence
 
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.mini.grammar import sentence
 
 FS = 16000  # Hz
 ESPEAK_FS = 22050  # Hz

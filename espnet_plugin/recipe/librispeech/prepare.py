@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Read LibriSpeech's directory layout through lhotse's recipe; write Kaldi data directories and, in them, lhotse's manifests.
 
 The tables are ours and name the files: lhotse's export would read each flac file through a process of ffmpeg.
@@ -11,12 +10,12 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kaldi_data import positive, write_folder, write_speakers, write_table
-from librispeech_parts import PARTS
 from tqdm import tqdm
 
 from espnet_plugin.common.files import read_text
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.kaldi_data import positive, write_folder, write_speakers, write_table
+from espnet_plugin.recipe.librispeech.parts import PARTS
 
 
 def parse_sets(texts: list[str]) -> dict[str, list[str]]:

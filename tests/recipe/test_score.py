@@ -1,27 +1,12 @@
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-LOCAL = Path(__file__).parents[2] / "local"
-
-
-def load(name):
-    sys.path.insert(0, str(LOCAL))
-    spec = importlib.util.spec_from_file_location(f"local_{name}", LOCAL / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-score = load("score")
-results = load("results")
+from espnet_plugin.recipe import results, score
 
 
 def levenshtein(a, b):
@@ -56,7 +41,7 @@ def test_missing_hypotheses_count_as_deletions():
 
 
 def run(*options):
-    command = [sys.executable, LOCAL / "score.py", *map(str, options)]
+    command = [sys.executable, "-m", "espnet_plugin.recipe.score", *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -120,6 +105,16 @@ def test_the_device_table_has_every_size_number_and_thread(experiment):
 
 
 def test_results_before_sizes_are_refused(tmp_path):
-    command = [sys.executable, LOCAL / "results.py", "--expdir", tmp_path, "--test_sets", "test", "--command", "x"]
+    command = [
+        sys.executable,
+        "-m",
+        "espnet_plugin.recipe.results",
+        "--expdir",
+        tmp_path,
+        "--test_sets",
+        "test",
+        "--command",
+        "x",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "sizes.json' does not exist" in done.stderr and "Traceback" not in done.stderr

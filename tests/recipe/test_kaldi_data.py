@@ -5,9 +5,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
-from kaldi_data import read_table, run_jobs, write_flac, write_folder, write_speakers, write_table
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.recipe.kaldi_data import read_table, run_jobs, write_flac, write_folder, write_speakers, write_table
 
 words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
 
