@@ -53,7 +53,9 @@ class Survey:
         powers = np.maximum(squares / frames - (sums / frames) ** 2, 0)
         peak = max(abs(lowest).max(), abs(highest).max())
         mixed = powers[0] if channels == 1 else powers[-1]
-        return cls(frames, float(peak), float((highest - lowest).max()), tuple(powers[:channels].tolist()), float(mixed))
+        return cls(
+            frames, float(peak), float((highest - lowest).max()), tuple(powers[:channels].tolist()), float(mixed)
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Treatment:
     Args:
         gain: factor.
         channel: the one that is taken, None for the mean of all.
-        notes: sentences on what was done, none for a proper recording; the same for all pieces of the same kind, so that they can be counted.
+        notes: sentences on what was done, none for a proper recording; equal ones for audio of the same kind, so that they can be counted.
     """
 
     gain: float = 1.0

@@ -1,6 +1,7 @@
 """Mono audio at a model's sampling rate, checked: the one way from a recording to samples, for formatting, decoding and transcribing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -95,7 +96,7 @@ class MonoAudio:
         return wave
 
 
-def read_mono(source: str, fs: int) -> np.ndarray:
+def read_mono(source: str | Path, fs: int) -> np.ndarray:
     """All samples (n,) float32 at `fs` of a recording, see `MonoAudio`."""
-    with Recording(source) as recording:
+    with Recording(str(source)) as recording:
         return MonoAudio(recording, fs).samples()

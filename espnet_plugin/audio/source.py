@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,17 +21,19 @@ import soundfile
 from espnet_plugin.errors import UserError
 
 IN_ARCHIVE = re.compile(r"(.+\.ark):(\d+)")
-DECLARED = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)  # what libsndfile says of a WAV file's length in bytes
+DECLARED = re.compile(
+    r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE
+)  # what libsndfile says of a WAV file's length in bytes
 UNKNOWN_LENGTH = 0x7FFF0000  # about what programs declare that write to a pipe
 STANDARD_INPUT = "-"
 
 
 class Part(io.RawIOBase):
-    """A file from a place on, as a file of its own. Args: file: seekable; begin: its first byte."""
+    """A file from a place on, as a file of its own. Args: path: of the file; begin: its first byte."""
 
-    def __init__(self, file: BinaryIO, begin: int):
-        self.file, self.begin = file, begin
-        self.length = file.seek(0, io.SEEK_END) - begin
+    def __init__(self, path: str, begin: int):
+        self.file, self.begin = Path(path).open("rb"), begin  # noqa: SIM115 (closed with the part)
+        self.length = self.file.seek(0, io.SEEK_END) - begin
         self.seek(0)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -48,30 +51,26 @@ class Part(io.RawIOBase):
         super().close()
 
 
-def output_of(command: str) -> BinaryIO:
-    """What a command writes, in a temporary file.
+def run_command(command: str, file: BinaryIO) -> None:
+    """Let a command write to a file.
 
     Raises:
         UserError: it failed.
     """
-    file = tempfile.TemporaryFile()
     done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE)
     if done.returncode:
-        file.close()
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise UserError(f"command failed with status {done.returncode}: {command}|{': ' + said[-1] if said else ''}")
-    return file
 
 
-def decoded(source: str | BinaryIO) -> BinaryIO:
-    """What FFmpeg's decoders make of a file that libsndfile does not read (m4a, mp4, webm ...), in a temporary file.
+def decode_by_ffmpeg(source: str | BinaryIO, wave: BinaryIO) -> None:
+    """Write what FFmpeg's decoders make of a file that libsndfile does not read (m4a, mp4, webm ...).
 
     Raises:
-        UserError: they do not read it either, or it has no sound.
+        UserError: they do not read it either, or it has no sound; the sentence goes on after the name of the audio.
     """
     import av  # only where it is needed: it takes a while to import
 
-    wave = tempfile.TemporaryFile()
     try:
         with av.open(source) as container:
             if not container.streams.audio:
@@ -85,8 +84,6 @@ def decoded(source: str | BinaryIO) -> BinaryIO:
                         file.write(part.to_ndarray().reshape(-1, shape["channels"]))
     except (av.FFmpegError, RuntimeError, ValueError) as error:
         raise UserError("is not audio that libsndfile or FFmpeg reads") from error
-    wave.seek(0)
-    return wave
 
 
 class Recording:
@@ -106,56 +103,56 @@ class Recording:
         self.source = str(source)
         if "\0" in self.source:
             raise UserError(f"audio {self.source!r} is no name of a file")
-        self.opened: BinaryIO | None = None
+        self.held = ExitStack()
         try:
             self.file = self.open()
-        except UserError:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise self.error(f"cannot be opened: {error.strerror or error}") from error
             raise
-        except OSError as error:
-            self.close()
-            raise self.error(f"cannot be opened: {error.strerror or error}") from error
         self.rate, self.channels, self.frames = self.file.samplerate, self.file.channels, self.file.frames
 
     def error(self, reason: str) -> UserError:
         return UserError(f"audio '{self.source}' {reason}")
 
     def open(self) -> soundfile.SoundFile:
-        source, archive = self.source, IN_ARCHIVE.fullmatch(self.source)
-        if source.endswith("|"):
-            self.opened = output_of(source[:-1])
-        elif source == STANDARD_INPUT:
-            self.opened = tempfile.TemporaryFile()
-            shutil.copyfileobj(sys.stdin.buffer, self.opened)
-        elif archive and not Path(source).exists():
-            if not Path(archive[1]).is_file():
-                raise self.error(f"does not exist: there is no file '{archive[1]}'")
-            self.opened = Part(open(archive[1], "rb"), int(archive[2]))
-        elif not Path(source).is_file():
-            raise self.error("is a folder" if Path(source).is_dir() else "does not exist")
-        if self.opened is not None:
-            self.opened.seek(0)
+        content = self.content()
         try:
-            return soundfile.SoundFile(source if self.opened is None else self.opened)
+            return self.held.enter_context(soundfile.SoundFile(content))
         except (soundfile.SoundFileError, RuntimeError):
             pass
-        before = self.opened
-        if before is not None:
-            before.seek(0)
+        if not isinstance(content, str):
+            content.seek(0)
+        wave = self.held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         try:
-            self.opened = decoded(source if before is None else before)
+            decode_by_ffmpeg(content, wave)
         except UserError as error:
             raise self.error(str(error)) from error
-        finally:
-            if before is not None:
-                before.close()
-        return soundfile.SoundFile(self.opened)
+        wave.seek(0)
+        return self.held.enter_context(soundfile.SoundFile(wave))
+
+    def content(self) -> str | BinaryIO:
+        """The name of a plain file, or what the source stands for as an open file at its beginning."""
+        source, archive = self.source, IN_ARCHIVE.fullmatch(self.source)
+        if source.endswith("|") or source == STANDARD_INPUT:
+            file = self.held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            if source == STANDARD_INPUT:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            else:
+                run_command(source[:-1], file)
+            file.seek(0)
+            return file
+        if archive and not Path(source).exists():
+            if not Path(archive[1]).is_file():
+                raise self.error(f"does not exist: there is no file '{archive[1]}'")
+            return self.held.enter_context(Part(archive[1], int(archive[2])))
+        if not Path(source).is_file():
+            raise self.error("is a folder" if Path(source).is_dir() else "does not exist")
+        return source
 
     def close(self) -> None:
-        if hasattr(self, "file"):
-            self.file.close()
-        if self.opened is not None:
-            self.opened.close()
+        self.held.close()
 
     def __enter__(self) -> "Recording":
         return self
@@ -173,7 +170,9 @@ class Recording:
         sizes = DECLARED.search(self.file.extra_info)
         if sizes is None or not int(sizes[2]) < int(sizes[1]) < UNKNOWN_LENGTH:
             return ()
-        return ("a file that is shorter than its header says, as after a copy that was broken off: what is there was used",)
+        return (
+            "a file that is shorter than its header says, as after a copy that was broken off: what is there was used",
+        )
 
     def blocks(self, start: int = 0, stop: int | None = None, seconds: float = 30.0) -> Iterator[np.ndarray]:
         """Samples from `start` up to `stop` (default: the end), `seconds` at a time.

@@ -30,7 +30,9 @@ def read_utterances(folder: Path) -> tuple[dict[str, str], dict[str, Segment], d
         if segment.recording not in recordings
     }
     order = {recording: place for place, recording in enumerate(recordings)}
-    kept = sorted(segments.keys() - lost.keys(), key=lambda key: (order[segments[key].recording], segments[key].start, key))
+    kept = sorted(
+        segments.keys() - lost.keys(), key=lambda key: (order[segments[key].recording], segments[key].start, key)
+    )
     return recordings, {key: segments[key] for key in kept}, lost
 
 

@@ -17,7 +17,10 @@ FRAME = 0.010  # s of audio of an energy
 SMOOTHED = 5  # frames over which the power is averaged
 FLOOR, SPEECH = 10, 95  # percentiles of the energies that stand for what is behind the speech and for speech
 DEEPEST = 60.0  # dB below speech that counts: digital silence is no deeper
-LEAST_STEP, SHARE = 6.0, 0.3  # a pause is below the floor and the larger one of so many dB and this share of the way to speech
+LEAST_STEP, SHARE = (
+    6.0,
+    0.3,
+)  # a pause is below the floor and the larger one of so many dB and this share of the way to speech
 EARLIEST = 0.4  # share of a window before which it is not ended at a pause, as long as a later pause is there
 
 
@@ -34,13 +37,13 @@ class WindowConf:
         UserError: a value that is not allowed.
     """
 
-    longest: float = 30.0
+    longest: float = 35.0
     pause: float = 0.25
     margin: float = 1.5
 
     def __post_init__(self):
         if not 1 <= self.longest < math.inf:
-            raise UserError(f"window: {self.longest} must be finite and at least 1 s")
+            raise UserError(f"window_seconds: {self.longest} must be finite and at least 1 s")
         if not 0.05 <= self.pause <= self.longest:
             raise UserError(f"pause: {self.pause} must be from 0.05 s to the window, {self.longest} s")
         if not 0 <= self.margin <= self.longest / 4:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.decode import DecodeConf, decode_set
+from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
@@ -206,9 +206,10 @@ def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, st
 def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
     """Decode data directories and print their word error rates, where they have transcripts."""
     for data in directories:
-        print(decode_set((model_dir, data, DecodeConf(), False)))
+        out = model_dir / "decode" / data.name
+        print(decode_set(DecodeJob(0, model_dir, data, out, DecodeConf(), streaming=False)).said)
         if (data / "text").is_file():
-            found = read_transcripts(model_dir / "decode" / data.name / "text")
+            found = read_transcripts(out / "text")
             texts = read_transcripts(data / "text")
             pairs = ((units(words), units(found.get(key, ""))) for key, words in texts.items())
             print(f"{data.name}: WER {count(pairs).rate:.2f} %")

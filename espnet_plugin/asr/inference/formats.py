@@ -72,7 +72,9 @@ def as_json(name: str, answer: Answer) -> str:
     """One object on one line: audio, seconds, text, segments, words with times (s) and confidence, other answers, notes."""
     best, *others = answer.best
     found = {"audio": name, "seconds": round(answer.seconds, 3), "text": best.text}
-    found["segments"] = [{"start": round(s.start, 3), "end": round(s.end, 3), "text": s.text} for s in segments_of(best.words)]
+    found["segments"] = [
+        {"start": round(s.start, 3), "end": round(s.end, 3), "text": s.text} for s in segments_of(best.words)
+    ]
     found["words"] = [
         {"word": w.text, "start": round(w.start, 3), "end": round(w.end, 3), "confidence": round(w.confidence, 4)}
         for w in best.words

@@ -1,39 +1,67 @@
 """Answers to overlapping windows as one answer: no symbol is lost and none is doubled."""
 
+from collections import defaultdict
 from collections.abc import Callable
-from difflib import SequenceMatcher
 
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
-def join(left: Hypothesis, right: Hypothesis, cut: int, most_apart: int, begins_word: Callable[[int], bool]) -> Hypothesis:
+def join(
+    left: Hypothesis, right: Hypothesis, cut: int, reach: int, most_apart: int, begins_word: Callable[[int], bool]
+) -> Hypothesis:
     """Join two answers at a symbol on which both agree.
 
-    Both have heard what lies around the cut, with little context at their ends. Of the longest run of symbols that both have there at
-    about the same times, the symbol nearest to the cut is where the one gives way to the other. Where they agree on nothing, each keeps
-    the words that it has begun on its side of the cut.
+    Both have heard what lies around the cut, with little context at their ends. Of the symbols that both have near it at about the same
+    times, the one nearest to it is where the left answer gives way to the right one. Where they agree on nothing, each keeps the words that
+    it has begun on its side of the cut.
 
     Args:
-        left, right: frames counted from the beginning of the audio; `right` has heard nothing before its first symbol could be.
+        left, right: frames counted from the beginning of the audio.
         cut: frame.
+        reach: frames on either side of the cut in which both are to be trusted.
         most_apart: frames between the times at which the two may have the same symbol.
         begins_word: whether a symbol, by its id, begins a word.
     """
-    if not right.tokens:
-        return left
-    late = next((i for i, frame in enumerate(left.frames) if frame >= right.frames[0] - most_apart), len(left.tokens))
-    tokens, frames = left.tokens[late:], left.frames[late:]
-    agreed = []
-    for block in SequenceMatcher(None, tokens, right.tokens, autojunk=False).get_matching_blocks():
-        for i, j in zip(range(block.a, block.a + block.size), range(block.b, block.b + block.size)):
-            if abs(frames[i] - right.frames[j]) <= most_apart:
-                agreed.append((-block.size, abs(frames[i] + right.frames[j] - 2 * cut), late + i, j))
+    rows, columns = (
+        [i for i, frame in enumerate(heard.frames) if abs(frame - cut) <= reach] for heard in (left, right)
+    )
+    agreed = agreement(left, right, rows, columns, most_apart)
     if agreed:
-        _, _, i, j = min(agreed)
+        i, j = min(agreed, key=lambda pair: abs(left.frames[pair[0]] + right.frames[pair[1]] - 2 * cut))
     else:
-        i = first_word(left, cut, begins_word)
-        j = first_word(right, cut, begins_word)
+        i, j = (first_word(heard, cut, begins_word) for heard in (left, right))
     return parts(left, slice(0, i), right, slice(j, None))
+
+
+def agreement(
+    left: Hypothesis, right: Hypothesis, rows: list[int], columns: list[int], most_apart: int
+) -> list[tuple[int, int]]:
+    """Places of a common subsequence: as many symbols as can be, each pair at most `most_apart` frames apart and as little as can be.
+
+    Args:
+        rows, columns: places in left and right that are looked at, without gaps.
+    """
+
+    def gain(i: int, j: int) -> int:
+        apart = abs(left.frames[i] - right.frames[j])
+        return 2 * most_apart + 1 - apart if left.tokens[i] == right.tokens[j] and apart <= most_apart else 0
+
+    best = defaultdict(int)  # from (i, j) on
+    for i in reversed(rows):
+        for j in reversed(columns):
+            pair = gain(i, j) and gain(i, j) + best[i + 1, j + 1]
+            best[i, j] = max(pair, best[i + 1, j], best[i, j + 1])
+    found = []
+    i, j = (places[0] if places else 0 for places in (rows, columns))
+    while i in rows and j in columns:
+        if gain(i, j) and best[i, j] == gain(i, j) + best[i + 1, j + 1]:
+            found.append((i, j))
+            i, j = i + 1, j + 1
+        elif best[i, j] == best[i + 1, j]:
+            i += 1
+        else:
+            j += 1
+    return found
 
 
 def first_word(hypothesis: Hypothesis, cut: int, begins_word: Callable[[int], bool]) -> int:
@@ -48,5 +76,7 @@ def follow(left: Hypothesis, right: Hypothesis) -> Hypothesis:
 
 
 def parts(left: Hypothesis, of_left: slice, right: Hypothesis, of_right: slice) -> Hypothesis:
-    both = ((getattr(left, name)[of_left] + getattr(right, name)[of_right]) for name in ("tokens", "frames", "log_probs"))
+    both = (
+        (getattr(left, name)[of_left] + getattr(right, name)[of_right]) for name in ("tokens", "frames", "log_probs")
+    )
     return Hypothesis(*both, left.score + right.score)
