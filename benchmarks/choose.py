@@ -24,7 +24,6 @@ from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model
 from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.bin.latency import compare, utterance_near
-from espnet_plugin.search.block_graphs import Audio
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import Plan, search_losses
 from espnet_plugin.search.costs import Costs, Limits
@@ -128,7 +127,9 @@ def main(args: argparse.Namespace) -> dict:
 def time_graphs(trained: TrainedModel, seconds: float, rate: float, threads: list[int]) -> dict:
     """Threads -> median error of predictions for exported subnets in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
-        write_kit(Path(folder) / "kit", trained, Audio.of(seconds, False), False, rate, 20)
+        write_kit(
+            Path(folder) / "kit", trained, trained.model.encoder.timing_blocks().audio(seconds, False), False, rate, 20
+        )
         _, errors = time_kit(Path(folder) / "kit", threads, 3)
     return {count: round(error, 4) for count, error in errors.items()}
 

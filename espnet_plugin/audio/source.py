@@ -165,6 +165,12 @@ class Recording:
         return self.frames / self.rate
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is a file of its own in a format that all programs read."""
+        formats = self.file.format in ("FLAC", "WAV") and self.file.subtype in ("PCM_16", "PCM_24")
+        return formats and self.source == self.file.name
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is odd about the file: a sentence for a WAV file that was cut off, which can be read up to there."""
         sizes = DECLARED.search(self.file.extra_info)

@@ -18,7 +18,7 @@ from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
-from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, deployable, need_deployable, quantity, weight_bytes
+from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, quantity, weight_bytes
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.quality import MEASURES, DevelopmentSet
@@ -64,7 +64,7 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
     points = []
     for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
         point = {"subnet": str(subnet), **costs.of(subnet)}
-        if deployable(costs.model):
+        if costs.model.encoder.has("products"):
             point["size_int8"] = weight_bytes(costs.model, subnet, point["params"], int8=True)
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
         points.append(point | ({"wer": round(found.wer[subnet], 3)} if subnet in found.wer else {}))
@@ -225,8 +225,6 @@ def main(argv: list[str]) -> None:
         torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
     trained = load_model(args.train_config, args.model_file)
     model = trained.model
-    if args.int8:
-        need_deployable(model, "--int8")
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)

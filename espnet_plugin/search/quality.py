@@ -17,7 +17,7 @@ from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
 from espnet_plugin.common.tables import read_table, read_transcripts
 from espnet_plugin.common.word_errors import count, units
-from espnet_plugin.encoder.mhssm.encoder import Stem
+from espnet_plugin.encoder.interface import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.elastic import at_subnet
@@ -82,7 +82,7 @@ class DevelopmentSet:
             )
 
     def stem(self, batch) -> Stem:
-        return self.model.encoder.stem(*self.model.features(*pad_short(batch, self.fs)))
+        return self.model.encoder.stem(*self.model.features(*pad_short(self.model.encoder, batch, self.fs)))
 
     def key(self, measure: str) -> str:
         """What a value of a measure depends on, as a checksum: weights, transcripts, audio paths, utterances of the cheap loss."""
@@ -113,9 +113,8 @@ class DevelopmentSet:
         for keys, stem in self.stems:
             rows = [row for row, key in enumerate(keys) if key in ids]
             if rows:
-                stem = replace(stem, x=stem.x[rows], lengths=stem.lengths[rows], mask=stem.mask[rows])
                 keys = [keys[row] for row in rows]
-                part = self.with_labels(stem, keys, ids)
+                part = self.with_labels(stem.select(rows), keys, ids)
                 cost, fits = self.costs(part, self.model.search_space.min)
                 found |= {key: float(c) / seconds[key] for key, c, fit in zip(keys, cost, fits) if fit}
         return found

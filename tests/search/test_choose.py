@@ -6,10 +6,10 @@ import pytest
 
 from espnet_plugin.bin import choose, latency, page
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.choice import Found, shortlist
 from espnet_plugin.search.costs import Costs
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 
@@ -21,10 +21,12 @@ def options(supernet):
 
 def write_table(path, model, taken) -> str:
     """A table of a device by hand. Args: taken: last part of a block's name -> s, others take 10 ms."""
-    fixed = fixed_of(model)
-    names = {block for subnet in model.search_space.even() for block in fixed.blocks(subnet)}
+    blocks = ModelBlocks(model)
+    names = {block for subnet in model.search_space.even() for block, _ in blocks.weighted(subnet, 0.5)}
     times = {name: taken.get(name.split()[-1], 0.01) for name in names}
-    path.write_text(LatencyTable({"processor": "p"}, "none", "utterance", 4.0, 10.0, fixed, {1: times}).to_json())
+    path.write_text(
+        LatencyTable({"processor": "p"}, "none", "utterance", 4.0, 10.0, blocks.sizes, {1: times}).to_json()
+    )
     return str(path)
 
 
@@ -195,9 +197,9 @@ def test_a_conformers_sizes_are_chosen_and_what_needs_a_device_is_refused(confor
     choose.main([*options, "--num_sizes", "3", "--num_candidates", "1", "--out", str(tmp_path / "sizes.json")])
     assert len(read_json(tmp_path / "sizes.json")["sizes"]) == 3
     page.main(["--expdir", str(tmp_path)])
-    with pytest.raises(UserError, match="--int8: needs encoder 'mhssm_supernet'"):
+    with pytest.raises(UserError, match="--int8: sizes of encoder 'conformer_supernet' cannot be exported"):
         choose.main([*options, "--max-size", "1MB", "--int8"])
-    with pytest.raises(UserError, match="latency: needs encoder 'mhssm_supernet'"):
+    with pytest.raises(UserError, match="latency: encoder 'conformer_supernet' has no blocks"):
         latency.main(["--train_config", config, "--out", str(tmp_path / "table.json")])
 
 

@@ -102,7 +102,7 @@ def open_model(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Answ
     trained = load_model(config, checkpoint)
     if streaming:
         answers = streams(Recogniser(trained), conf.chunk_ms)
-        return answers, trained.fs, StreamLatency(conf.chunk_ms, look_ahead_ms(trained.model.frontend))
+        return answers, trained.fs, StreamLatency(conf.chunk_ms, look_ahead_ms(trained.model))
     if conf.beam_size == 1:
         recogniser = Recogniser(trained)
     else:
