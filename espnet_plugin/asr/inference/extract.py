@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit, beside
+from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit
+from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
