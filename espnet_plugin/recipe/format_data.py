@@ -19,6 +19,7 @@ from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.source import Recording
 from espnet_plugin.audio.utterances import read_utterances
 from espnet_plugin.common.files import file_name, read_text
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.common.tables import (
     Segment,
     read_table,
@@ -26,7 +27,7 @@ from espnet_plugin.common.tables import (
     write_table,
 )
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
 from espnet_plugin.recipe.transcripts import RECORD, add_text_options, read_normalised, summary, text_conf, told
 
 
@@ -114,7 +115,7 @@ def read_rejected(path: Path) -> dict[str, str]:
     return {key: reason for key, _, reason in (line.partition("\t") for line in lines if line)}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory to read")
     parser.add_argument("--out", type=Path, required=True, help="formatted directory to write")
@@ -124,7 +125,7 @@ def main() -> None:
     parser.add_argument("--speeds", type=float, nargs="+", default=[1.0], help="factors of speed (default: 1.0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
     add_text_options(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     conf = text_conf(args)
     for speed in args.speeds:
         if not 0.5 <= speed <= 2:
