@@ -2,7 +2,7 @@
 
     python benchmarks/six_sizes.py --conf conf/mini --root DIR --test_sets test [--cheap cheap]
 
---root is that of local/tables.py: seedN/supernet, seedN/individual/SIZE and, for the cheaper scheme, seedN/cheap (of conf/mini/cheap.yaml),
+--root is that of ./tables.sh: seedN/supernet, seedN/individual/SIZE and, for the cheaper scheme, seedN/cheap (of conf/mini/cheap.yaml),
 each the --expdir of a recipe run. Costs are those of cost.json: CPU time on a CPU, so that other programs on the machine disturb it little.
 All runs must have made the same number of updates. The last line is one JSON object: `six_sizes_cost_ratio` and
 `six_sizes_cost_ratio_cheap`, null where a run is missing, and `cheap_relative_wer`, by how many percent the cheaper scheme's word error
@@ -11,14 +11,11 @@ rate is above the default's (mean over sizes and test sets), with the 95 % inter
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from espnet_plugin.errors import UserError, run_main
-
-sys.path.append(str(Path(__file__).parents[1] / "local"))
-from bootstrap import relative_difference
-from tables import Experiments, size_order
+from espnet_plugin.recipe.bootstrap import relative_difference
+from espnet_plugin.recipe.tables import Experiments, size_order
 
 
 def hours(runs: Experiments, run: str) -> tuple[float, int, str] | None:

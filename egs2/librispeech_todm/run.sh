@@ -151,7 +151,7 @@ if [ "$dry_run" = false ]; then
         checked+=(--inference_config "$inference_config")
     fi
 fi
-configured=$(python local/configured.py "${checked[@]}")
+configured=$(python -m espnet_plugin.recipe.configured "${checked[@]}")
 [[ ${checked[*]} != *--inference_config* ]] || echo "$inference_sum" >"$expdir/.inference_config.checked"
 given_config=$asr_config
 # The configuration in one piece; what the model was trained with is kept as train.yaml.
@@ -218,10 +218,10 @@ set_sum() { checksum "$rawdir/$1"/{text,utt2num_samples}; }
 
 make_mini() {
     local made_by
-    made_by=$(checksum local/mini_*.py)
+    made_by=$(checksum ../../espnet_plugin/recipe/mini/*.py)
     if [ "$redo" = true ] || [ "$(cat downloads/mini/.done 2>/dev/null)" != "$made_by" ]; then
         rm -rf downloads/mini
-        python local/mini_corpus.py --out downloads/mini --nj "$nj"
+        python -m espnet_plugin.recipe.mini.corpus --out downloads/mini --nj "$nj"
         echo "$made_by" >downloads/mini/.done
     fi
 }
@@ -236,7 +236,7 @@ stage_data() {
     librispeech)
         if [ "$download" = true ]; then
             # shellcheck disable=SC2046
-            python local/download_librispeech.py --out "$LIBRISPEECH" --url "$LIBRISPEECH_URL" --parts $(librispeech_sets | sed 's/[^ ]*=//g; s/+/ /g')
+            python -m espnet_plugin.recipe.librispeech.download --out "$LIBRISPEECH" --url "$LIBRISPEECH_URL" --parts $(librispeech_sets | sed 's/[^ ]*=//g; s/+/ /g')
         fi
         [ -d "$LIBRISPEECH/LibriSpeech" ] ||
             fail "LIBRISPEECH in db.sh: '$LIBRISPEECH/LibriSpeech' does not exist, --download true fetches it"
@@ -252,14 +252,14 @@ stage_data() {
     esac
 }
 
-# The sets in the form of prepare_librispeech.py: train-960 is a sum of parts.
+# The sets in the form of recipe.librispeech.prepare: train-960 is a sum of parts.
 librispeech_sets() { echo "${all_sets/#train-960/train-960=train-clean-100+train-clean-360+train-other-500}"; }
 
 read_librispeech() {
     local options=()
     [ "$complete" = false ] || options+=(--complete)
     # shellcheck disable=SC2046
-    "$train_cmd" "$logdir/data.log" python local/prepare_librispeech.py --corpus "$1" --sets $(librispeech_sets) --out "$datadir" \
+    "$train_cmd" "$logdir/data.log" python -m espnet_plugin.recipe.librispeech.prepare --corpus "$1" --sets $(librispeech_sets) --out "$datadir" \
         --nj "$nj" "${options[@]}"
     grep ' utterances, ' "$logdir/data.log"
 }
@@ -267,19 +267,19 @@ read_librispeech() {
 # stage_format SET
 stage_format() {
     # shellcheck disable=SC2046
-    python local/format_data.py --data "$sourcedir/$1" --out "$rawdir/$1" --fs "$fs" --nj "$nj" --speeds $(speeds_of "$1")
+    python -m espnet_plugin.recipe.format_data --data "$sourcedir/$1" --out "$rawdir/$1" --fs "$fs" --nj "$nj" --speeds $(speeds_of "$1")
 }
 
 # stage_features SET
 stage_features() {
-    python local/dump_features.py --config "$asr_config" --data "$rawdir/$1" --out "$featsdir/$1" --nj "$nj"
+    python -m espnet_plugin.recipe.dump_features --config "$asr_config" --data "$rawdir/$1" --out "$featsdir/$1" --nj "$nj"
 }
 
 # Only the training set is perturbed.
 speeds_of() { if [ "$1" = "$train_set" ]; then echo "$speed_perturb_factors"; else echo 1.0; fi; }
 
 stage_bpe() {
-    python local/tokenizer.py --text "$rawdir/$train_set/text" --nbpe "$nbpe" --out "$bpedir"
+    python -m espnet_plugin.recipe.tokenizer --text "$rawdir/$train_set/text" --nbpe "$nbpe" --out "$bpedir"
 }
 
 # task_options raw|fbank: sets `options`.
@@ -406,7 +406,7 @@ stage_average() {
 stage_sizes() {
     if [ -n "$sizes" ]; then
         # shellcheck disable=SC2086
-        "$train_cmd" "$logdir/sizes.log" python local/named_sizes.py --train_config "$superdir/config.yaml" --model_file "$averaged" \
+        "$train_cmd" "$logdir/sizes.log" python -m espnet_plugin.recipe.named_sizes --train_config "$superdir/config.yaml" --model_file "$averaged" \
             --sizes $sizes --out "$expdir/sizes.json"
         return
     fi
@@ -418,7 +418,7 @@ stage_sizes() {
 }
 
 # size_names: sets `names`. Not in the list of a 'for', which would hide that it fails.
-size_names() { names=$(python local/size_names.py "$expdir/sizes.json"); }
+size_names() { names=$(python -m espnet_plugin.recipe.size_names "$expdir/sizes.json"); }
 
 stage_extract() {
     local names folder
@@ -454,14 +454,14 @@ stage_score() {
     size_names
     for name in $names; do
         for set in $test_sets; do
-            python local/score.py --ref "$rawdir/$set/text" --hyp "$expdir/sizes/$name/decode/$set/text" --out "$expdir/sizes/$name/score/$set"
+            python -m espnet_plugin.recipe.score --ref "$rawdir/$set/text" --hyp "$expdir/sizes/$name/decode/$set/text" --out "$expdir/sizes/$name/score/$set"
         done
     done
 }
 
 stage_results() {
     # shellcheck disable=SC2086
-    python local/results.py --expdir "$expdir" --test_sets $test_sets --command "$original_command"
+    python -m espnet_plugin.recipe.results --expdir "$expdir" --test_sets $test_sets --command "$original_command"
     [ ! -f "$expdir/search.json" ] || espnet-todm page --expdir "$expdir" # anew, with the word error rates on test sets
 }
 
@@ -469,14 +469,14 @@ stage_export() {
     local names name models=()
     size_names
     for name in $names; do models+=("$expdir/sizes/$name"); done
-    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/export.log" python local/device.py --model_dir "${models[@]}" \
+    OMP_NUM_THREADS=1 "$decode_cmd" "$logdir/export.log" python -m espnet_plugin.recipe.device --model_dir "${models[@]}" \
         --data "$rawdir/${test_sets%% *}" --streaming "$streaming"
     stage_results
 }
 
 data_inputs=$corpus
 case $corpus in
-mini) data_inputs+=" $(checksum local/mini_*.py)" ;;
+mini) data_inputs+=" $(checksum ../../espnet_plugin/recipe/mini/*.py)" ;;
 librispeech) data_inputs+=" $LIBRISPEECH" ;;
 custom) data_inputs+=" $data_dir" ;;
 esac

@@ -105,5 +105,5 @@ fi
 [ "$dry_run" = false ] || exit 0
 [ -d "$root" ] || fail "--root: '$root' does not exist"
 # shellcheck disable=SC2086
-flock "$root" python local/tables.py --conf "conf/$scale" --root "$root" --sizes $sizes --test_sets $test_sets \
+flock "$root" python -m espnet_plugin.recipe.tables --conf "conf/$scale" --root "$root" --sizes $sizes --test_sets $test_sets \
     --command "${original_command# }"

@@ -2,6 +2,8 @@
 
 import torch
 
+from espnet_plugin.transducer.hypothesis import Hypothesis
+
 
 class Predictor:
     """The prediction network as a batch of states: stateless, or ESPnet's recurrent ``transducer`` decoder.
@@ -35,14 +37,14 @@ class Predictor:
 
 
 @torch.no_grad()
-def greedy_search(
+def greedy_hypotheses(
     encoder_out: torch.Tensor,
     lengths: torch.Tensor,
     decoder,
     joint_network,
     blank_id: int = 0,
     predictor: Predictor | None = None,
-) -> list[list[int]]:
+) -> list[Hypothesis]:
     """Most probable symbol of each frame, given the symbols before.
 
     Args:
@@ -54,19 +56,34 @@ def greedy_search(
         predictor: to go on from on a stream, and changed by the search; None at the start of the utterances.
 
     Returns:
-        symbols of each utterance, without blanks.
+        the path of each utterance.
     """
     decoder.set_device(encoder_out.device)  # ESPnet's makes its states there
     acoustic = joint_network.lin_enc(encoder_out)  # (B, T, J)
     predictor = predictor or Predictor(decoder, len(encoder_out), blank_id)
     predicted = joint_network.lin_dec(predictor.output)  # (B, J)
-    best = []
+    best, log_probs = [], []
     for t in range(acoustic.shape[1]):
-        symbols = joint_network(acoustic[:, t], predicted, no_projection=True).argmax(-1)
+        logits = joint_network(acoustic[:, t], predicted, no_projection=True)
+        top, symbols = logits.max(-1)
         symbols = torch.where(t < lengths, symbols, blank_id)
         best.append(symbols)
+        log_probs.append(top - logits.logsumexp(-1))
         emitted = symbols != blank_id
         if emitted.any():
             predictor.advance(symbols, emitted)
             predicted = joint_network.lin_dec(predictor.output)
-    return [[s for s in row if s != blank_id] for row in torch.stack(best, 1).tolist()]
+    rows = zip(torch.stack(best, 1).tolist(), torch.stack(log_probs, 1).tolist(), lengths.tolist())
+    return [path(symbols[:length], logs[:length], blank_id) for symbols, logs, length in rows]
+
+
+def path(symbols: list[int], log_probs: list[float], blank_id: int) -> Hypothesis:
+    """One symbol a frame as a hypothesis."""
+    frames = tuple(frame for frame, symbol in enumerate(symbols) if symbol != blank_id)
+    tokens, of_tokens = (tuple(values[frame] for frame in frames) for values in (symbols, log_probs))
+    return Hypothesis(tokens, frames, of_tokens, sum(log_probs))
+
+
+def greedy_search(*args, **kwargs) -> list[list[int]]:
+    """Symbols of each utterance: those of `greedy_hypotheses`, which see."""
+    return [list(found.tokens) for found in greedy_hypotheses(*args, **kwargs)]

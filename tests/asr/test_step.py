@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import CONF, batch, build, model_conf, named, options, train_epoch
 
-from espnet_plugin.asr.training.step import accumulate, backward_through, cut
+from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
 from espnet_plugin.transducer import loss
@@ -92,19 +92,6 @@ def test_a_graph_is_gone_when_the_next_net_is_built():
     assert len(one_by_one) >= 3 and len(set(one_by_one)) == 1  # only the shared part's
     assert len(set(at_start)) == len(at_start) and at_start[-1] > one_by_one[-1]
     del loss
-
-
-def test_cut_and_back_by_hand():
-    """y = 3 x twice, one part through the cut: d(y1 + 2 y2)/dx = 3 + 6."""
-    x = torch.tensor(2.0, requires_grad=True)
-    tree = {"a": (3 * x, [torch.tensor(1.0)]), "b": 3 * x, "unused": 5 * x}
-    leaf, pairs = cut(tree)
-    assert leaf["a"][0].is_leaf and leaf["a"][1][0] is tree["a"][1][0] and len(pairs) == 3
-    leaf["a"][0].backward()
-    (2 * leaf["b"]).backward()
-    assert x.grad is None
-    backward_through(pairs)
-    assert x.grad == 9
 
 
 def test_bfloat16_is_near_float32():

@@ -57,7 +57,7 @@ def test_hosts_train_together_and_jobs_decode(work):
     (work / "conf" / "individual").mkdir(parents=True)
     for name in ("4x128", "2x32"):
         (work / "conf/individual" / f"{name}.yaml").touch()
-    command = [sys.executable, ROOT / "local/tables.py", "--conf", work / "conf", "--root", work / "root"]
+    command = [sys.executable, "-m", "espnet_plugin.recipe.tables", "--conf", work / "conf", "--root", work / "root"]
     done = subprocess.run(
         [*map(str, command), "--test_sets", "test", "--resamples", "50"], capture_output=True, text=True
     )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet_plugin.recipe.librispeech.parts import PARTS
+
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "local"))
-from librispeech_parts import PARTS  # noqa: E402
 
 
 @pytest.fixture(scope="module")

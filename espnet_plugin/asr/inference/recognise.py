@@ -6,12 +6,15 @@ import logging
 import torch
 
 from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.inference.words import Recognised, frame_seconds, recognised
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.conf import need_kind
 from espnet_plugin.encoder.mhssm.encoder import TimeReduction
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
-from espnet_plugin.transducer.greedy import greedy_search
+from espnet_plugin.transducer.greedy import greedy_hypotheses, greedy_search
+from espnet_plugin.transducer.hypothesis import Hypothesis
 
 SHORTEST = (TimeReduction.receptive_field + 1) * FRAME_SHIFT  # audio that gives an encoder frame, s
 
@@ -28,6 +31,33 @@ def greedy(model: TODMModel, batch: AudioBatch, fs: int) -> dict[str, str]:
     encoder_out, lengths = model.encode(*pad_short(batch, fs))
     found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
     return {key: " ".join(model.words(ids)) for key, ids in zip(batch.keys, found)}
+
+
+class Recogniser:
+    """A model with a search, from audio to answers with words and times.
+
+    Args:
+        trained: see `loading.load_model`.
+    """
+
+    def __init__(self, trained: TrainedModel):
+        self.model, self.fs = trained.model, trained.fs
+        self.seconds = frame_seconds(self.model, self.fs)
+
+    @torch.no_grad()
+    def __call__(self, batch: AudioBatch) -> dict[str, list[Recognised]]:
+        """Returns: utterance id -> answers, best first, at least one."""
+        encoder_out, lengths = self.model.encode(*pad_short(batch, self.fs))
+        return {
+            key: [recognised(self.model, hypothesis, self.seconds) for hypothesis in found]
+            for key, found in zip(batch.keys, self.search(encoder_out, lengths))
+        }
+
+    def search(self, encoder_out: torch.Tensor, lengths: torch.Tensor) -> list[list[Hypothesis]]:
+        """Args: encoder_out (B, T, D); lengths (B,) frames. Returns: hypotheses of each, best first."""
+        model = self.model
+        found = greedy_hypotheses(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
+        return [[hypothesis] for hypothesis in found]
 
 
 SEARCHES = ("default", "tsd", "alsd", "nsc", "maes")

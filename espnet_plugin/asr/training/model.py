@@ -2,17 +2,18 @@
 
 import logging
 import math
+from collections.abc import Iterable
 from functools import cached_property
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
-from kaldialign import edit_distance
 
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.word_errors import edits
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
@@ -264,11 +265,14 @@ class TODMModel(Sandwich, ESPnetASRModel):
         errors = words = 0
         for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
             reference = self.words(ids[:count])
-            errors += edit_distance(reference, self.words(hypothesis))["total"]
+            errors += edits(reference, self.words(hypothesis)).edits
             words += len(reference)
         return torch.tensor(errors / max(words, 1), device=text.device)
 
-    def words(self, ids: list[int]) -> list[str]:
-        """Words of token ids: pieces joined, split at sentencepiece's mark or ESPnet's space symbol."""
-        pieces = "".join(self.token_list[i] for i in ids)
-        return pieces.replace("\u2581", " ").replace(self.sym_space, " ").split()
+    def piece(self, index: int) -> str:
+        """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
+        return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """Words of token ids: pieces joined, split at spaces."""
+        return "".join(map(self.piece, ids)).split()

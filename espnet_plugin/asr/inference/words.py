@@ -1,0 +1,73 @@
+"""Words of a hypothesis: what was said, when, and how sure the model is."""
+
+import math
+import re
+from dataclasses import dataclass
+
+import torch
+
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.transducer.hypothesis import Hypothesis
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of an utterance.
+
+    Args:
+        text: as written.
+        start, end: s from the beginning of the audio: of the encoder frame that emitted its first symbol, and behind the one that emitted
+            its last. A transducer is free to emit late, so both are later than the sound by what the model has learnt to wait.
+        confidence: 0 to 1, the least of its symbols' probabilities, each given the symbols before it. That is how sure the model is, not
+            how often it is right.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """One answer to an utterance. Args: text; words: of the text, in order; hypothesis: what they are made of."""
+
+    text: str
+    words: tuple[Word, ...]
+    hypothesis: Hypothesis
+
+
+@torch.no_grad()
+def frame_seconds(model: TODMModel, fs: int) -> float:
+    """Audio between two encoder frames (s), found by running frontend and time reduction on silence of two lengths.
+
+    The lengths are multiples of what frontends advance by (10 ms, 16 ms ...) and of factors up to 8, so that the answer is exact.
+    """
+    device = next(model.parameters()).device
+    samples, frames = torch.tensor([25_600, 51_200], device=device), torch.tensor([96, 192], device=device)
+    feats, lengths = model.features(torch.zeros(2, 51_200, device=device), samples)
+    reduced = model.encoder.stem(torch.zeros(2, 192, feats.shape[2], device=device), frames).lengths
+    return int(samples.diff()) / int(lengths.diff()) / fs * int(frames.diff()) / int(reduced.diff())
+
+
+def words_of(model: TODMModel, hypothesis: Hypothesis, seconds: float) -> tuple[Word, ...]:
+    """Words with their times. A symbol that is a space alone belongs to the word behind it.
+
+    Args:
+        seconds: see `frame_seconds`.
+    """
+    pieces = [model.piece(token) for token in hypothesis.tokens]
+    owners = [place for place, piece in enumerate(pieces) for _ in piece]  # of each letter, the place of its symbol
+    words, last = [], -1
+    for found in re.finditer(r"\S+", "".join(pieces)):
+        before, first = owners[max(found.start() - 1, 0)], owners[found.start()]
+        first, last = min(max(before, last + 1), first), owners[found.end() - 1]
+        start, end = hypothesis.frames[first] * seconds, (hypothesis.frames[last] + 1) * seconds
+        words.append(Word(found.group(), start, end, math.exp(min(hypothesis.log_probs[first : last + 1]))))
+    return tuple(words)
+
+
+def recognised(model: TODMModel, hypothesis: Hypothesis, seconds: float) -> Recognised:
+    """Args: seconds: see `frame_seconds`."""
+    words = words_of(model, hypothesis, seconds)
+    return Recognised(" ".join(word.text for word in words), words, hypothesis)

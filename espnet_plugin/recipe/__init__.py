@@ -1,0 +1,1 @@
+"""The recipe: corpora, stages, results and tables."""

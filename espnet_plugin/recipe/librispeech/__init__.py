@@ -1,0 +1,1 @@
+"""LibriSpeech: its parts, download, and layout of folders."""

@@ -1,0 +1,65 @@
+"""Sizes named LAYERSxWIDTH instead of chosen ones: sizes.json for the stages after stage 7.
+
+12x384 is the subnet of 12 layers with 384 feed-forward channels in each, and the largest value of every other dimension of the search
+space: the size that conf/SCALE/individual/12x384.yaml trains alone.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from espnet_plugin.common.files import write_whole
+from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+
+
+def read_name(name: str) -> tuple[int, int]:
+    """Layers and feed-forward channels of a name.
+
+    Raises:
+        UserError: it is not of the form.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", name)
+    if match is None:
+        raise UserError(f"--sizes: '{name}' is not LAYERSxWIDTH, as in 12x384")
+    return int(match[1]), int(match[2])
+
+
+def named(space: SearchSpace, name: str) -> Subnet:
+    """The subnet of a name.
+
+    Raises:
+        UserError: the name is not of the form, or the space has no such subnet.
+    """
+    depth, width = read_name(name)
+    for value, allowed, what in ((depth, space.depths, "layers"), (width, space.ffn_dims, "feed-forward channels")):
+        if value not in allowed:
+            raise UserError(f"--sizes: '{name}': {value} {what}, the search space has {list(allowed)}")
+    return space.uniform(depth, width)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
+    parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
+    parser.add_argument("--sizes", nargs="+", required=True, metavar="LAYERSxWIDTH")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    # Here, since they take seconds: run.sh checks names by the functions above before anything else.
+    from espnet_plugin.asr.inference.extract import num_parameters, space_of
+    from espnet_plugin.asr.inference.loading import load_model
+
+    model, _ = load_model(args.train_config, args.model_file)
+    space = space_of(model)
+    subnets = {name: named(space, name) for name in dict.fromkeys(args.sizes)}
+    sizes = [{"name": key, "subnet": str(net), "params": num_parameters(model, net)} for key, net in subnets.items()]
+    sizes.sort(key=lambda size: -size["params"])
+    write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
+    for size in sizes:
+        print(f"{size['name']:>8}  {size['params']:>12,} parameters  {size['subnet']}")
+
+
+if __name__ == "__main__":
+    run_main(main)

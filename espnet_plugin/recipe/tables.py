@@ -1,0 +1,306 @@
+"""The tables of the paper's shape from finished experiments: TABLES.md, comparison.csv, ablation.csv, cost.csv.
+
+--conf names a folder such as conf/mini, which says what there should be: supernet.yaml, individual/SIZE.yaml, ablation/LINE.yaml.
+--root holds what ./tables.sh made of it: seedN/supernet, seedN/individual/SIZE, seedN/ablation/LINE, each the --expdir of a recipe run.
+What is not there shows as missing. Error rates in percent, with 95 % confidence intervals over utterances.
+"""
+
+import argparse
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espnet_plugin.common.conf import is_of
+from espnet_plugin.common.files import read_json, read_text, write_whole
+from espnet_plugin.common.word_errors import edits
+from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.bootstrap import Errors, Estimate, relative_difference, word_error_rate
+from espnet_plugin.recipe.environment import facts
+
+# Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
+ABLATION = {
+    "ablation/alone": "supernet alone",
+    "ablation/dropout": "+ adaptive dropout",
+    "ablation/kl": "+ distillation, plain KL divergence",
+    "ablation/alpha": "+ distillation, alpha divergence",
+    "supernet": "+ ScaledAdam in place of Adam",
+}
+MISSING = "missing"
+TRAINED = ".supernet.training.done"  # in the --expdir of a run: run.sh writes it when training has ended well
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """Runs below a folder.
+
+    Args:
+        root: folder that holds seed0, seed1 ...
+        sizes: names, largest first.
+        test_sets: names.
+    """
+
+    root: Path
+    sizes: tuple[str, ...]
+    test_sets: tuple[str, ...]
+
+    def seeds(self, beside: str = ".") -> list[Path]:
+        """Folders of the seeds that hold a folder of that name."""
+        return sorted(path for path in self.root.glob("seed*") if (path / beside).is_dir())
+
+    def errors(self, run: str, size: str, test_set: str, beside: str = ".") -> Errors | None:
+        """Of all seeds that are finished, and hold `beside`; None where none is.
+
+        Raises:
+            UserError: seeds that were scored on different references.
+        """
+        folders = [seed / run / "sizes" / size / "score" / test_set for seed in self.seeds(beside)]
+        found = [read_errors(folder) for folder in folders if (folder / "score.json").is_file()]
+        for other in found[1:]:
+            check_same(found[0], other, f"{run}, {size}, {test_set}")
+        if not found:
+            return None
+        mean = np.mean([one.edits for one in found], axis=0)
+        return Errors(found[0].keys, mean, found[0].words, len(found))
+
+    def values(self, run: str, file: str) -> list[dict]:
+        """A JSON file of a run, of each seed that has it. Raises `UserError` for a damaged one."""
+        found = [read_json(seed / run / file) for seed in self.seeds()]
+        return [values for values in found if values is not None]
+
+    def costs(self, run: str) -> list[dict]:
+        """Of each seed whose training is finished: one that is under way has a record too, of the epochs so far.
+
+        Raises:
+            UserError: a damaged record.
+        """
+        folders = [seed / run for seed in self.seeds()]
+        files = [folder / "supernet" / "cost.json" for folder in folders if (folder / TRAINED).is_file()]
+        found = [(file, values) for file in files if (values := read_json(file)) is not None]
+        for file, values in found:
+            for keys in (("updates",), ("audio_hours",), ("gpu_hours", "cpu_hours")):
+                if not any(is_of(values.get(key), float) for key in keys):
+                    raise UserError(f"'{file}': holds no number '{' or '.join(keys)}'")
+        return [values for _, values in found]
+
+    def params(self, size: str) -> int | None:
+        """Parameters of a size, from the supernet's or the individual model's directory."""
+        file = f"sizes/{size}/subnet.json"
+        found = self.values("supernet", file) + self.values(f"individual/{size}", file)
+        return found[0]["params"] if found else None
+
+
+def read_errors(folder: Path) -> Errors:
+    """Edits of each utterance, from the trn files beside score.json. Raises `UserError` for a damaged or missing file."""
+    read_json(folder / "score.json")
+    words = {name: read_trn(folder / f"{name}.trn") for name in ("ref", "hyp")}
+    keys = tuple(sorted(words["ref"]))
+    found = [edits(words["ref"][key], words["hyp"].get(key, [])).edits for key in keys]
+    return Errors(keys, np.array(found, float), np.array([len(words["ref"][key]) for key in keys], float), 1)
+
+
+def read_trn(path: Path) -> dict[str, list[str]]:
+    """Words by utterance. Raises `UserError` for a file that is not there or no text."""
+    if not path.is_file():
+        raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
+    lines = (line.rpartition("(") for line in filter(None, read_text(path).split("\n")))
+    return {key.removesuffix(")"): text.split() for text, _, key in lines}
+
+
+def check_same(one: Errors, other: Errors, where: str) -> None:
+    if one.keys != other.keys or (one.words != other.words).any():
+        raise UserError(f"--root: {where}: runs were scored on different references")
+
+
+def size_order(name: str) -> tuple[int, int]:
+    """Layers times width, for sizes that have no run yet."""
+    depth, _, width = name.partition("x")
+    if not (depth.isdigit() and width.isdigit()):
+        raise UserError(f"--conf: individual/{name}.yaml must be named LAYERSxWIDTH, as 12x384.yaml")
+    return int(depth) * int(width), int(depth)
+
+
+def comparison(runs: Experiments, resamples: int) -> list[dict]:
+    """One row for each size and test set, one for each test set over all sizes that both kinds have, one for all test sets."""
+    rows, everything = [], []
+    for test_set in runs.test_sets:
+        pairs = []
+        for size in runs.sizes:
+            supernet = runs.errors("supernet", size, test_set)
+            alone = runs.errors(f"individual/{size}", size, test_set)
+            both = [(supernet, alone)] if supernet and alone else []
+            if both:
+                check_same(supernet, alone, f"{size}, {test_set}")
+            pairs += both
+            row = {"size": size, "params": runs.params(size), "test_set": test_set}
+            row |= estimate("supernet", supernet and word_error_rate(supernet, resamples))
+            row |= estimate("individual", alone and word_error_rate(alone, resamples))
+            row |= estimate("relative", relative_difference(both, resamples))
+            row |= {"supernet_seeds": supernet.runs if supernet else 0, "individual_seeds": alone.runs if alone else 0}
+            rows.append(row)
+        everything += pairs
+        mean = estimate("relative", relative_difference(pairs, resamples))
+        rows.append({"size": "mean", "test_set": test_set} | mean | {"sizes": len(pairs)})
+    if len(runs.test_sets) > 1:
+        mean = estimate("relative", relative_difference(everything, resamples))
+        rows.append({"size": "mean", "test_set": "all"} | mean | {"sizes": len(everything)})
+    return rows
+
+
+def ablation(runs: Experiments, resamples: int) -> list[dict]:
+    """One row for each line, size and test set; of the seeds that have lines of the ablation, so that all have the same."""
+    rows = []
+    beside = "ablation" if runs.seeds("ablation") else "."
+    for run, title in ABLATION.items():
+        for size in runs.sizes:
+            for test_set in runs.test_sets:
+                errors = runs.errors(run, size, test_set, beside)
+                row = {"line": title, "run": run, "size": size, "test_set": test_set}
+                row |= estimate("wer", errors and word_error_rate(errors, resamples))
+                rows.append(row | {"seeds": errors.runs if errors else 0})
+    return rows
+
+
+def cost(runs: Experiments) -> list[dict]:
+    """Training cost (mean over seeds) of the supernet, of each individual model, of those together, and the ratio."""
+    rows = []
+    for name in ("supernet", *(f"individual/{size}" for size in runs.sizes)):
+        found = runs.costs(name)
+        row = {"model": name, "seeds": len(found), "hours": None, "unit": None, "updates": None, "audio_hours": None}
+        if found:
+            unit = "gpu_hours" if all("gpu_hours" in one for one in found) else "cpu_hours"
+            if any(unit not in one for one in found):
+                raise UserError(f"--root: {name}: some runs were trained on GPUs, others not")
+            row |= {key: float(np.mean([one[key] for one in found])) for key in ("updates", "audio_hours")}
+            row |= {"hours": float(np.mean([one[unit] for one in found])), "unit": unit}
+        rows.append(row)
+    supernet, *alone = rows
+    units = {row["unit"] for row in rows if row["unit"]}
+    if len(units) > 1:
+        raise UserError("--root: some models were trained on GPUs, others not, so their cost cannot be compared")
+    hours = [row["hours"] for row in alone]
+    total = None if None in hours or not hours else sum(hours)
+    rows.append({"model": "all individual models", "hours": total, "unit": next(iter(units), None)})
+    known = total and supernet["hours"] is not None
+    rows.append({"model": "supernet / all individual models", "ratio": supernet["hours"] / total if known else None})
+    return rows
+
+
+def estimate(name: str, found: Estimate | None) -> dict:
+    """Columns of an estimate; None where it is missing."""
+    values = (None, None, None) if found is None else (found.value, found.low, found.high)
+    return {key: value for key, value in zip((name, f"{name}_low", f"{name}_high"), values)}
+
+
+def show(row: dict, name: str, sign: str = "") -> str:
+    """``4.20 [4.01, 4.40]``."""
+    if row.get(name) is None:
+        return MISSING
+    ends = [row[f"{name}_low"], row[f"{name}_high"]]
+    spread = "" if None in ends else f" [{', '.join(f'{end:{sign}.2f}' for end in ends)}]"
+    return f"{row[name]:{sign}.2f}{spread}"
+
+
+def markdown(header: list[str], lines: Iterable[list[str]], texts: int) -> str:
+    """A table whose first `texts` columns are text, the others figures."""
+    rows = ["| " + " | ".join(map(str, cells)) + " |" for cells in [header, *lines]]
+    rows.insert(1, "|" + "---|" * texts + "---:|" * (len(header) - texts))
+    return "\n".join(rows)
+
+
+def comparison_text(rows: list[dict]) -> str:
+    lines = []
+    for row in rows:
+        if row["size"] == "mean":
+            title = f"mean over {row['sizes']} {'rows' if row['test_set'] == 'all' else 'sizes'}"
+            lines.append([row["test_set"], title, "", "", "", show(row, "relative", "+"), ""])
+            continue
+        params = MISSING if row["params"] is None else f"{row['params'] / 1e6:.2f} M"
+        cells = [row["test_set"], row["size"], params, show(row, "supernet"), show(row, "individual")]
+        lines.append([*cells, show(row, "relative", "+"), f"{row['supernet_seeds']} / {row['individual_seeds']}"])
+    header = ["test set", "size", "parameters", "supernet", "individually trained", "relative difference", "seeds"]
+    return markdown(header, lines, 2)
+
+
+def ablation_text(rows: list[dict], runs: Experiments) -> str:
+    by_cell = {(row["line"], row["size"], row["test_set"]): row for row in rows}
+    lines = [
+        [title, test_set, *(show(by_cell[title, size, test_set], "wer") for size in runs.sizes)]
+        for test_set in runs.test_sets
+        for title in ABLATION.values()
+    ]
+    return markdown(["supernet", "test set", *runs.sizes], lines, 2)
+
+
+def cost_text(rows: list[dict]) -> str:
+    lines = []
+    for row in rows:
+        hours = row.get("ratio") if "ratio" in row else row["hours"]
+        cells = [MISSING if hours is None else f"{hours:.3g}"]
+        cells += [f"{row[key]:,.0f}" if row.get(key) is not None else "" for key in ("updates", "audio_hours", "seeds")]
+        lines.append([row["model"], *cells])
+    unit = next((row["unit"] for row in rows if row.get("unit")), "gpu_hours").replace("_", " ").replace("pu", "PU")
+    unit = unit[0].upper() + unit[1:]
+    return markdown(["model", unit, "updates", "hours of audio seen", "seeds"], lines, 1)
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+
+    def write(path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+
+    write_whole(path, write)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--conf", type=Path, required=True, help="folder with supernet.yaml, individual/, ablation/")
+    parser.add_argument("--root", type=Path, required=True, help="folder with seed0, seed1 ...")
+    parser.add_argument("--test_sets", nargs="+", required=True)
+    parser.add_argument("--sizes", nargs="+", metavar="LAYERSxWIDTH", help="columns (default: all of individual/)")
+    parser.add_argument(
+        "--command", default="espnet_plugin.recipe.tables", help="what made the experiments, for the record"
+    )
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    args = parser.parse_args()
+    names = [path.stem for path in (args.conf / "individual").glob("*.yaml")]
+    if not names:
+        raise UserError(f"--conf: '{args.conf}/individual' holds no SIZE.yaml")
+    unknown = set(args.sizes or ()) - set(names)
+    if unknown:
+        raise UserError(f"--sizes: '{args.conf}/individual/{min(unknown)}.yaml' does not exist")
+    names = args.sizes or names
+    if not args.root.is_dir():
+        raise UserError(f"--root: '{args.root}' does not exist")
+    runs = Experiments(args.root, tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
+    tables = {"cost": cost(runs)}  # first, since the others take their time
+    tables |= {"comparison": comparison(runs, args.resamples), "ablation": ablation(runs, args.resamples)}
+    text = "\n\n".join(
+        [
+            f"# Tables of {args.conf.name}",
+            "\n".join(facts(args.command)),
+            "Word error rates in percent; in brackets 95 % confidence intervals, bootstrap over utterances. Several seeds: their mean.",
+            "## The supernet's sizes against individually trained models",
+            comparison_text(tables["comparison"]),
+            "## Ablation",
+            ablation_text(tables["ablation"], runs),
+            "## Training cost",
+            cost_text(tables["cost"]),
+        ]
+    )
+    for name, rows in tables.items():
+        write_csv(args.root / f"{name}.csv", rows)
+    temporary = args.root / ".TABLES.md.tmp"
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(args.root / "TABLES.md")
+    print(f"{text}\n\nwritten: {args.root}/TABLES.md, comparison.csv, ablation.csv, cost.csv")
+
+
+if __name__ == "__main__":
+    run_main(main)

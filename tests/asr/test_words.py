@@ -1,0 +1,63 @@
+"""Times and confidence of words."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny import arguments, build
+
+from espnet_plugin.asr.inference.data import AudioBatch
+from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.inference.recognise import Recogniser, greedy
+from espnet_plugin.asr.inference.words import Word, frame_seconds, words_of
+from espnet_plugin.transducer.hypothesis import Hypothesis
+
+
+def said(tokens: str, frames, probabilities):
+    """Words of tokens, each written with a letter of '_' for the mark, split at '|'."""
+    pieces = tokens.split("|")
+    model = SimpleNamespace(piece=lambda index: pieces[index].replace("_", " "))
+    hypothesis = Hypothesis(tuple(range(len(pieces))), frames, tuple(map(math.log, probabilities)), 0.0)
+    return words_of(model, hypothesis, 0.04)
+
+
+@pytest.mark.parametrize(
+    "tokens, expected",
+    [
+        ("_A|B|_C", [("AB", 0.08, 0.24, 0.5), ("C", 0.36, 0.4, 0.7)]),
+        ("A|_|C", [("A", 0.08, 0.12, 0.9), ("C", 0.2, 0.4, 0.5)]),  # a space alone belongs to the word behind it
+        ("A_|_B_|C", [("A", 0.08, 0.12, 0.9), ("B", 0.2, 0.24, 0.5), ("C", 0.36, 0.4, 0.7)]),
+        ("_|A_B|_", [("A", 0.08, 0.24, 0.5), ("B", 0.2, 0.24, 0.5)]),  # one symbol with two words
+        ("_|_|_", []),
+    ],
+)
+def test_words_by_hand(tokens, expected):
+    found = said(tokens, (2, 5, 9), (0.9, 0.5, 0.7))
+    assert [word.text for word in found] == [word[0] for word in expected]
+    for word, (text, *numbers) in zip(found, expected):
+        assert (word.start, word.end, word.confidence) == pytest.approx(tuple(numbers)), text
+
+
+def test_a_frame_lasts_as_long_as_frontend_and_time_reduction_say():
+    assert frame_seconds(build().eval(), 16000) == pytest.approx(0.04, abs=1e-12)
+    conf = dict(frontend_conf=dict(fs=8000))
+    assert frame_seconds(build(**conf).eval(), 8000) == pytest.approx(0.04, abs=1e-12)
+    espnets = dict(frontend="default", frontend_conf=dict(fs=16000, hop_length=256, n_fft=512))
+    assert frame_seconds(build(**espnets).eval(), 16000) == pytest.approx(0.064, abs=1e-12)
+
+
+def test_answers_are_those_of_greedy_search():
+    model = build(3).eval().requires_grad_(False)
+    for linear, scale in (("lin_enc", 20), ("lin_dec", 3), ("lin_out", 8)):  # or it says one symbol for ever
+        getattr(model.joint_network, linear).weight.mul_(scale)
+    model.joint_network.lin_out.bias[:] = torch.tensor([0.0, -99, 0, 0, 0, 0, -99])
+    wave = torch.linspace(0, 1, 16000) ** 4 * torch.randn(2, 16000, generator=torch.Generator().manual_seed(1))
+    batch = AudioBatch(("a", "b"), wave, torch.tensor([16000, 100]))
+    found = Recogniser(TrainedModel(model, arguments()))(batch)
+    assert {key: answers[0].text for key, answers in found.items()} == greedy(model, batch, 16000)
+    words = found["a"][0].words
+    assert len(words) > 3 and all(isinstance(word, Word) and 0 < word.confidence <= 1 for word in words)
+    assert [word.text for word in words] == model.words(found["a"][0].hypothesis.tokens)
+    times = [time for word in words for time in (word.start, word.end)]
+    assert times == sorted(times) and times[-1] <= 1

@@ -1,0 +1,98 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from espnet_plugin.recipe import results, score
+
+
+def test_counts_by_hand():
+    found = score.score({"a": "ONE TWO THREE", "b": "FOUR"}, {"a": "ONE TOO THREE FIVE", "b": ""})
+    assert (found.ins, found.deletions, found.sub, found.words) == (1, 1, 1, 4)
+    assert found.wer == 75.0 and found.missing == 0 and found.utterances == 2
+
+
+def test_missing_hypotheses_count_as_deletions():
+    found = score.score({"a": "ONE TWO", "b": "THREE"}, {"a": "ONE TWO"})
+    assert found.deletions == 1 and found.missing == 1
+
+
+def run(*options):
+    command = [sys.executable, "-m", "espnet_plugin.recipe.score", *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_program_writes_scores_and_alignments(tmp_path):
+    (tmp_path / "ref").write_text("a ONE TWO THREE\nb FOUR\n")
+    (tmp_path / "hyp").write_text("a ONE TOO THREE\nb\n")
+    done = run("--ref", tmp_path / "ref", "--hyp", tmp_path / "hyp", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    values = json.loads((tmp_path / "out" / "score.json").read_text())
+    assert values["wer"] == 50.0 and values["del"] == 1 and values["sub"] == 1 and values["chars"] == 17
+    blocks = (tmp_path / "out" / "result.txt").read_text().split("\n\n")
+    assert blocks[0].splitlines() == ["a", "ONE TWO THREE", "ONE TOO THREE", "    ^"]
+    assert (tmp_path / "out" / "hyp.trn").read_text() == "ONE TOO THREE (all-a)\n (all-b)\n"
+
+
+def test_unknown_utterances_are_refused(tmp_path):
+    (tmp_path / "ref").write_text("a ONE\n")
+    (tmp_path / "hyp").write_text("a ONE\nz TWO\n")
+    done = run("--ref", tmp_path / "ref", "--hyp", tmp_path / "hyp", "--out", tmp_path / "out")
+    assert (
+        done.returncode == 1
+        and done.stderr.startswith("error: --hyp: utterance 'z'")
+        and not (tmp_path / "out").exists()
+    )
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    sizes = [dict(name="max", subnet="0-1x8", params=2000), dict(name="min", subnet="0x4", params=500)]
+    (tmp_path / "sizes.json").write_text(json.dumps({"sizes": sizes}))
+    (tmp_path / "supernet").mkdir()
+    (tmp_path / "supernet" / "cost.json").write_text('{"train_seconds": 90.0}')
+    values = {"words": 100, "wer": 5.0, "cer": 2.5, "ins": 1, "del": 2, "sub": 2}
+    folder = tmp_path / "sizes" / "max" / "score" / "test"
+    folder.mkdir(parents=True)
+    (folder / "score.json").write_text(json.dumps(values))
+    return tmp_path
+
+
+def test_a_missing_run_shows_as_missing(experiment):
+    rows = results.collect(experiment, ["test"])
+    assert [(row["name"], row["wer"]) for row in rows] == [("max", 5.0), ("min", None)]
+    text = results.report(rows, ["test"], "./run.sh")
+    assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 |" in text
+    assert "| min | `0x4` | 500 | 25% | missing | missing |" in text
+    assert "1.5 minutes" in text and "`./run.sh`" in text
+    results.plot(rows, ["test"], experiment / "pareto.png")
+    assert (experiment / "pareto.png").stat().st_size > 5000
+
+
+def test_the_device_table_has_every_size_number_and_thread(experiment):
+    speed = {"rtf": 0.01, "first_token_ms": None, "peak_mb": 12.5}
+    cost = {"bytes": 4000, "threads": {"1": speed, "2": speed | {"rtf": 0.008}}}
+    facts = {"data": "test", "utterances": 3, "float": cost, "int8": cost | {"bytes": 1234}}
+    (experiment / "sizes" / "max" / "device.json").write_text(json.dumps(facts))
+    rows = results.collect(experiment, ["test"])
+    text = results.report(rows, ["test"], "./run.sh")
+    assert "| max | int8 | 1,234 | 2 | 0.0080 | unknown | 12.5 |" in text and "| min | float" not in text
+    results.plot_device(rows, experiment / "device.png")
+    assert (experiment / "device.png").stat().st_size > 5000
+
+
+def test_results_before_sizes_are_refused(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "espnet_plugin.recipe.results",
+        "--expdir",
+        tmp_path,
+        "--test_sets",
+        "test",
+        "--command",
+        "x",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "sizes.json' does not exist" in done.stderr and "Traceback" not in done.stderr

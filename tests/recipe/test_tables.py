@@ -1,0 +1,189 @@
+"""The paper-shaped tables, from experiments of a few utterances made by hand."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet_plugin.recipe.bootstrap import Errors, relative_difference, word_error_rate
+
+REFERENCE = {"u1": "A B C D", "u2": "A B", "u3": "A B C D"}
+GOOD = REFERENCE | {"u1": "A B C"}  # 1 error in 10 words
+BAD = REFERENCE | {"u1": "A B X", "u2": "A B C D"}  # 4 errors
+
+
+def errors(edits, words) -> Errors:
+    return Errors(tuple(f"u{i}" for i in range(len(words))), np.array(edits, float), np.array(words, float), 1)
+
+
+def write_run(expdir, sizes: dict[str, tuple[int, dict[str, str]]], hours: float) -> None:
+    """What a recipe run leaves: size -> (parameters, hypotheses)."""
+    for size, (params, hypotheses) in sizes.items():
+        folder = expdir / "sizes" / size / "score" / "test"
+        folder.mkdir(parents=True)
+        for name, table in (("ref", REFERENCE), ("hyp", hypotheses)):
+            (folder / f"{name}.trn").write_text("".join(f"{words} (spk-{key})\n" for key, words in table.items()))
+        (folder / "score.json").write_text("{}")
+        (expdir / "sizes" / size / "subnet.json").write_text(json.dumps({"params": params}))
+    cost = {"cpu_hours": hours, "updates": 100, "audio_hours": 2.0}
+    (expdir / "supernet").mkdir(parents=True)
+    (expdir / "supernet" / "cost.json").write_text(json.dumps(cost))
+    (expdir / ".supernet.training.done").touch()
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two sizes are wanted; of the individual models the larger one is there."""
+    for name in ("6x512", "3x64"):
+        path = tmp_path / "conf" / "individual" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    write_run(tmp_path / "root/seed0/supernet", {"6x512": (2_000_000, GOOD), "3x64": (500_000, BAD)}, 3.0)
+    write_run(tmp_path / "root/seed0/individual/6x512", {"6x512": (2_000_000, BAD)}, 1.0)
+    return ["--conf", tmp_path / "conf", "--root", tmp_path / "root", "--test_sets", "test", "--resamples", 100]
+
+
+def rows(folder, name: str) -> list[dict]:
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, run_script):
+    done = run_script("tables", *folders, "--command", "./tables.sh")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "root" / "TABLES.md").read_text()
+    large, small, mean = rows(tmp_path / "root", "comparison")
+    assert (large["size"], float(large["supernet"]), float(large["individual"])) == ("6x512", 10.0, 40.0)
+    assert float(large["relative"]) == -75.0 and float(large["individual_low"]) <= 40 <= float(large["individual_high"])
+    assert (small["params"], float(small["supernet"]), small["individual"], small["relative"]) == ("500000", 40, "", "")
+    assert (mean["size"], mean["sizes"], float(mean["relative"])) == ("mean", "1", -75.0)
+    line = next(line for line in text.splitlines() if line.startswith("| test | 3x64"))
+    assert "0.50 M" in line and line.count("missing") == 2 and " 0.00" not in line
+    by_line = {(row["run"], row["size"]): row["wer"] for row in rows(tmp_path / "root", "ablation")}
+    assert by_line["supernet", "6x512"] == "10.0" and by_line["ablation/alone", "6x512"] == ""
+    costs = {row["model"]: row for row in rows(tmp_path / "root", "cost")}
+    assert costs["supernet"]["hours"] == "3.0" and costs["individual/3x64"]["hours"] == ""
+    assert costs["all individual models"]["hours"] == "" and costs["supernet / all individual models"]["ratio"] == ""
+    assert "CPU hours" in text and "| supernet / all individual models | missing |" in text and "./tables.sh" in text
+    # With the last individual model: the ratio of costs, and the mean over both sizes.
+    write_run(tmp_path / "root/seed0/individual/3x64", {"3x64": (500_000, BAD)}, 0.5)
+    assert run_script("tables", *folders).returncode == 0
+    assert float(rows(tmp_path / "root", "cost")[-1]["ratio"]) == 2.0
+    assert float(rows(tmp_path / "root", "comparison")[-1]["relative"]) == (-75.0 + 0.0) / 2
+
+
+def test_the_last_mean_is_over_all_test_sets(folders, tmp_path, run_script):
+    write_run(tmp_path / "root/seed0/individual/3x64", {"3x64": (500_000, BAD)}, 0.5)
+    for score in sorted((tmp_path / "root").glob("seed0/**/score")):
+        shutil.copytree(score / "test", score / "other")
+        for side in ("ref", "hyp"):  # another number of utterances
+            lines = (score / "other" / f"{side}.trn").read_text().splitlines(keepends=True)
+            (score / "other" / f"{side}.trn").write_text("".join(lines[:-1]))
+    folders.insert(folders.index("test") + 1, "other")
+    assert run_script("tables", *folders).returncode == 0
+    found = rows(tmp_path / "root", "comparison")
+    means = [float(row["relative"]) for row in found if row["size"] == "mean"]
+    assert found[-1]["test_set"] == "all" and means[2] == pytest.approx((means[0] + means[1]) / 2)
+    assert "| all | mean over 4 rows |" in (tmp_path / "root/TABLES.md").read_text()
+
+
+def test_seeds_are_averaged(folders, tmp_path, run_script):
+    write_run(tmp_path / "root/seed1/supernet", {"6x512": (2_000_000, BAD)}, 5.0)
+    assert run_script("tables", *folders).returncode == 0
+    large, small, _ = rows(tmp_path / "root", "comparison")
+    assert float(large["supernet"]) == 25.0 and (large["supernet_seeds"], small["supernet_seeds"]) == ("2", "1")
+    assert float(large["relative"]) == pytest.approx(-37.5)
+    assert rows(tmp_path / "root", "cost")[0]["hours"] == "4.0"
+    # The ablation compares equal seeds.
+    write_run(tmp_path / "root/seed0/ablation/alone", {"6x512": (2_000_000, BAD)}, 3.0)
+    assert run_script("tables", *folders).returncode == 0
+    found = {
+        row["run"]: (row["wer"], row["seeds"]) for row in rows(tmp_path / "root", "ablation") if row["size"] == "6x512"
+    }
+    assert found["supernet"] == ("10.0", "1") and found["ablation/alone"] == ("40.0", "1")
+
+
+def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):
+    """Its record holds the epochs so far, which would make the individual models too cheap."""
+    write_run(tmp_path / "root/seed0/individual/3x64", {}, 0.1)
+    (tmp_path / "root/seed0/individual/3x64/.supernet.training.done").unlink()
+    assert run_script("tables", *folders).returncode == 0
+    found = {row["model"]: row for row in rows(tmp_path / "root", "cost")}
+    assert found["individual/3x64"]["hours"] == found["all individual models"]["hours"] == ""
+    assert found["individual/6x512"]["hours"] == "1.0" and found["supernet / all individual models"]["ratio"] == ""
+
+
+@pytest.mark.parametrize(
+    "file, content, said",
+    [
+        ("supernet/cost.json", '{"cpu_hou', "cost.json', line 1: is not JSON"),
+        ("supernet/cost.json", '{"cpu_hours": 1}', "cost.json': holds no number 'updates'"),
+        ("sizes/6x512/score/test/score.json", "", "score.json', line 1: is not JSON"),
+    ],
+)
+def test_damaged_files_are_told_in_one_sentence(folders, tmp_path, refused, file, content, said):
+    (tmp_path / "root/seed0/supernet" / file).write_text(content)
+    assert said in refused("tables", *folders)
+
+
+def test_mistakes_end_in_one_sentence(folders, tmp_path, refused):
+    assert "'/no' does not exist" in refused("tables", *folders[:2], "--root", "/no", *folders[4:])
+    assert "holds no SIZE.yaml" in refused("tables", "--conf", tmp_path / "root", *folders[2:])
+    trn = tmp_path / "root/seed0/supernet/sizes/6x512/score/test/ref.trn"
+    trn.write_text("A B (spk-other)\n")
+    assert "6x512, test: runs were scored on different references" in refused("tables", *folders)
+    trn.unlink()
+    assert "ref.trn' does not exist" in refused("tables", *folders)
+
+
+def test_interval_agrees_with_resampling_by_hand():
+    rng = np.random.default_rng(1)
+    words, edits = rng.integers(1, 30, 200), rng.integers(0, 5, 200)
+    found = word_error_rate(errors(edits, words), resamples=4000)
+    draws = rng.integers(0, 200, (4000, 200))
+    rates = 100 * edits[draws].sum(1) / words[draws].sum(1)
+    assert found.value == pytest.approx(100 * edits.sum() / words.sum())
+    low, high = np.percentile(rates, [2.5, 97.5])
+    assert found.low == pytest.approx(low, rel=0.02) and found.high == pytest.approx(high, rel=0.02)
+
+
+def test_relative_difference_of_two_pairs_by_hand():
+    words = [10, 10, 10]
+    old, new = errors([2, 2, 2], words), errors([1, 1, 1], words)
+    assert relative_difference([(new, old), (old, old)]).value == pytest.approx(-25.0)
+    found = relative_difference([(new, old)])
+    assert (found.low, found.high) == (-50.0, -50.0)  # each utterance has the same ratio
+    assert relative_difference([]) is None and relative_difference([(new, errors([0, 0, 0], words))]) is None
+    assert word_error_rate(errors([1], [4])).low is None
+
+
+def test_test_sets_of_different_lengths_are_drawn_each_for_itself():
+    """The interval of two sets' mean, against resampling by hand."""
+    rng = np.random.default_rng(2)
+    pairs = []
+    for count in (60, 90):
+        old = errors(rng.integers(1, 5, count), [9] * count)
+        pairs.append((errors(np.minimum(old.edits, rng.integers(0, 5, count)), [9] * count), old))
+    found = relative_difference(pairs, resamples=4000)
+    means = []
+    for _ in range(4000):
+        draws = [rng.integers(0, len(new.keys), len(new.keys)) for new, _ in pairs]
+        means.append(np.mean([new.edits[d].sum() / old.edits[d].sum() for d, (new, old) in zip(draws, pairs)]))
+    low, high = 100 * (np.percentile(means, [2.5, 97.5]) - 1)
+    assert found.low == pytest.approx(low, abs=0.5) and found.high == pytest.approx(high, abs=0.5)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=2, max_size=20))
+def test_a_system_differs_not_from_itself(utterances):
+    one = errors(*zip(*utterances))
+    found = relative_difference([(one, one)], resamples=50)
+    if one.edits.any():
+        assert found.value == 0.0
+        assert found.low in (0.0, None) and found.high in (0.0, None)
+    else:
+        assert found is None
