@@ -58,6 +58,13 @@ def register(module) -> None:
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
 
 
+def encoder_names() -> list[str]:
+    """Names of the encoders that this package knows how to run, in ESPnet's table."""
+    encoder = import_module("espnet_plugin.encoder.interface").Encoder
+    classes = import_module("espnet2.tasks.asr").encoder_choices.classes
+    return [name for name, value in classes.items() if issubclass(value, encoder)]
+
+
 def register_on_import() -> None:
     """Register now where ESPnet is already imported, otherwise when it will be."""
     for module_name in ADDITIONS:

@@ -96,7 +96,7 @@ known="stage stop_stage corpus data_dir nj ngpu nbpe asr_config inference_config
 case $corpus in
 mini)
     : "${nbpe:=32}" "${asr_config:=conf/train_mini.yaml}"
-    : "${train_set:=train-clean-mini}" "${valid_set:=dev-clean}" "${test_sets:=test-clean test-other}"
+    : "${train_set:=train-clean-mini}" "${valid_set:=dev-mini}" "${test_sets:=test-clean test-other}"
     ;;
 custom)
     : "${nbpe:=100}" "${asr_config:=conf/train_mini.yaml}" "${train_set:=train}" "${valid_set:=valid}" "${test_sets:=test}"

@@ -4,13 +4,17 @@ import argparse
 import json
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kaldialign import align
 
+from espnet_plugin.asr.model_dir import find_beside
+from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.tables import read_table, read_transcripts
-from espnet_plugin.common.word_errors import METRICS, count, units
+from espnet_plugin.common.text import normalised
+from espnet_plugin.common.word_errors import METRICS, Errors, count, units
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import write_folder
 
@@ -19,7 +23,11 @@ GAP = "*"
 
 @dataclass(frozen=True)
 class Score:
-    """What score.json holds; wer and cer in percent, the rest counts; ins, del and sub of words."""
+    """What score.json holds; wer and cer in percent, the rest counts; ins, del and sub of words.
+
+    Args:
+        speakers: speaker -> {utterances, words, wer, cer}, the worst first; empty where each utterance is a speaker of its own.
+    """
 
     utterances: int
     missing: int
@@ -30,15 +38,41 @@ class Score:
     sub: int
     chars: int
     cer: float
+    speakers: dict[str, dict]
 
     def to_json(self) -> str:
         values = asdict(self)
         values["del"] = values.pop("deletions")
-        return json.dumps(values, indent=2) + "\n"
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
-def score(references: dict[str, str], hypotheses: dict[str, str]) -> Score:
+def errors(keys: Iterable[str], references: dict[str, str], hypotheses: dict[str, str]) -> tuple[Errors, Errors]:
+    """Edits of words and of characters of utterances."""
+    pairs = [(references[key], hypotheses.get(key, "")) for key in keys]
+    words, chars = (count([units(text, metric) for text in pair] for pair in pairs) for metric in METRICS)
+    return words, chars
+
+
+def by_speaker(references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str]) -> dict[str, dict]:
+    """See `Score`."""
+    utterances: dict[str, list[str]] = {}
+    for key in sorted(references.keys() & speakers.keys()):
+        utterances.setdefault(speakers[key], []).append(key)
+    if len(utterances) == len(references):
+        return {}
+    rows = {}
+    for speaker, keys in utterances.items():
+        words, chars = errors(keys, references, hypotheses)
+        rates = {"words": words.total, "wer": round(words.rate, 3), "cer": round(chars.rate, 3)}
+        rows[speaker] = {"utterances": len(keys)} | rates
+    return dict(sorted(rows.items(), key=lambda row: (-row[1]["wer"], row[0])))
+
+
+def score(references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str]) -> Score:
     """Score all references; one without a hypothesis counts as deleted.
+
+    Args:
+        speakers: utterance -> speaker, of those that have one.
 
     Raises:
         UserError: a hypothesis without a reference.
@@ -46,8 +80,7 @@ def score(references: dict[str, str], hypotheses: dict[str, str]) -> Score:
     extra = sorted(hypotheses.keys() - references.keys())
     if extra:
         raise UserError(f"--hyp: utterance '{extra[0]}' is not in the reference ({len(extra)} such utterances)")
-    pairs = [(references[key], hypotheses.get(key, "")) for key in sorted(references)]
-    words, chars = (count([units(text, metric) for text in pair] for pair in pairs) for metric in METRICS)
+    words, chars = errors(sorted(references), references, hypotheses)
     return Score(
         utterances=len(references),
         missing=len(references.keys() - hypotheses.keys()),
@@ -58,6 +91,7 @@ def score(references: dict[str, str], hypotheses: dict[str, str]) -> Score:
         sub=words.sub,
         chars=chars.total,
         cer=round(chars.rate, 3),
+        speakers=by_speaker(references, hypotheses, speakers),
     )
 
 
@@ -91,11 +125,16 @@ def main() -> None:
     parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file, utt2spk beside it is read")
     parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
     parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
+    parser.add_argument("--model_dir", type=Path, help="model that spoke: references are normalised as it writes")
     args = parser.parse_args()
     references, hypotheses = read_transcripts(args.ref), read_transcripts(args.hyp)
+    if args.model_dir is not None:
+        conf = read_yaml(args.model_dir / "config.yaml")
+        find_beside(conf, args.model_dir)
+        references = normalised(references, conf, str(args.ref))
     utt2spk = args.ref.with_name("utt2spk")
     speakers = read_table(utt2spk) if utt2spk.is_file() else {}
-    result = score(references, hypotheses)
+    result = score(references, hypotheses, speakers)
 
     def write(folder: Path) -> None:
         (folder / "score.json").write_text(result.to_json())

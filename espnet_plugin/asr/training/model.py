@@ -13,8 +13,12 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
+from espnet_plugin.encoder.checks import TooShort
+from espnet_plugin.encoder.interface import Encoder
 from espnet_plugin.errors import UserError
+from espnet_plugin.registry import encoder_names
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
 from espnet_plugin.supernet.subnet import Subnet
@@ -35,6 +39,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
         transducer_conf: see `TransducerConf`.
         sampling_conf: see `SubnetSampling`.
         distill_conf: see `DistillConf`.
+        text_conf: how the transcripts were normalised, see `TextConf`; recorded for those who use the model, None: not known.
         sym_space, sym_blank, ignore_id, report_wer, extract_feats_in_collect_stats: as in ESPnet's model.
         others: built by ESPnet's ASR task.
 
@@ -59,6 +64,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
         transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
         sampling_conf: dict = {},  # noqa: B006
         distill_conf: dict = {},  # noqa: B006
+        text_conf: dict | None = None,
         ignore_id: int = -1,
         sym_space: str = "<space>",
         sym_blank: str = "<blank>",
@@ -67,9 +73,9 @@ class TODMModel(Sandwich, ESPnetASRModel):
     ):
         if decoder is None or not hasattr(decoder, "dunits"):
             raise UserError("decoder: model 'todm' needs a prediction network, 'stateless' or 'transducer'")
-        if not hasattr(encoder, "stem"):
+        if not isinstance(encoder, Encoder):
             raise UserError(
-                "encoder: model 'todm' needs 'mhssm_supernet', 'mhssm', 'conformer_supernet' or 'conformer_sized'"
+                f"encoder: model 'todm' needs one of {', '.join(encoder_names())}, {type(encoder).__name__} is none of them"
             )
         if postencoder is not None:
             raise UserError("postencoder: model 'todm' has none, remove the key")
@@ -109,6 +115,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
                     layer.bias[self.blank_id] = math.log(vocab_size)
         self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
         self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        if text_conf is not None:
+            build_conf("model_conf.text_conf", TextConf, text_conf)
         self.sym_space = sym_space
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
@@ -158,10 +166,16 @@ class TODMModel(Sandwich, ESPnetASRModel):
 
         Returns:
             (B, T, D) and (B,) frames.
+
+        Raises:
+            TooShortUttError: an utterance is too short for the encoder.
         """
         feats, lengths = self.features(speech, speech_lengths)
         chosen = {} if self.search_space is None else {"subnet": subnet}
-        encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
+        try:
+            encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
+        except TooShort as error:  # Speech2Text goes on with the next utterance where it sees ESPnet's own exception
+            raise TooShortUttError(str(error), error.frames, error.need) from error
         return encoder_out, lengths
 
     @cached_property
@@ -202,13 +216,14 @@ class TODMModel(Sandwich, ESPnetASRModel):
         """
         feats, lengths = self.features(speech, speech_lengths)
         try:
-            stem = self.encoder.stem(feats, lengths)
-        except TooShortUttError as error:
+            self.encoder.check(lengths)
+        except TooShort as error:
             shortest = int(lengths.argmin())
             name = shortest if utt_id is None else utt_id[shortest]
             raise UserError(
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
+        stem = self.encoder.stem(feats, lengths)
         shared = self.share(stem, text, text_lengths)
         targets = shared.targets
         if self.training and self.criterion.conf.modified:
@@ -271,7 +286,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
 
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
-        return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")
+        token = self.token_list[index]
+        return " " if token == self.sym_space else token.replace(SPACE_MARK, " ")
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Words of token ids: pieces joined, split at spaces."""

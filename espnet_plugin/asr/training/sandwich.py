@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_plugin.asr.training.nets import Shared, detached, rows_of
+from espnet_plugin.asr.training.nets import Shared, detached
 from espnet_plugin.asr.training.ranks import rank
-from espnet_plugin.encoder.mhssm.encoder import Stem
+from espnet_plugin.encoder.interface import Encoder, Stem
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
@@ -36,13 +36,12 @@ class Sandwich:
     A model has a method `net`, which makes of a net's costs what it wants of them, and besides:
 
     Attributes:
-        encoder: with ``stem`` and ``run``.
-        criterion, sampling, distill: see their classes.
+        encoder, criterion, sampling, distill: see their classes.
         blank_id: index of blank.
         training: whether it is.
     """
 
-    encoder: torch.nn.Module
+    encoder: Encoder
     criterion: TransducerCriterion
     sampling: SubnetSampling
     distill: DistillConf
@@ -52,7 +51,7 @@ class Sandwich:
     @property
     def search_space(self) -> SearchSpace | None:
         """The encoder's search space, None for an encoder of one fixed size."""
-        return getattr(self.encoder, "search_space", None)
+        return self.encoder.search_space
 
     def update_number(self) -> int:
         """Updates so far: keys every choice of a step."""
@@ -102,14 +101,14 @@ class Sandwich:
         for name, subnet in self.step_subnets():
             part = shared
             if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
-                part = Shared(rows_of(shared.stem, rows), rows_of(shared.targets, rows), shared.text[rows])
+                part = shared.select(rows)
             net, lattice = self.net(name, subnet, part, teacher)
             if name == "max":
                 teacher = detached(lattice)
                 if self.training and self.sampling.student_share < 1:
                     rows = self.sampling.rows(len(shared.text), self.update_number(), rank())
                     rows = torch.tensor(rows, device=shared.text.device)
-                    teacher = rows_of(teacher, rows)
+                    teacher = teacher.select(rows)
             del lattice
             yield net
 
@@ -119,7 +118,7 @@ class Sandwich:
         decoder, joiner = self.parts_at(subnet)
         if not self.shares_prediction(subnet):
             targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
-        encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
+        encoder_out = self.encoder.run(stem, subnet)
         ranges = None if teacher is None else teacher.ranges
         lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
         distillation = None
