@@ -23,6 +23,7 @@ setup(
         "PyYAML",
         "sentencepiece",
         "kaldialign",  # edit distances
+        "av",  # formats that libsndfile does not read, as m4a
         "soundfile",
         "soxr",  # one resampler for training and for use
         "tqdm",
