@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -255,11 +256,15 @@ class TODMModel(ESPnetASRModel):
         graph at a time. In training, nets after the max net see a share of the batch where the sampling rule says so.
         """
         teacher = rows = None
-        for name, subnet in self.step_subnets():
+        subnets = self.step_subnets()
+        weight = self.sampling.weight(len(subnets)) if self.training else 1.0
+        for name, subnet in subnets:
             part = shared
             if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
                 part = shared.select(rows)
             net, lattice = self.net(name, subnet, part, teacher)
+            if teacher is not None:
+                net = replace(net, loss=weight * net.loss)
             if name == "max":
                 teacher = detached(lattice)
                 if self.training and self.sampling.student_share < 1:
