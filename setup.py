@@ -31,6 +31,7 @@ setup(
     extras_require={
         "recipe": ["espeakng-loader", "matplotlib"],
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff", "warprnnt-numba"],
     },
     entry_points={"console_scripts": ["espnet-todm = espnet_plugin.bin.main:main"]},
