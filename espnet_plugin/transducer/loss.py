@@ -171,7 +171,7 @@ class TransducerCriterion(torch.nn.Module):
             encoder_out: (B, T, D).
             lengths: (B,) frames.
             targets: from `targets`.
-            joint_network: ESPnet's JointNetwork.
+            joint_network: see `Joiner`.
             ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
         """
         problem = (targets.labels, lengths, targets.lengths)
