@@ -213,12 +213,12 @@ def plot_device(rows: list[dict], path: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--expdir", type=Path, required=True)
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--command", required=True, help="the command that made the experiment, for the record")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     rows = collect(args.expdir, args.test_sets)
     write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))

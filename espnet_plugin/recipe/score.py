@@ -146,14 +146,14 @@ def run_sclite(references: dict[str, str], hypotheses: dict[str, str], speakers:
             print(f"  sclite ended with status {done.returncode}: its sclite.txt cannot be relied on")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file, utt2spk beside it is read")
     parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
     parser.add_argument("--loss", type=Path, help="file of espnet_plugin.recipe.heldout")
     parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
     parser.add_argument("--model_dir", type=Path, help="model that spoke: references are normalised as it writes")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     references, hypotheses = read_transcripts(args.ref), read_transcripts(args.hyp)
     if args.model_dir is not None:
         conf = read_yaml(args.model_dir / "config.yaml")

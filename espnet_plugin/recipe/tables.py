@@ -304,7 +304,7 @@ def write_csv(path: Path, rows: list[dict]) -> None:
     write_whole(path, write)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--conf", type=Path, required=True, help="folder with supernet.yaml, individual/, ablation/")
     parser.add_argument(
@@ -317,7 +317,7 @@ def main() -> None:
         "--command", default="espnet_plugin.recipe.tables", help="what made the experiments, for the record"
     )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     names = [path.stem for path in (args.conf / "individual").glob("*.yaml")]
     if not names:
         raise UserError(f"--conf: '{args.conf}/individual' holds no SIZE.yaml")
