@@ -8,9 +8,10 @@ import pytest
 
 from espnet_plugin.errors import UserError
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from results_page import BLOCK, filled, picture
+
+ROOT = Path(__file__).parents[2]
 
 ROW = {
     "measure": "wer",
