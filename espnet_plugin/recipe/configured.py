@@ -14,7 +14,8 @@ from espnet_plugin.common.compose import compose, write_composed
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.recipe.named_sizes import named, read_name
-from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import FFN
 
 # Keys that lengths and statistics of the features do not depend on.
 LATER = {"grad_clip", "max_epoch", "batch_bins", "num_iters_per_epoch", "seed"}
@@ -47,7 +48,8 @@ def check_sizes(conf: dict, names: list[str]) -> None:
     encoder = part(conf, "encoder_conf")
     layers, search = encoder.get("num_layers"), part(encoder, "search_space")
     if names and isinstance(layers, int) and "ffn_dims" in search:
-        space = SearchSpace.build(layers, search.get("depths"), search["ffn_dims"])
+        widths = {key: search[key] for key in ("depths", "ffn_dims") if key in search}
+        space = search_space(layers, widths, [FFN], {})
         for name in names:
             named(space, name)
 

@@ -101,8 +101,13 @@ class TODMModel(ESPnetASRModel):
         del self.criterion_att
         self.use_transducer_decoder = True
         self.joint_network = build_joiner(
-            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
+            joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
+        # Of the whole model; None for an encoder of one size.
+        self.search_space: SearchSpace | None = None
+        if encoder.search_space is not None:
+            widths = dict(prediction=decoder.dunits, joiner=len(self.joint_network.lin_enc.weight))
+            self.search_space = encoder.search_space.completed(d_model=encoder.output_size(), **widths)
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
         # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
@@ -117,11 +122,6 @@ class TODMModel(ESPnetASRModel):
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
-
-    @property
-    def search_space(self) -> SearchSpace | None:
-        """The encoder's search space, None for an encoder of one fixed size."""
-        return self.encoder.search_space
 
     def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
@@ -241,7 +241,7 @@ class TODMModel(ESPnetASRModel):
         if subnet is None:
             return True
         largest = self.search_space.max
-        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
+        return all(subnet[name] == largest[name] for name in ("prediction", "joiner"))
 
     def nets(self, shared: Shared) -> Iterator[NetLoss]:
         """The nets of the step, one after the other.
