@@ -116,7 +116,7 @@ def test_a_latency_limit_uses_the_table_of_a_device(options, supernet, loaded, t
     assert said.count(" ms predicted ") == 4 and "median error" in said
     made = latency.LatencyTable.read(table)
     space = loaded[0].search_space
-    most = (made.latency(space.max) + made.latency(space.min)) / 2
+    most = (made.latency(ModelBlocks(loaded.model), space.max) + made.latency(ModelBlocks(loaded.model), space.min)) / 2
     choose.main(
         [*options, "--max-latency", f"{1e3 * most:.4f}ms", "--device", str(table), "--out", str(tmp_path / "s.json")]
     )
