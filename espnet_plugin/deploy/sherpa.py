@@ -126,7 +126,7 @@ def export_parts(model: TODMModel, int8: bool, streaming: bool) -> list[Part]:
 
 def tokens_text(model: TODMModel) -> str:
     """tokens.txt: symbol and id a line. ESPnet's space symbol becomes sentencepiece's mark, which the client writes as a space."""
-    symbols = (token.replace(model.sym_space, "\u2581") for token in model.token_list)
+    symbols = ("\u2581" if token == model.sym_space else token for token in model.token_list)
     return "".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols))
 
 

@@ -214,3 +214,14 @@ def test_choices_by_hand():
     assert found.best([a, b, c, d], params) == b
     assert Found(loss, {a: 30.0, b: 10.0, c: 20.0}).correlation == pytest.approx(1.0)
     assert found.front(params) == [b, d]
+
+
+def test_sizes_by_characters(options, tmp_path, capsys, read_json):
+    out = tmp_path / "exp" / "sizes.json"
+    choose.main([*options, "--metric", "cer", "--num_sizes", "2", "--out", str(out)])
+    found = read_json(out.parent / "search.json")
+    assert found["metric"] == "cer" and set(read_json(out)["sizes"][0]) == {"name", "subnet", "params", "dev_cer"}
+    assert "dev CER" in capsys.readouterr().out and sum("cer" in point for point in found["points"]) == found["decoded"]
+    choose.main([*options, "--num_sizes", "2", "--out", str(out)])
+    kinds = [json.loads(line) for line in lines_of(out.parent / "search.jsonl")]
+    assert len(kinds) == found["evaluations"] + 2 * found["decoded"]  # losses once, both error rates

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit, beside
+from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit
+from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
@@ -68,7 +69,8 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     space_of(model).check(subnet)
     args = copy.deepcopy(trained.conf)
     args.encoder, args.encoder_conf = model.encoder.plain_class.name, model.encoder.extracted_conf(subnet)
-    args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
+    transducer = {"loss": "full", "rnnt_type": model.criterion.conf.rnnt_type}  # the lattice that it was trained on
+    args.model_conf = {**args.model_conf, "transducer_conf": transducer, "sampling_conf": {}, "distill_conf": {}}
     if isinstance(model.joint_network, ElasticJointNetwork):
         args.model_conf["joint_space_size"] = subnet["joiner"]
     if isinstance(model.decoder, ElasticStatelessDecoder):

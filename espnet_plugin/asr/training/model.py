@@ -13,6 +13,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats
 from espnet_plugin.asr.training.ranks import rank
 from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
 from espnet_plugin.encoder.checks import TooShort
 from espnet_plugin.encoder.interface import Encoder
@@ -39,6 +40,7 @@ class TODMModel(ESPnetASRModel):
         transducer_conf: see `TransducerConf`.
         sampling_conf: see `SubnetSampling`.
         distill_conf: see `DistillConf`.
+        text_conf: how the transcripts were normalised, see `TextConf`; recorded for those who use the model, None: not known.
         sym_space, sym_blank, ignore_id, report_wer, extract_feats_in_collect_stats: as in ESPnet's model.
         others: built by ESPnet's ASR task.
 
@@ -63,6 +65,7 @@ class TODMModel(ESPnetASRModel):
         transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
         sampling_conf: dict = {},  # noqa: B006
         distill_conf: dict = {},  # noqa: B006
+        text_conf: dict | None = None,
         ignore_id: int = -1,
         sym_space: str = "<space>",
         sym_blank: str = "<blank>",
@@ -118,6 +121,8 @@ class TODMModel(ESPnetASRModel):
                     layer.bias[self.blank_id] = math.log(vocab_size)
         self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
         self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        if text_conf is not None:
+            build_conf("model_conf.text_conf", TextConf, text_conf)
         self.sym_space = sym_space
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
@@ -318,7 +323,8 @@ class TODMModel(ESPnetASRModel):
 
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
-        return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")
+        token = self.token_list[index]
+        return " " if token == self.sym_space else token.replace(SPACE_MARK, " ")
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Words of token ids: pieces joined, split at spaces."""
