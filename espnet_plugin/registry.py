@@ -34,13 +34,19 @@ ADDITIONS = {
 ENTRY_POINTS = "espnet_plugin.encoders"  # group of functions that call `register_encoder`
 
 
-def add(table: dict, name: str, value: type) -> None:
-    """Add a class under a name.
+def add(table, name: str, value: type) -> None:
+    """Add a class to a table of ESPnet, as a virtual subclass of what the table asks for: our classes know nothing of ESPnet.
+
+    Args:
+        table: dictionary, or ESPnet's ClassChoices.
 
     Raises:
         UserError: another class has the name already.
     """
-    taken = table.setdefault(name, value)
+    base = getattr(table, "base_type", None)
+    if base is not None and not issubclass(value, base):
+        base.register(value)
+    taken = getattr(table, "classes", table).setdefault(name, value)
     if taken is not value:
         raise UserError(
             f"ESPnet's name '{name}' is taken by {taken.__module__}.{taken.__qualname__}, so espnet_plugin cannot add its own"
@@ -55,20 +61,10 @@ def register(module) -> None:
         if table is None:
             raise UserError(f"{module.__name__} has no {table_name}: espnet_plugin needs ESPnet 202611")
         value = getattr(import_module(module_name), class_name)
-        if table_name == "encoder_choices":
-            add_encoder(name, value)
-        else:
-            add(getattr(table, "classes", table), name, value)
+        add(table, name, value)
         if table_name == "scheduler_classes":
             # ESPnet's trainer asks each scheduler for its kind; optim/ itself knows nothing of ESPnet.
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
-
-
-def add_encoder(name: str, value: type) -> None:
-    """Add an encoder to ESPnet's table, which is imported. Raises `UserError` for a name that is taken."""
-    add(import_module(ASR).encoder_choices.classes, name, value)
-    # encoder/ itself knows nothing of ESPnet where it needs none of its layers.
-    import_module("espnet2.asr.encoder.abs_encoder").AbsEncoder.register(value)
 
 
 def register_encoder(name: str, elastic_class: type, plain_class: type) -> None:
@@ -91,7 +87,7 @@ def register_encoder(name: str, elastic_class: type, plain_class: type) -> None:
 
     def put_in(_) -> None:
         for key, value in ((f"{name}_supernet", elastic_class), (name, plain_class)):
-            add_encoder(key, value)
+            add(import_module(ASR).encoder_choices, key, value)
             value.name = key
 
     wrapt.register_post_import_hook(put_in, ASR)
