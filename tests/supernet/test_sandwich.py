@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import FFN
 from espnet_plugin.supernet.sandwich import SubnetSampling
-from espnet_plugin.supernet.space import SearchSpace
 
-SPACE = SearchSpace.build(6, [2, 4, 6], [32, 64, 128])
+SPACE = search_space(6, dict(depths=[2, 4, 6], ffn_dims=[32, 64, 128]), [FFN], {})
 
 
 @given(st.integers(0, 10**9), st.integers(0, 4), st.integers(0, 63))
@@ -38,7 +39,7 @@ def test_ranks_differ_when_asked_to():
 
 
 def test_a_space_of_one_point_gives_one_net():
-    space = SearchSpace.build(3, None, [64])
+    space = search_space(3, dict(ffn_dims=[64]), [FFN], {})
     assert SubnetSampling(num_random=2).subnets(space, 0) == (space.max,)
 
 

@@ -93,7 +93,7 @@ class Sandwich:
         if subnet is None:
             return True
         largest = self.search_space.max
-        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
+        return all(subnet[name] == largest[name] for name in ("prediction", "joiner") if name in subnet)
 
     def nets(self, shared: Shared) -> Iterator:
         """What `net` gives for the nets of the step, one after the other.
