@@ -43,6 +43,19 @@ def test_a_space_of_one_point_gives_one_net():
     assert SubnetSampling(num_random=2).subnets(space, 0) == (space.max,)
 
 
+@given(st.floats(0.1, 10), st.integers(2, 9))
+def test_the_other_nets_share_their_weight(others_weight, nets):
+    weight = SubnetSampling(others_weight=others_weight).weight(nets)
+    assert weight * (nets - 1) == pytest.approx(others_weight)
+    assert SubnetSampling().weight(nets) == SubnetSampling(others_weight=2.0).weight(1) == 1.0
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "1"])
+def test_an_impossible_weight_is_told(value):
+    with pytest.raises(UserError, match=r"sampling_conf\.others_weight: .* must be finite and above 0, or null"):
+        SubnetSampling(others_weight=value)
+
+
 def test_single_rule_gives_one_subnet_that_varies():
     drawn = [SubnetSampling(rule="single").subnets(SPACE, step) for step in range(50)]
     assert {len(subnets) for subnets in drawn} == {1}

@@ -263,6 +263,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
             distillation = costs.distillation.mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
+        loss = self.weight_of(teacher) * loss
         if not self.training and self.report_wer:
             lengths = shared.stem.lengths
             found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id)

@@ -74,6 +74,10 @@ class Sandwich:
         subnets = self.sampling.subnets(space, self.update_number(), rank())
         return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
 
+    def weight_of(self, teacher: Lattice | None) -> float:
+        """Weight of a net's loss in a step: 1 for the max net, which has no teacher; of the others from the sampling rule."""
+        return 1.0 if teacher is None or not self.training else self.sampling.weight(len(self.step_subnets()))
+
     def share(self, stem: Stem, text: torch.Tensor, text_lengths: torch.Tensor) -> Shared:
         """What all nets of a step share.
 
