@@ -35,6 +35,14 @@ class Predictor:
         keep = rows.view(1, -1, 1)
         self.state = tuple(old if new is None else torch.where(keep, new, old) for new, old in zip(state, self.state))
 
+    def select(self, rows: torch.Tensor) -> None:
+        """Go on from these rows (N,), in this order."""
+        self.output = self.output[rows]
+        if hasattr(self.decoder, "predict"):
+            self.state = self.state[rows]
+        else:
+            self.state = tuple(state if state is None else state[:, rows] for state in self.state)
+
 
 @torch.no_grad()
 def greedy_hypotheses(
