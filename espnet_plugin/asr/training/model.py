@@ -306,6 +306,16 @@ class TODMModel(ESPnetASRModel):
             words += len(reference)
         return torch.tensor(errors / max(words, 1), device=text.device)
 
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """Symbols beside blank that a search passes over, as sherpa-onnx does: ``<unk>``."""
+        return tuple(index for index, token in enumerate(self.token_list) if token == "<unk>")
+
+    @property
+    def one_symbol_a_frame(self) -> bool:
+        """Whether the model learnt to emit at most one symbol a frame (``rnnt_type: modified``)."""
+        return self.criterion.conf.modified
+
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
         return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")

@@ -1,0 +1,189 @@
+"""Which search a model is decoded with, and its options."""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from espnet_plugin.asr.inference.hotwords import read_hotwords
+from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.conf import need_kind
+from espnet_plugin.errors import UserError
+from espnet_plugin.transducer.align import align
+from espnet_plugin.transducer.beam import beam_search
+from espnet_plugin.transducer.greedy import greedy_hypotheses
+from espnet_plugin.transducer.hypothesis import Hypothesis
+
+Search = Callable[[torch.Tensor, torch.Tensor], list[list[Hypothesis]]]  # encoder output (B, T, D), lengths (B,)
+
+ONE_SYMBOL = "modified"  # our name among ESPnet's: at most one symbol a frame
+ESPNETS = ("default", "tsd", "alsd", "nsc", "maes")
+GIVEN = ("lm_weight", "multi_blank_durations", "multi_blank_indices", "nbest")  # elsewhere, beside what has no default
+
+
+def check_transducer_conf(conf: dict) -> None:
+    """Refuse options of ESPnet's BeamSearchTransducer that it does not take; their types are those of its defaults.
+
+    Raises:
+        UserError: naming the key and what is allowed.
+    """
+    if not conf:
+        return
+    from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer  # takes seconds to import
+
+    parameters = inspect.signature(BeamSearchTransducer).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default not in (p.empty, None) and p.name not in GIVEN}
+    for key, value in conf.items():
+        if key not in defaults:
+            raise UserError(f"transducer_conf.{key}: unknown key, allowed are {', '.join(defaults)}")
+        if key == "search_type" and value not in (ONE_SYMBOL, *ESPNETS):
+            raise UserError(f"transducer_conf.search_type: {value!r} is not one of {[ONE_SYMBOL, *ESPNETS]}")
+        kind = type(defaults[key])
+        need_kind(f"transducer_conf.{key}", value, (kind,))
+        least = key in ("max_sym_exp", "u_max", "nstep")
+        if kind in (int, float) and value < least:
+            raise UserError(f"transducer_conf.{key}: {value} must be at least {int(least)}")
+
+
+@dataclass(frozen=True)
+class SearchConf:
+    """How words are searched for. Names are those of `espnet2.bin.asr_inference`.
+
+    Args:
+        beam_size: 1 is greedy search as the device does it; more is beam search.
+        nbest: answers to an utterance, at most `beam_size`.
+        transducer_conf: ``search_type``: ``modified``, at most one symbol a frame, which is the only choice for models of
+            ``rnnt_type: modified``; or one of ESPnet's, with its options. ESPnet's ``default`` where a model has the regular lattice.
+        hotwords_file: see `read_hotwords`; hotwords_score: bonus a symbol, 0 to 100.
+        lm_file, lm_train_config: see `NeuralLM`; lm_weight: of its log probabilities.
+        ngram_file: see `ngram_of`; ngram_weight: likewise.
+
+    Raises:
+        UserError: a value that is not allowed, or one without the one it needs.
+    """
+
+    beam_size: int = 1
+    nbest: int = 1
+    transducer_conf: dict | None = None
+    hotwords_file: str | None = None
+    hotwords_score: float = 1.5
+    lm_train_config: str | None = None
+    lm_file: str | None = None
+    lm_weight: float = 0.3
+    ngram_file: str | None = None
+    ngram_weight: float = 0.3
+
+    def __post_init__(self):
+        if not 1 <= self.beam_size <= 1000:
+            raise UserError(f"beam_size: {self.beam_size} must be at least 1, which is greedy search, and at most 1000")
+        if not 1 <= self.nbest <= self.beam_size:
+            raise UserError(f"nbest: {self.nbest} must be at least 1 and at most beam_size, which is {self.beam_size}")
+        for key in ("hotwords_score", "lm_weight", "ngram_weight"):
+            if not 0 <= getattr(self, key) <= 100:
+                raise UserError(f"{key}: {getattr(self, key)} must be from 0 to 100")
+        if self.lm_train_config is not None and self.lm_file is None:
+            raise UserError(f"lm_train_config: '{self.lm_train_config}' needs lm_file, the weights")
+        if self.beam_size == 1:
+            for key in ("transducer_conf", "hotwords_file", "lm_file", "ngram_file"):
+                if getattr(self, key):
+                    raise UserError(f"{key}: {getattr(self, key)} needs a beam_size above 1, which is 1")
+        check_transducer_conf(self.transducer_conf or {})
+
+    @property
+    def search_type(self) -> str | None:
+        return (self.transducer_conf or {}).get("search_type")
+
+
+def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
+    """Beam search with at most one symbol a frame.
+
+    Raises:
+        UserError: a list of hotwords or a language model does not go with the model.
+    """
+    model = trained.model
+    context = None if conf.hotwords_file is None else read_hotwords(conf.hotwords_file, trained, conf.hotwords_score)
+    models = []
+    if conf.lm_file is not None:
+        models.append((neural_lm(trained.model, conf), conf.lm_weight))
+    if conf.ngram_file is not None:
+        from espnet_plugin.asr.inference.language_models import ngram_of
+
+        models.append((ngram_of(conf.ngram_file, model), conf.ngram_weight))
+    options = dict(beam_size=conf.beam_size, blank_id=model.blank_id, silent=model.silent)
+    options |= dict(context=context, models=models)
+    return partial(beam_search, decoder=model.decoder, joint_network=model.joint_network, **options)
+
+
+def neural_lm(model: TODMModel, conf: SearchConf):
+    from espnet_plugin.asr.inference.language_models import NeuralLM  # takes seconds to import
+
+    return NeuralLM(model, conf.lm_train_config, conf.lm_file)
+
+
+def espnets_search(trained: TrainedModel, conf: SearchConf) -> Search:
+    """ESPnet's own search, one utterance after the other; times come from the best path that gives its symbols.
+
+    Raises:
+        UserError: options that it does not have, or that do not go with the model's vocabulary.
+    """
+    from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
+
+    for key in ("hotwords_file", "ngram_file"):
+        if getattr(conf, key) is not None:
+            raise UserError(f"{key}: ESPnet's search has none, choose transducer_conf: {{search_type: {ONE_SYMBOL}}}")
+    model = trained.model
+    lm = None if conf.lm_file is None else neural_lm(model, conf).lm
+    parts = dict(decoder=model.decoder, joint_network=model.joint_network, token_list=model.token_list)
+    options = dict(lm=lm, lm_weight=conf.lm_weight, nbest=conf.nbest) | (conf.transducer_conf or {})
+    try:
+        beam = BeamSearchTransducer(beam_size=conf.beam_size, **parts, **options)
+    except (AssertionError, NotImplementedError) as error:
+        reason = str(error) or "ESPnet has no such search with this language model"
+        raise UserError(f"beam_size: {conf.beam_size} with transducer_conf {conf.transducer_conf}: {reason}") from error
+
+    def search(encoder_out: torch.Tensor, lengths: torch.Tensor) -> list[list[Hypothesis]]:
+        answers = []
+        for x, length in zip(encoder_out, lengths.tolist()):
+            found = [(hyp.yseq[1:], float(hyp.score)) for hyp in beam(x[:length])]
+            align_to = partial(align, x[:length], decoder=model.decoder, joint_network=model.joint_network)
+            answers.append([align_to(tokens, blank_id=model.blank_id, score=score) for tokens, score in found])
+        return answers
+
+    return search
+
+
+def greedy_of(trained: TrainedModel) -> Search:
+    model = trained.model
+    parts = (model.decoder, model.joint_network, model.blank_id)
+    return lambda encoder_out, lengths: [[h] for h in greedy_hypotheses(encoder_out, lengths, *parts, silent=model.silent)]
+
+
+def search_of(trained: TrainedModel, conf: SearchConf) -> Search:
+    """The search that a model is decoded with.
+
+    Returns:
+        what finds hypotheses in the encoder's output, best first, `conf.nbest` at most.
+
+    Raises:
+        UserError: the model emits one symbol a frame and the search several, or see `one_symbol_search` and `espnets_search`.
+    """
+    if conf.beam_size == 1:
+        return greedy_of(trained)
+    chosen = conf.search_type or (ONE_SYMBOL if trained.model.one_symbol_a_frame else "default")
+    if trained.model.one_symbol_a_frame:
+        refuse_several_symbols(chosen)
+    search = (one_symbol_search if chosen == ONE_SYMBOL else espnets_search)(trained, conf)
+    return lambda encoder_out, lengths: [found[: conf.nbest] for found in search(encoder_out, lengths)]
+
+
+def refuse_several_symbols(search_type: str) -> None:
+    """Raise a `UserError` for a search that a model of one symbol a frame cannot be used with."""
+    if search_type != ONE_SYMBOL:
+        raise UserError(
+            f"transducer_conf.search_type: '{search_type}' puts several symbols on a frame, which a model of rnnt_type 'modified' "
+            f"never learnt; leave it out or choose '{ONE_SYMBOL}'"
+        )
