@@ -15,13 +15,14 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
-from espnet_plugin.search.quality import word_error_rate
 
 TEN_MILLION = dict(d_model=256, num_heads=8, num_modes=16, ffn_dims=[1920] * 8)
 
@@ -40,7 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     wavs = dict(list(read_table(args.data / "wav.scp").items())[: args.utterances])
-    text = read_table(args.data / "text")
+    text = read_transcripts(args.data / "text")
     rise = -100.0
     total, same, size = 0, Counter(), Counter()
     with tempfile.TemporaryDirectory() as temporary:
@@ -55,7 +56,7 @@ def main() -> None:
                 cost, said = measure(model, work / kind, list(wavs.values()), int8=kind == "int8")
                 agree = sum(expected[key].split() == text.split() for key, text in zip(wavs, said))
                 same[kind], size[kind] = same[kind] + agree, size[kind] + cost.bytes
-                wer = word_error_rate([(text[key].split(), words.split()) for key, words in zip(wavs, said)])
+                wer = count((units(text[key]), units(words)) for key, words in zip(wavs, said)).rate
                 row[kind] = cost.as_dict() | {"same_words": agree, "wer": round(wer, 3)}
             rise = max(rise, row["int8"]["wer"] - row["float"]["wer"])
             total += len(wavs)

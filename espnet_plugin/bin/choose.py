@@ -8,19 +8,20 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import read_table
 from espnet_plugin.asr.inference.decode import DecodeConf, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.common.tables import read_transcripts
+from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
 from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, deployable, need_deployable, quantity, weight_bytes
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.quality import MEASURES, DevelopmentSet, word_error_rate
+from espnet_plugin.search.quality import MEASURES, DevelopmentSet
 from espnet_plugin.search.workers import Workers
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
@@ -207,9 +208,10 @@ def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
     for data in directories:
         print(decode_set((model_dir, data, DecodeConf(), False)))
         if (data / "text").is_file():
-            found = read_table(model_dir / "decode" / data.name / "text")
-            pairs = [(words.split(), found.get(key, "").split()) for key, words in read_table(data / "text").items()]
-            print(f"{data.name}: WER {word_error_rate(pairs):.2f} %")
+            found = read_transcripts(model_dir / "decode" / data.name / "text")
+            texts = read_transcripts(data / "text")
+            pairs = ((units(words), units(found.get(key, ""))) for key, words in texts.items())
+            print(f"{data.name}: WER {count(pairs).rate:.2f} %")
 
 
 def main(argv: list[str]) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from espnet_plugin.asr.inference.data import read_table
 from espnet_plugin.asr.inference.decode import decode_set, read_conf
 from espnet_plugin.asr.inference.loading import model_dir_files
 from espnet_plugin.common.processes import processes
+from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import AudioBatch, batches, read_audio, read_table
+from espnet_plugin.asr.inference.data import AudioBatch, batches, read_audio
 from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
 from espnet_plugin.asr.inference.recognise import SHORTEST
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.costs import need_deployable
 from espnet_plugin.search.latency import LatencyTable

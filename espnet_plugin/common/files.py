@@ -27,13 +27,13 @@ def checkpoint_errors(folder: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str:
-    """Text of a file.
+    """Text of a file, without the byte order mark that Windows' editors write, and with line ends as they are.
 
     Raises:
         UserError: it is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"'{path}': byte {error.start} is not UTF-8 text") from error
 

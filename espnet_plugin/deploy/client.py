@@ -103,7 +103,7 @@ def open_folder(folder: Path, size: str | None = None) -> Deployed:
     tokens = folder / "tokens.txt"
     if not tokens.is_file():
         raise UserError(f"'{tokens}' does not exist")
-    count = len(read_text(tokens).splitlines())
+    count = len(read_text(tokens).rstrip("\n").split("\n"))  # a token may be one that splitlines ends a line at
     if count != int(decoder["vocab_size"]):
         raise UserError(f"'{tokens}' has {count} tokens, the model has {decoder['vocab_size']}")
     return Deployed({part: str(path) for part, path in (files | {"tokens": tokens}).items()}, streaming)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from espnet_plugin.asr.inference.data import read_table
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.tables import read_table
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
 

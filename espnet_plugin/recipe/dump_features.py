@@ -15,9 +15,10 @@ import torch
 from espnet_plugin.asr.inference.data import read_audio
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import check_keys
+from espnet_plugin.common.tables import read_table, write_table
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
-from espnet_plugin.recipe.kaldi_data import positive, read_table, run_jobs, write_folder, write_table
+from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_folder
 
 SHARD = 500  # utterances of an ark
 

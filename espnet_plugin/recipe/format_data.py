@@ -17,18 +17,20 @@ import numpy as np
 import soundfile
 import soxr
 
-from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import (
-    positive,
+from espnet_plugin.common.tables import (
+    Segment,
+    read_segments,
     read_table,
-    run_jobs,
-    write_flac,
-    write_folder,
+    read_transcripts,
     write_speakers,
     write_table,
 )
+from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
 
 OVERSHOOT = 0.5  # s that a segment may end after its recording, as in Kaldi's extract-segments
+
+WHOLE = (0.0, -1.0, None)  # start, end and channel of a piece that is the recording
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Job:
 
     Args:
         source: file, or command that ends in ``|``.
-        pieces: utterance id -> (start, end) in s, or None for the whole recording; an end below 0 is the recording's end.
+        pieces: utterance id -> piece of the recording.
         folder: where audio is written if it must be; final: where that folder will be in the end.
         fs: Hz wanted.
         shortest, longest: limits of an utterance, s.
@@ -45,7 +47,7 @@ class Job:
     """
 
     source: str
-    pieces: dict[str, tuple[float, float] | None]
+    pieces: dict[str, Segment]
     folder: Path
     final: Path
     fs: int
@@ -111,21 +113,22 @@ def check_length(job: Job, utterance: str, path: str, samples: int) -> Formatted
     return Formatted(utterance, path, samples)
 
 
-def cut(audio: np.ndarray, rate: int, piece: tuple[float, float] | None) -> np.ndarray:
+def cut(audio: np.ndarray, rate: int, piece: Segment) -> np.ndarray:
     """Mono samples of a piece of `audio` (S, channels). Raises `ValueError` with the reason."""
-    seconds = len(audio) / rate
-    start, end = piece or (0.0, seconds)
-    end = seconds if end < 0 else end
+    seconds, channels = audio.shape[0] / rate, audio.shape[1]
+    if piece.channel is not None and piece.channel >= channels:
+        raise ValueError(f"channel {piece.channel} of a recording that has {channels}, counted from 0")
+    start, end = piece.start, seconds if piece.end < 0 else piece.end
     if not 0 <= start <= end <= seconds + OVERSHOOT:
         raise ValueError(f"segment {start} to {end} s of a recording of {seconds:.3f} s")
     part = audio[round(start * rate) : round(end * rate)]
-    return part.mean(axis=1) if len(part) else np.zeros(0, np.float32)
+    return part.mean(axis=1) if piece.channel is None else part[:, piece.channel]
 
 
 def format_recording(job: Job) -> list[Formatted]:
     """Format the utterances of one recording."""
-    whole = [utterance for utterance, piece in job.pieces.items() if piece is None]
-    frames = right_already(job) if whole and job.speed == 1 else None
+    whole = [utterance for utterance, piece in job.pieces.items() if (piece.start, piece.end, piece.channel) == WHOLE]
+    frames = right_already(job) if len(whole) == len(job.pieces) == 1 and job.speed == 1 else None
     if frames is not None:
         return [check_length(job, whole[0], str(Path(job.source).absolute()), frames)]
     try:
@@ -152,19 +155,13 @@ def format_recording(job: Job) -> list[Formatted]:
 def read_pieces(source: Path, recordings: dict[str, str]) -> tuple[dict[str, dict], dict[str, str]]:
     """Recording -> its pieces (see `Job`), and utterance -> reason for those whose recording is missing."""
     if not (source / "segments").is_file():
-        return {key: {key: None} for key in recordings}, {}
+        return {key: {key: Segment(key)} for key in recordings}, {}
     pieces, rejected = {}, {}
-    for utterance, value in read_table(source / "segments").items():
-        try:
-            recording, start, end = value.split()
-            span = float(start), float(end)
-        except ValueError:
-            text = f"{source}/segments: '{utterance} {value}' must be 'utterance recording start end', times in s"
-            raise UserError(text) from None
-        if recording in recordings:
-            pieces.setdefault(recording, {})[utterance] = span
+    for utterance, segment in read_segments(source / "segments").items():
+        if segment.recording in recordings:
+            pieces.setdefault(segment.recording, {})[utterance] = segment
         else:
-            rejected[utterance] = f"no recording '{recording}' in wav.scp"
+            rejected[utterance] = f"no recording '{segment.recording}' in wav.scp"
     return pieces, rejected
 
 
@@ -195,7 +192,7 @@ def main() -> None:
         raise UserError(f"--data: '{args.data}' does not exist")
     if args.data.resolve() == args.out.resolve():
         raise UserError(f"--out: '{args.out}' must be another folder than --data")
-    recordings, text = read_table(args.data / "wav.scp"), read_table(args.data / "text")
+    recordings, text = read_table(args.data / "wav.scp"), read_transcripts(args.data / "text")
     utt2spk = read_table(args.data / "utt2spk") if (args.data / "utt2spk").is_file() else {}
     pieces, lost = read_pieces(args.data, recordings)
     limits = args.fs, args.min_duration, args.max_duration

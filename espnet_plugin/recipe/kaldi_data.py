@@ -1,4 +1,4 @@
-"""What the data stages share: Kaldi tables (``key value`` lines sorted by key), whole outputs, and processes with progress."""
+"""What the data stages share: whole outputs, and processes with progress."""
 
 import argparse
 import io
@@ -7,15 +7,14 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from espnet_plugin.common.files import check_place, read_text
-from espnet_plugin.errors import UserError
+from espnet_plugin.common.files import check_place
 
 
 def positive(text: str) -> int:
@@ -23,38 +22,6 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least 1")
     return int(text)
-
-
-def read_table(path: Path) -> dict[str, str]:
-    """Read ``key value`` lines, separated by blanks or tabs; a key without a value has the empty string.
-
-    Raises:
-        UserError: no such file, not UTF-8, or a key twice.
-    """
-    if not path.is_file():
-        raise UserError(f"'{path}' does not exist")
-    table = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        key, _, value = line.strip().replace("\t", " ").partition(" ")
-        if key in table:
-            raise UserError(f"{path}, line {number}: key '{key}' stands twice")
-        if key:
-            table[key] = value.strip()
-    return table
-
-
-def write_table(path: Path, table: Mapping[str, object]) -> None:
-    """Write a table sorted by key in code-point order, which is the C locale's order of UTF-8, as Kaldi's tools want it."""
-    path.write_text("".join(f"{key} {table[key]}".strip() + "\n" for key in sorted(table)), encoding="utf-8")
-
-
-def write_speakers(folder: Path, utt2spk: Mapping[str, str]) -> None:
-    """Write utt2spk and spk2utt."""
-    write_table(folder / "utt2spk", utt2spk)
-    utterances: dict[str, list[str]] = {}
-    for utterance in sorted(utt2spk):
-        utterances.setdefault(utt2spk[utterance], []).append(utterance)
-    write_table(folder / "spk2utt", {speaker: " ".join(keys) for speaker, keys in utterances.items()})
 
 
 def write_flac(path: Path, wave: np.ndarray, fs: int) -> None:

@@ -4,40 +4,17 @@ import argparse
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kaldialign import align, edit_distance
+from kaldialign import align
 
+from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.word_errors import METRICS, count, units
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import read_table, write_folder
+from espnet_plugin.recipe.kaldi_data import write_folder
 
 GAP = "*"
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Edit counts against `total` reference tokens; rate in percent."""
-
-    total: int
-    ins: int
-    deletions: int
-    sub: int
-
-    @property
-    def rate(self) -> float:
-        return 100 * (self.ins + self.deletions + self.sub) / max(self.total, 1)
-
-
-def count(pairs: Iterable[tuple[list[str], list[str]]]) -> Errors:
-    """Add up the edits of (reference, hypothesis) token lists."""
-    total = ins = deletions = sub = 0
-    for reference, hypothesis in pairs:
-        edits = edit_distance(reference, hypothesis)
-        total += len(reference)
-        ins, deletions, sub = ins + edits["ins"], deletions + edits["del"], sub + edits["sub"]
-    return Errors(total, ins, deletions, sub)
 
 
 @dataclass(frozen=True)
@@ -70,10 +47,7 @@ def score(references: dict[str, str], hypotheses: dict[str, str]) -> Score:
     if extra:
         raise UserError(f"--hyp: utterance '{extra[0]}' is not in the reference ({len(extra)} such utterances)")
     pairs = [(references[key], hypotheses.get(key, "")) for key in sorted(references)]
-    words = count((reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
-    chars = count(
-        [list(" ".join(text.split())) for text in pair] for pair in pairs
-    )  # a gap between words is one character
+    words, chars = (count([units(text, metric) for text in pair] for pair in pairs) for metric in METRICS)
     return Score(
         utterances=len(references),
         missing=len(references.keys() - hypotheses.keys()),
@@ -118,7 +92,7 @@ def main() -> None:
     parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
     parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
     args = parser.parse_args()
-    references, hypotheses = read_table(args.ref), read_table(args.hyp)
+    references, hypotheses = read_transcripts(args.ref), read_transcripts(args.hyp)
     utt2spk = args.ref.with_name("utt2spk")
     speakers = read_table(utt2spk) if utt2spk.is_file() else {}
     result = score(references, hypotheses)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from kaldialign import edit_distance
 
 from espnet_plugin.common.conf import is_of
 from espnet_plugin.common.files import read_json, read_text, write_whole
+from espnet_plugin.common.word_errors import edits
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Errors, Estimate, relative_difference, word_error_rate
 from espnet_plugin.recipe.environment import facts
@@ -97,15 +97,15 @@ def read_errors(folder: Path) -> Errors:
     read_json(folder / "score.json")
     words = {name: read_trn(folder / f"{name}.trn") for name in ("ref", "hyp")}
     keys = tuple(sorted(words["ref"]))
-    edits = [edit_distance(words["ref"][key], words["hyp"].get(key, []))["total"] for key in keys]
-    return Errors(keys, np.array(edits, float), np.array([len(words["ref"][key]) for key in keys], float), 1)
+    found = [edits(words["ref"][key], words["hyp"].get(key, [])).edits for key in keys]
+    return Errors(keys, np.array(found, float), np.array([len(words["ref"][key]) for key in keys], float), 1)
 
 
 def read_trn(path: Path) -> dict[str, list[str]]:
     """Words by utterance. Raises `UserError` for a file that is not there or no text."""
     if not path.is_file():
         raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
-    lines = (line.rpartition("(") for line in read_text(path).splitlines())
+    lines = (line.rpartition("(") for line in filter(None, read_text(path).split("\n")))
     return {key.removesuffix(")"): text.split() for text, _, key in lines}
 
 

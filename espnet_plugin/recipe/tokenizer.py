@@ -6,8 +6,9 @@ from pathlib import Path
 
 import sentencepiece
 
+from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, read_table, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_folder
 
 OWN_SYMBOLS = ("<unk>", "<s>", "</s>")  # sentencepiece's; ESPnet has its own
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--nbpe", type=positive, required=True, help="pieces; fewer if the text does not hold so many")
     parser.add_argument("--out", type=Path, required=True, help="folder for bpe.model and tokens.txt")
     args = parser.parse_args()
-    sentences = [words for words in read_table(args.text).values() if words]
+    sentences = [words for words in read_transcripts(args.text).values() if words]
     if not sentences:
         raise UserError(f"--text: '{args.text}' has no words")
     least = len(set("".join(sentences).replace(" ", ""))) + len(OWN_SYMBOLS) + 1

@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
-from kaldialign import edit_distance
 
-from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
+from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.encoder.mhssm.encoder import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
@@ -23,12 +24,6 @@ from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
 MEASURES = ("loss", "wer")
-
-
-def word_error_rate(pairs: Sequence[tuple[list[str], list[str]]]) -> float:
-    """Of references with their hypotheses, as words; %."""
-    errors = sum(edit_distance(reference, hypothesis)["total"] for reference, hypothesis in pairs)
-    return 100 * errors / max(sum(len(reference) for reference, _ in pairs), 1)
 
 
 @dataclass(frozen=True)
@@ -64,12 +59,12 @@ class DevelopmentSet:
         self.trained, self.model, self.fs = trained, trained.model, trained.fs
         texts, self.wavs = {}, {}
         for directory in directories:
-            text = read_table(directory / "text")
+            text = read_transcripts(directory / "text")
             texts |= {f"{directory}:{key}": words for key, words in text.items()}
             wavs = read_table(directory / "wav.scp")
             self.wavs |= {f"{directory}:{key}": path for key, path in wavs.items() if key in text}
         self.texts = {key: texts[key] for key in self.wavs}
-        self.references = {key: words.split() for key, words in self.texts.items()}
+        self.references = {key: units(words) for key, words in self.texts.items()}
         given = ", ".join(map(str, directories))
         if self.references and not any(self.references.values()):
             raise UserError(f"--data: {given} has no transcript with a word")
@@ -173,7 +168,7 @@ class DevelopmentSet:
             decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
             found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
             pairs += [(self.references[key], model.words(ids)) for key, ids in zip(keys, found)]
-        return word_error_rate(pairs)
+        return count(pairs).rate
 
     def measure(self, name: str, subnet: Subnet) -> float:
         """One of `MEASURES`."""

@@ -3,7 +3,7 @@ import pytest
 import soundfile
 import soxr
 
-from espnet_plugin.asr.inference.data import batches, read_audio, read_table
+from espnet_plugin.asr.inference.data import batches, read_audio
 from espnet_plugin.errors import UserError
 
 
@@ -31,11 +31,6 @@ def test_unusable_audio_is_named(tmp_path):
     ):
         with pytest.raises(UserError, match=f"{name}' {said}"):
             read_audio(tmp_path / name, 16000)
-    with pytest.raises(UserError, match="does not exist"):
-        read_table(tmp_path / "wav.scp")
-    (tmp_path / "text").write_bytes("u0 für\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"text': byte .* is not UTF-8 text"):
-        read_table(tmp_path / "text")
 
 
 def test_batches_hold_every_utterance_once(tmp_path):

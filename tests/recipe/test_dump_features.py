@@ -7,8 +7,8 @@ import torch
 import yaml
 from espnet2.train.dataset import kaldi_loader
 
+from espnet_plugin.common.tables import read_table, write_speakers, write_table
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
-from espnet_plugin.recipe.kaldi_data import read_table, write_speakers, write_table
 
 
 @pytest.fixture

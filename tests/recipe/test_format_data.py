@@ -6,8 +6,8 @@ import numpy as np
 import soundfile
 from hypothesis import given
 
+from espnet_plugin.common.tables import Segment, read_table
 from espnet_plugin.recipe import format_data
-from espnet_plugin.recipe.kaldi_data import read_table
 
 
 def tone(seconds: float, fs: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_segments_are_cut(tmp_path, run_script):
 def test_neighbouring_pieces_join_to_the_whole(frames, rate, data):
     audio = np.arange(2.0 * frames).reshape(frames, 2)
     at = data.draw(st.integers(0, frames)) / rate
-    both = [format_data.cut(audio, rate, piece) for piece in ((0.0, at), (at, -1.0))]
+    both = [format_data.cut(audio, rate, piece) for piece in (Segment("", 0.0, at), Segment("", at))]
     np.testing.assert_array_equal(np.concatenate(both), audio.mean(axis=1))
 
 

@@ -1,46 +1,11 @@
 import errno
 from pathlib import Path
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe.kaldi_data import read_table, run_jobs, write_flac, write_folder, write_speakers, write_table
-
-words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
-
-
-@given(table=st.dictionaries(words, st.lists(words, max_size=4).map(" ".join), max_size=8))
-def test_tables_come_back_sorted_as_the_c_locale_does(tmp_path_factory, table):
-    path = tmp_path_factory.mktemp("table") / "text"
-    write_table(path, table)
-    assert read_table(path) == table
-    keys = [line.split(b" ")[0] for line in path.read_bytes().splitlines()]
-    assert keys == sorted(keys)
-
-
-def test_tabs_and_crlf_and_empty_values_are_read(tmp_path):
-    path = tmp_path / "text"
-    path.write_bytes(b"a\tONE TWO\r\nb\r\n\nc  THREE \n")
-    assert read_table(path) == {"a": "ONE TWO", "b": "", "c": "THREE"}
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"), [(b"a 1\na 2\n", "line 2: key 'a'"), (b"a \xff\n", "byte 2 is not UTF-8")]
-)
-def test_a_bad_table_is_named(tmp_path, content, sentence):
-    path = tmp_path / "utt2spk"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=sentence):
-        read_table(path)
-
-
-def test_speakers_tables_are_inverse(tmp_path):
-    write_speakers(tmp_path, {"u2": "B", "u1": "A", "u3": "A"})
-    assert (tmp_path / "utt2spk").read_text() == "u1 A\nu2 B\nu3 A\n"
-    assert (tmp_path / "spk2utt").read_text() == "A u1 u3\nB u2\n"
+from espnet_plugin.recipe.kaldi_data import run_jobs, write_flac, write_folder
 
 
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path):

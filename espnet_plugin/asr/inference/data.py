@@ -9,20 +9,7 @@ import soundfile
 import soxr
 import torch
 
-from espnet_plugin.common.files import read_text
 from espnet_plugin.errors import UserError
-
-
-def read_table(path: Path) -> dict[str, str]:
-    """Read a Kaldi table ``key value``; a key without a value has the empty string.
-
-    Raises:
-        UserError: no such file, or not UTF-8.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"'{path}' does not exist")
-    rows = (line.split(maxsplit=1) for line in read_text(Path(path)).splitlines() if line.strip())
-    return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
 
 
 def read_audio(path: Path, fs: int) -> np.ndarray:

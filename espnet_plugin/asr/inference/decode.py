@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import batches, read_table
+from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.inference.recognise import BeamSearch, check_beam, greedy
 from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.tables import read_table, write_table
 from espnet_plugin.errors import UserError
 
 
@@ -97,9 +98,8 @@ def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:
     found = {}
     for batch in batches(paths, fs, conf.batch_seconds):
         found |= search(batch)
-    lines = [f"{key} {found[key]}".strip() for key in sorted(found)]
     out = model_dir / "decode" / data.name / "text"
-    write_whole(out, lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    write_whole(out, lambda path: write_table(path, found))
     said, latency_file = f"{out}: {len(found)} utterances", out.with_name("latency.json")
     if latency is None:
         latency_file.unlink(missing_ok=True)

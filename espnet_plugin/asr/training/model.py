@@ -9,11 +9,11 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
-from kaldialign import edit_distance
 
 from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats, rows_of
 from espnet_plugin.asr.training.ranks import rank
 from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.word_errors import edits
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
@@ -302,7 +302,7 @@ class TODMModel(ESPnetASRModel):
         errors = words = 0
         for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
             reference = self.words(ids[:count])
-            errors += edit_distance(reference, self.words(hypothesis))["total"]
+            errors += edits(reference, self.words(hypothesis)).edits
             words += len(reference)
         return torch.tensor(errors / max(words, 1), device=text.device)
 

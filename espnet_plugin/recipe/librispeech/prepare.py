@@ -13,8 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from espnet_plugin.common.files import read_text
+from espnet_plugin.common.tables import write_speakers, write_table
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, write_folder, write_speakers, write_table
+from espnet_plugin.recipe.kaldi_data import positive, write_folder
 from espnet_plugin.recipe.librispeech.parts import PARTS
 
 

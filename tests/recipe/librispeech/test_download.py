@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from torchaudio.datasets import librispeech
 
-from espnet_plugin.recipe.kaldi_data import read_table
+from espnet_plugin.common.tables import read_table
 from espnet_plugin.recipe.librispeech.parts import PARTS
 
 

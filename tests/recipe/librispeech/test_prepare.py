@@ -4,7 +4,7 @@ import soundfile
 from lhotse import load_manifest
 from lhotse.recipes import prepare_librispeech
 
-from espnet_plugin.recipe.kaldi_data import read_table
+from espnet_plugin.common.tables import read_table
 
 
 @pytest.fixture
