@@ -29,6 +29,7 @@ setup(
     ],
     extras_require={
         "recipe": ["espeakng-loader", "matplotlib"],
+        "lm": ["ufal.kenlm"],  # KenLM as wheels: n-grams in beam search
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
         "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff", "warprnnt-numba"],
     },

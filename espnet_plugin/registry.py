@@ -55,7 +55,14 @@ def register(module) -> None:
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
 
 
+def replace_search(module) -> None:
+    """Let ESPnet's Speech2Text search a model of one symbol a frame with our beam search, and any other as ever."""
+    choose = import_module("espnet_plugin.asr.inference.speech2text").chooser
+    module.BeamSearchTransducer = choose(module.BeamSearchTransducer)
+
+
 def register_on_import() -> None:
     """Register now where ESPnet is already imported, otherwise when it will be."""
+    wrapt.register_post_import_hook(replace_search, "espnet2.bin.asr_inference")
     for module_name in ADDITIONS:
         wrapt.register_post_import_hook(register, module_name)

@@ -166,7 +166,7 @@ class DevelopmentSet:
         for keys, stem in self.stems:
             encoder_out = model.encoder.run(stem, subnet)
             decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id, silent=model.silent)
             pairs += [(self.references[key], model.words(ids)) for key, ids in zip(keys, found)]
         return count(pairs).rate
 

@@ -8,7 +8,9 @@ from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
 @torch.no_grad()
-def align(encoder_out: torch.Tensor, tokens: list[int], decoder, joint_network, blank_id: int, score: float) -> Hypothesis:
+def align(
+    encoder_out: torch.Tensor, tokens: list[int], decoder, joint_network, blank_id: int, score: float
+) -> Hypothesis:
     """The best path of the regular lattice, in which a frame has any number of symbols.
 
     Args:
@@ -23,7 +25,9 @@ def align(encoder_out: torch.Tensor, tokens: list[int], decoder, joint_network, 
     for token in tokens:
         predictor.advance(torch.tensor([token], device=encoder_out.device), torch.ones(1, dtype=torch.bool))
         outputs.append(predictor.output)
-    log_probs = joint_network(encoder_out.unsqueeze(1), torch.cat(outputs).unsqueeze(0)).log_softmax(-1)  # (T, U + 1, V)
+    log_probs = joint_network(encoder_out.unsqueeze(1), torch.cat(outputs).unsqueeze(0)).log_softmax(
+        -1
+    )  # (T, U + 1, V)
     on_blank = log_probs[..., blank_id].double().cpu().numpy()
     index = torch.tensor([*tokens, blank_id], device=encoder_out.device).view(1, -1, 1)
     on_symbol = log_probs.gather(2, index.expand(len(log_probs), -1, 1))[..., 0].double().cpu().numpy()

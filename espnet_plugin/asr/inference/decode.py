@@ -10,7 +10,8 @@ import torch
 
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.asr.inference.recognise import BeamSearch, check_beam, greedy
+from espnet_plugin.asr.inference.recognise import Recogniser
+from espnet_plugin.asr.inference.search import SearchConf
 from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import build_conf
@@ -20,32 +21,26 @@ from espnet_plugin.errors import UserError
 
 
 @dataclass(frozen=True)
-class DecodeConf:
-    """Search options.
+class DecodeConf(SearchConf):
+    """Options of decoding: those of `SearchConf`, and how audio is taken.
 
     Args:
-        beam_size: 1 is greedy search as the device does it; more is ESPnet's beam search.
-        transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
-        batch_seconds: audio in a batch of the greedy search, s.
+        batch_seconds: audio in a batch, s.
         chunk_ms: audio fed at a time with ``--streaming``, ms.
 
     Raises:
         UserError: a value that is not allowed.
     """
 
-    beam_size: int = 1
-    transducer_conf: dict | None = None
     batch_seconds: float = 60.0
     chunk_ms: int = 320
 
     def __post_init__(self):
-        if self.beam_size < 1:
-            raise UserError(f"beam_size: {self.beam_size} must be at least 1, which is greedy search")
+        super().__post_init__()
         if not 0 < self.batch_seconds < math.inf:
             raise UserError(f"batch_seconds: {self.batch_seconds} must be finite and above 0 s")
         if self.chunk_ms < 1:
             raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
-        check_beam(self.transducer_conf or {})
 
 
 def read_conf(path: Path | None) -> DecodeConf:
@@ -54,7 +49,13 @@ def read_conf(path: Path | None) -> DecodeConf:
     Raises:
         UserError: no such file, no YAML, or a key or value that is not allowed.
     """
-    return DecodeConf() if path is None else build_conf(str(path), DecodeConf, read_yaml(path))
+    if path is None:
+        return DecodeConf()
+    values = read_yaml(path)
+    try:
+        return build_conf("", DecodeConf, values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callable, int, StreamLatency | None]:
@@ -76,10 +77,8 @@ def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callab
         check_streaming(model)
         latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model.frontend))
         return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
-    if conf.beam_size == 1:
-        return lambda batch: greedy(model, batch, fs), fs, None
-    beam = BeamSearch(config, checkpoint, trained.conf.bpemodel, conf.beam_size, conf.transducer_conf or {})
-    return lambda batch: beam(batch, fs), fs, None
+    recogniser = Recogniser(trained, conf)
+    return lambda batch: {key: found[0].text for key, found in recogniser(batch).items()}, fs, None
 
 
 def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:

@@ -23,7 +23,9 @@ def splitter(trained: TrainedModel) -> Callable[[str], list[str]]:
         return lambda words: pieces.encode(words, out_type=str)
     if trained.conf.token_type == "char":
         return lambda words: [trained.model.sym_space if letter == " " else letter for letter in words]
-    raise UserError(f"hotwords_file: token_type '{trained.conf.token_type}' without a bpemodel has no hotwords, must be bpe or char")
+    raise UserError(
+        f"hotwords_file: token_type '{trained.conf.token_type}' without a bpemodel has no hotwords, must be bpe or char"
+    )
 
 
 def read_hotwords(path: Path, trained: TrainedModel, score: float) -> ContextGraph:
@@ -56,6 +58,9 @@ def read_hotwords(path: Path, trained: TrainedModel, score: float) -> ContextGra
         symbols = split(" ".join(words))
         missing = [symbol for symbol in symbols if ids.get(symbol, trained.model.blank_id) == trained.model.blank_id]
         if missing:
-            raise UserError(f"{where}: '{' '.join(words)}' has '{missing[0]}', which is not among the model's tokens (letters as in the transcripts?)")
+            raise UserError(
+                f"{where}: '{' '.join(words)}' has '{missing[0]}', which is not among the model's tokens "
+                "(letters as in the transcripts?)"
+            )
         phrases.append(([ids[symbol] for symbol in symbols], bonus or score))
     return ContextGraph(phrases)

@@ -13,30 +13,10 @@ LN10 = math.log(10)  # ARPA files hold decimal logarithms
 
 
 class NeuralLM:
-    """A language model that ESPnet trained (`espnet2.bin.lm_train`) on the same tokens.
+    """One of ESPnet's language models over the transducer's tokens. Args: lm; sos: symbol that a sentence begins with."""
 
-    Args:
-        model: the transducer that it goes with.
-        train_config: its configuration, None for the config.yaml beside its file.
-        lm_file: its weights.
-
-    Raises:
-        UserError: a file is missing or does not fit, or its tokens are others.
-    """
-
-    def __init__(self, model: TODMModel, train_config: Path | None, lm_file: Path):
-        train_config = Path(lm_file).with_name("config.yaml") if train_config is None else Path(train_config)
-        for key, path in (("lm_file", lm_file), ("lm_train_config", train_config)):
-            if not Path(path).is_file():
-                raise UserError(f"{key}: '{path}' does not exist")
-        try:
-            trained, args = LMTask.build_model_from_file(train_config, lm_file)
-        except Exception as error:  # whatever building and unpickling may raise
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise UserError(f"lm_file: '{lm_file}' with '{train_config}' cannot be loaded: {reason}") from error
-        if list(args.token_list) != list(model.token_list):
-            raise UserError(f"lm_train_config: '{train_config}' has {len(args.token_list)} tokens that are not the model's {len(model.token_list)}, must be the same list")
-        self.lm, self.sos = trained.lm.eval(), model.sos
+    def __init__(self, lm, sos: int):
+        self.lm, self.sos = lm, sos
 
     def score(self, prefixes: list[tuple[int, ...]], states: list) -> tuple[torch.Tensor, list]:
         """See `LanguageModel.score`."""
@@ -47,6 +27,34 @@ class NeuralLM:
     def end(self, states: list) -> list[float]:
         """As in ESPnet's transducer search, the end of a sentence is not scored."""
         return [0.0] * len(states)
+
+
+def load_lm(model: TODMModel, train_config: Path | None, lm_file: Path) -> NeuralLM:
+    """A language model that ESPnet trained (`espnet2.bin.lm_train`) on the same tokens.
+
+    Args:
+        model: the transducer that it goes with.
+        train_config: its configuration, None for the config.yaml beside its file.
+        lm_file: its weights.
+
+    Raises:
+        UserError: a file is missing or does not fit, or its tokens are others.
+    """
+    train_config = Path(lm_file).with_name("config.yaml") if train_config is None else Path(train_config)
+    for key, path in (("lm_file", lm_file), ("lm_train_config", train_config)):
+        if not Path(path).is_file():
+            raise UserError(f"{key}: '{path}' does not exist")
+    try:
+        trained, args = LMTask.build_model_from_file(train_config, lm_file)
+    except Exception as error:  # whatever building and unpickling may raise
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(f"lm_file: '{lm_file}' with '{train_config}' cannot be loaded: {reason}") from error
+    if list(args.token_list) != list(model.token_list):
+        raise UserError(
+            f"lm_train_config: '{train_config}' has {len(args.token_list)} tokens that are not the model's "
+            f"{len(model.token_list)}, must be the same list"
+        )
+    return NeuralLM(trained.lm.eval(), model.sos)
 
 
 def open_ngram(path: Path):
@@ -149,5 +157,8 @@ def ngram_of(path: Path, model: TODMModel) -> TokenNgram | WordNgram:
         return TokenNgram(kenlm, ngram, model)
     words = [token.removeprefix("\u2581") for token in tokens if token.startswith("\u2581") and token != "\u2581"]
     if not any(word in ngram for word in words):
-        raise UserError(f"ngram_file: '{path}' knows none of the model's tokens and words, such as '{(words or tokens)[0]}' (other letters, upper or lower case?)")
+        raise UserError(
+            f"ngram_file: '{path}' knows none of the model's tokens and words, such as '{(words or tokens)[0]}' "
+            "(other letters, upper or lower case?)"
+        )
     return WordNgram(kenlm, ngram, model)

@@ -1,7 +1,6 @@
 """Which search a model is decoded with, and its options."""
 
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,6 @@ import torch
 
 from espnet_plugin.asr.inference.hotwords import read_hotwords
 from espnet_plugin.asr.inference.loading import TrainedModel
-from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.conf import need_kind
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.align import align
@@ -59,7 +57,7 @@ class SearchConf:
         transducer_conf: ``search_type``: ``modified``, at most one symbol a frame, which is the only choice for models of
             ``rnnt_type: modified``; or one of ESPnet's, with its options. ESPnet's ``default`` where a model has the regular lattice.
         hotwords_file: see `read_hotwords`; hotwords_score: bonus a symbol, 0 to 100.
-        lm_file, lm_train_config: see `NeuralLM`; lm_weight: of its log probabilities.
+        lm_file, lm_train_config: see `load_lm`; lm_weight: of its log probabilities.
         ngram_file: see `ngram_of`; ngram_weight: likewise.
 
     Raises:
@@ -87,11 +85,11 @@ class SearchConf:
                 raise UserError(f"{key}: {getattr(self, key)} must be from 0 to 100")
         if self.lm_train_config is not None and self.lm_file is None:
             raise UserError(f"lm_train_config: '{self.lm_train_config}' needs lm_file, the weights")
+        check_transducer_conf(self.transducer_conf or {})
         if self.beam_size == 1:
             for key in ("transducer_conf", "hotwords_file", "lm_file", "ngram_file"):
                 if getattr(self, key):
                     raise UserError(f"{key}: {getattr(self, key)} needs a beam_size above 1, which is 1")
-        check_transducer_conf(self.transducer_conf or {})
 
     @property
     def search_type(self) -> str | None:
@@ -108,7 +106,9 @@ def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
     context = None if conf.hotwords_file is None else read_hotwords(conf.hotwords_file, trained, conf.hotwords_score)
     models = []
     if conf.lm_file is not None:
-        models.append((neural_lm(trained.model, conf), conf.lm_weight))
+        from espnet_plugin.asr.inference.language_models import load_lm  # takes seconds to import
+
+        models.append((load_lm(model, conf.lm_train_config, conf.lm_file), conf.lm_weight))
     if conf.ngram_file is not None:
         from espnet_plugin.asr.inference.language_models import ngram_of
 
@@ -116,12 +116,6 @@ def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
     options = dict(beam_size=conf.beam_size, blank_id=model.blank_id, silent=model.silent)
     options |= dict(context=context, models=models)
     return partial(beam_search, decoder=model.decoder, joint_network=model.joint_network, **options)
-
-
-def neural_lm(model: TODMModel, conf: SearchConf):
-    from espnet_plugin.asr.inference.language_models import NeuralLM  # takes seconds to import
-
-    return NeuralLM(model, conf.lm_train_config, conf.lm_file)
 
 
 def espnets_search(trained: TrainedModel, conf: SearchConf) -> Search:
@@ -132,11 +126,13 @@ def espnets_search(trained: TrainedModel, conf: SearchConf) -> Search:
     """
     from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 
+    from espnet_plugin.asr.inference.language_models import load_lm
+
     for key in ("hotwords_file", "ngram_file"):
         if getattr(conf, key) is not None:
             raise UserError(f"{key}: ESPnet's search has none, choose transducer_conf: {{search_type: {ONE_SYMBOL}}}")
     model = trained.model
-    lm = None if conf.lm_file is None else neural_lm(model, conf).lm
+    lm = None if conf.lm_file is None else load_lm(model, conf.lm_train_config, conf.lm_file).lm
     parts = dict(decoder=model.decoder, joint_network=model.joint_network, token_list=model.token_list)
     options = dict(lm=lm, lm_weight=conf.lm_weight, nbest=conf.nbest) | (conf.transducer_conf or {})
     try:
@@ -159,7 +155,9 @@ def espnets_search(trained: TrainedModel, conf: SearchConf) -> Search:
 def greedy_of(trained: TrainedModel) -> Search:
     model = trained.model
     parts = (model.decoder, model.joint_network, model.blank_id)
-    return lambda encoder_out, lengths: [[h] for h in greedy_hypotheses(encoder_out, lengths, *parts, silent=model.silent)]
+    return lambda encoder_out, lengths: [
+        [h] for h in greedy_hypotheses(encoder_out, lengths, *parts, silent=model.silent)
+    ]
 
 
 def search_of(trained: TrainedModel, conf: SearchConf) -> Search:
@@ -173,17 +171,21 @@ def search_of(trained: TrainedModel, conf: SearchConf) -> Search:
     """
     if conf.beam_size == 1:
         return greedy_of(trained)
-    chosen = conf.search_type or (ONE_SYMBOL if trained.model.one_symbol_a_frame else "default")
-    if trained.model.one_symbol_a_frame:
-        refuse_several_symbols(chosen)
-    search = (one_symbol_search if chosen == ONE_SYMBOL else espnets_search)(trained, conf)
+    one_symbol = trained.model.one_symbol_a_frame or conf.search_type == ONE_SYMBOL
+    if one_symbol:
+        check_one_symbol(conf.transducer_conf or {})
+    search = (one_symbol_search if one_symbol else espnets_search)(trained, conf)
     return lambda encoder_out, lengths: [found[: conf.nbest] for found in search(encoder_out, lengths)]
 
 
-def refuse_several_symbols(search_type: str) -> None:
-    """Raise a `UserError` for a search that a model of one symbol a frame cannot be used with."""
+def check_one_symbol(transducer_conf: dict) -> None:
+    """Raise a `UserError` for options of a search that a model of one symbol a frame cannot be used with."""
+    search_type = transducer_conf.get("search_type", ONE_SYMBOL)
     if search_type != ONE_SYMBOL:
         raise UserError(
             f"transducer_conf.search_type: '{search_type}' puts several symbols on a frame, which a model of rnnt_type 'modified' "
             f"never learnt; leave it out or choose '{ONE_SYMBOL}'"
         )
+    for key in transducer_conf:
+        if key != "search_type":
+            raise UserError(f"transducer_conf.{key}: search_type '{ONE_SYMBOL}' has no such option")

@@ -107,7 +107,7 @@ class StreamingRecogniser:
             length = torch.tensor([encoder_out.shape[1]], device=feats.device)
             if length > 0:
                 search = (model.decoder, model.joint_network, model.blank_id, self.predictor)
-                self.symbols += greedy_search(encoder_out, length, *search)[0]
+                self.symbols += greedy_search(encoder_out, length, *search, silent=model.silent)[0]
         return " ".join(model.words(self.symbols))
 
 

@@ -102,6 +102,8 @@ class TODMModel(ESPnetASRModel):
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
+        self.joint_network.one_symbol_a_frame = conf.modified
         # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
         # are relative to a parameter's size, takes about a hundred updates to grow that bias (our choice).
         with torch.no_grad():
@@ -277,7 +279,7 @@ class TODMModel(ESPnetASRModel):
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
         if not self.training and self.report_wer:
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id, silent=self.silent)
             wer = self.word_error_rate(found, shared.text, targets.lengths)
         return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
