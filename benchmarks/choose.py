@@ -24,7 +24,6 @@ from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model
 from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.bin.latency import compare, utterance_near
-from espnet_plugin.search.block_graphs import Audio
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import Plan, search_losses
 from espnet_plugin.search.costs import Costs, Limits
@@ -56,7 +55,7 @@ def time_proxy(dev: DevelopmentSet, rounds: int) -> dict:
         subnet = space.sample(rng)
         alone = extract(dev.trained, subnet).model
         loss, whole = seconds_of(dev.loss, subnet), seconds_of(decode_from_audio, dev, alone)
-        inside = seconds_of(dev.word_error_rate, subnet)
+        inside = seconds_of(dev.error_rate, subnet)
         if turn:
             ratios.append(loss / whole)
             cached.append(loss / inside)
@@ -70,7 +69,7 @@ def correlate_proxy(dev: DevelopmentSet, everything: DevelopmentSet, count: int)
     """Rank correlation with the word error rate over random subnets, of the cheap loss and of the loss on all utterances."""
     rng = random.Random(2)
     subnets = list(dict.fromkeys(dev.model.search_space.sample(rng) for _ in range(count)))
-    rates = [dev.word_error_rate(subnet) for subnet in subnets]
+    rates = [dev.error_rate(subnet) for subnet in subnets]
     cheap, whole = ([data.loss(subnet) for subnet in subnets] for data in (dev, everything))
     return {
         "proxy_rank_correlation": round(float(spearmanr(cheap, rates).statistic), 3),
@@ -128,7 +127,9 @@ def main(args: argparse.Namespace) -> dict:
 def time_graphs(trained: TrainedModel, seconds: float, rate: float, threads: list[int]) -> dict:
     """Threads -> median error of predictions for exported subnets in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
-        write_kit(Path(folder) / "kit", trained, Audio.of(seconds, False), False, rate, 20)
+        write_kit(
+            Path(folder) / "kit", trained, trained.model.encoder.timing_blocks().audio(seconds, False), False, rate, 20
+        )
         _, errors = time_kit(Path(folder) / "kit", threads, 3)
     return {count: round(error, 4) for count, error in errors.items()}
 

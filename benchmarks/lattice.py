@@ -27,16 +27,19 @@ import torch
 SHAPES = ("8,400,60,500", "16,250,40,500", "4,800,120,500")
 WIDTH, RANGE = 512, 5
 # full: torchaudio on the whole lattice. pruned: simple loss, ranges, joiner on the kept cells. subnet: the same with a teacher's ranges, as
-# every net of a step but the max net. The others are a subnet with distillation besides.
+# every net of a step but the max net. The others are a subnet with distillation besides. All but the two by Triton and by k2 itself run the
+# lattice over anti-diagonals, also where k2 imports.
 VARIANTS = {
     "full": "full loss",
     "pruned": "pruned loss",
+    "pruned_triton": "pruned loss, the lattice by Triton (on a GPU)",
     "pruned_k2": "pruned loss, k2",
     "subnet": "pruned loss, ranges given",
     "subnet_distilled": "the same and distillation",
     "subnet_three_way": "the same and distillation, three-way",
 }
 RATIOS = {
+    "triton_over_torch_time": ("pruned_triton", "pruned"),
     "pruned_over_full_time": ("pruned", "full"),
     "pruned_over_k2_time": ("pruned", "pruned_k2"),
     "distill_over_loss_time": ("subnet_distilled", "subnet"),
@@ -52,7 +55,8 @@ def ours(variant: str, B: int, T: int, U: int, V: int, device: str):
     from espnet_plugin.transducer.loss import Targets, TransducerConf, TransducerCriterion, distillation_cost
 
     loss = "full" if variant == "full" else "pruned"
-    criterion = TransducerCriterion(TransducerConf(loss=loss, prune_range=RANGE), WIDTH, WIDTH, V, 0).to(device)
+    conf = TransducerConf(loss=loss, prune_range=RANGE, backend="triton" if variant == "pruned_triton" else "torch")
+    criterion = TransducerCriterion(conf, WIDTH, WIDTH, V, 0).to(device)
     joint = JointNetwork(V, WIDTH, WIDTH, WIDTH).to(device)
     encoder_out = torch.randn(B, T, WIDTH, device=device).requires_grad_()
     decoder_out = torch.randn(B, U + 1, WIDTH, device=device).requires_grad_()
@@ -185,7 +189,8 @@ def figures(found: dict[str, list[dict]], clock: str) -> dict[str, float | None]
 
 
 def main(args: argparse.Namespace) -> dict:
-    variants = {name: args.k2_python if name == "pruned_k2" else sys.executable for name in args.variants}
+    chosen = [name for name in args.variants if args.device == "cuda" or name != "pruned_triton"]
+    variants = {name: args.k2_python if name == "pruned_k2" else sys.executable for name in chosen}
     variants = {name: python for name, python in variants.items() if python}
     rounds = {name: min(args.rounds, args.full_rounds) if name == "full" else args.rounds for name in variants}
     table = []

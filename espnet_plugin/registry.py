@@ -50,6 +50,9 @@ def register(module) -> None:
             raise UserError(f"{module.__name__} has no {table_name}: espnet_plugin needs ESPnet 202611")
         value = getattr(import_module(module_name), class_name)
         add(getattr(table, "classes", table), name, value)
+        if table_name == "encoder_choices":
+            # encoder/ itself knows nothing of ESPnet where it needs none of its layers.
+            import_module("espnet2.asr.encoder.abs_encoder").AbsEncoder.register(value)
         if table_name == "scheduler_classes":
             # ESPnet's trainer asks each scheduler for its kind; optim/ itself knows nothing of ESPnet.
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
@@ -59,6 +62,13 @@ def replace_search(module) -> None:
     """Let ESPnet's Speech2Text search a model of one symbol a frame with our beam search, and any other as ever."""
     choose = import_module("espnet_plugin.asr.inference.speech2text").chooser
     module.BeamSearchTransducer = choose(module.BeamSearchTransducer)
+
+
+def encoder_names() -> list[str]:
+    """Names of the encoders that this package knows how to run, in ESPnet's table."""
+    encoder = import_module("espnet_plugin.encoder.interface").Encoder
+    classes = import_module("espnet2.tasks.asr").encoder_choices.classes
+    return [name for name, value in classes.items() if issubclass(value, encoder)]
 
 
 def register_on_import() -> None:

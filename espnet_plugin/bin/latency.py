@@ -10,12 +10,12 @@ import torch
 from espnet_plugin.asr.inference.data import AudioBatch, batches, read_audio
 from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
-from espnet_plugin.asr.inference.recognise import SHORTEST
+from espnet_plugin.asr.inference.recognise import shortest_audio
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
-from espnet_plugin.search.costs import need_deployable
+from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.target import SCRIPT, report, time_kit
 from espnet_plugin.search.timing import make_table, measured, symbols_per_second, unseen_subnets
@@ -43,14 +43,17 @@ def compare(
     """Print prediction against measurement of random subnets, run by torch. Returns: median relative error."""
     subnets = unseen_subnets(space_of(trained.model), count)
     found = measured(trained, subnets, batch, threads, rounds)
-    rows = [(str(subnet), table.latency(subnet, threads), seconds) for subnet, seconds in found.items()]
+    blocks = ModelBlocks(trained.model)
+    rows = [(str(subnet), table.latency(blocks, subnet, threads), seconds) for subnet, seconds in found.items()]
     return report(rows, threads)
 
 
 def time_torch(args: argparse.Namespace, trained: TrainedModel, batch: AudioBatch | None, rate: float) -> LatencyTable:
     """Table of ordinary torch layers on this machine, checked where there is an utterance."""
     fs = trained.fs
-    seconds = args.seconds if batch is None else max(float(batch.lengths[0]) / fs, SHORTEST)
+    seconds = (
+        args.seconds if batch is None else max(float(batch.lengths[0]) / fs, shortest_audio(trained.model.encoder))
+    )
     table = make_table(trained.model, fs, seconds, sorted(set(args.threads)), args.rounds or 15, rate)
     for threads in table.times if batch is not None else ():
         compare(trained, table, batch, threads, args.rounds or 15, args.check)
@@ -66,9 +69,10 @@ def time_onnx(args: argparse.Namespace, trained: TrainedModel, rate: float) -> L
 
 
 def make_kit(args: argparse.Namespace, trained: TrainedModel, rate: float, folder: Path) -> None:
-    from espnet_plugin.search.kit import Audio, write_kit  # needs the extra `export`
+    from espnet_plugin.search.kit import write_kit  # needs the extra `export`
 
-    write_kit(folder, trained, Audio.of(args.seconds, args.streaming), args.int8, rate, args.check)
+    audio = trained.model.encoder.timing_blocks().audio(args.seconds, args.streaming)
+    write_kit(folder, trained, audio, args.int8, rate, args.check)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -100,8 +104,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for name in ("seconds", "rounds", "symbols_per_second", "check"):
         if getattr(args, name) is not None and not 0 < getattr(args, name) < math.inf:
             raise UserError(f"--{name}: {getattr(args, name)} must be above 0 and finite")
-    if args.seconds < SHORTEST:
-        raise UserError(f"--seconds: {args.seconds} must be at least {SHORTEST}, what an encoder frame needs")
     if min(args.threads) < 1:
         raise UserError(f"--threads: {min(args.threads)} must be at least 1")
     if (args.model_file is None) != (args.data is None):
@@ -128,8 +130,9 @@ def main(argv: list[str]) -> None:
         batch = utterance_near(args.data, trained.fs, args.seconds)
         rate = symbols_per_second(trained.model, batch, trained.fs)
     model = trained.model
-    space_of(model)
-    need_deployable(model, "latency")
+    space, blocks, least = space_of(model), ModelBlocks(model), shortest_audio(model.encoder)
+    if args.seconds < least:
+        raise UserError(f"--seconds: {args.seconds} must be at least {least}, what an encoder frame needs")
     if args.kit is not None:
         write_whole(args.kit, lambda folder: make_kit(args, trained, rate, folder), KIT)
         print(f"{args.kit}: copy it to the device and run there: python3 {args.kit.name}/{SCRIPT} --out device.json")
@@ -139,8 +142,8 @@ def main(argv: list[str]) -> None:
     write_whole(args.out, lambda path: path.write_text(table.to_json()))
     count = len(next(iter(table.times.values())))
     print(f"{args.out}: {count} blocks on {table.device['processor']}, {table.audio} of {table.audio_seconds:.2f} s")
-    space = space_of(model).only("forward") if args.streaming and space_of(model).directions else space_of(model)
+    space = model.encoder.streaming_space() if args.streaming else space
     for threads in table.times:
         for name, subnet in (("max", space.max), ("min", space.min)):
-            latency, factor = table.latency(subnet, threads), table.real_time_factor(subnet, threads)
+            latency, factor = (f(blocks, subnet, threads) for f in (table.latency, table.real_time_factor))
             print(f"{threads} threads: {name} net {1e3 * latency:.1f} ms, real-time factor {factor:.4f}")

@@ -7,9 +7,16 @@ import onnxruntime
 import torch
 
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.deploy.graphs import STREAM_FRAMES, STREAM_SHIFT
+from espnet_plugin.deploy.graphs import encoder_parts
+from espnet_plugin.encoder.interface import ExportParts
 
-LENGTHS = (7, 8, 39, 150, 601)  # input frames: the shortest, beside a chunk's edge, over several chunks
+LENGTHS = (
+    7,
+    8,
+    39,
+    150,
+    601,
+)  # input frames, those that are not too few: the shortest, beside a chunk's edge, over several chunks
 
 
 class Runtime:
@@ -42,29 +49,34 @@ def encode(model: TODMModel, x: torch.Tensor, lengths: torch.Tensor) -> tuple[to
     return model.joint_network.lin_enc(out), lengths
 
 
-def run_stream(encoder: Runtime, x: torch.Tensor) -> torch.Tensor:
+def run_stream(encoder: Runtime, parts: ExportParts, x: torch.Tensor) -> torch.Tensor:
     """Chunks of a stream one after the other, as the client feeds them. Args: x (B, S, F). Returns: (B, T, J)."""
+    frames, shift = parts.stream_frames, parts.stream_shift
     _, _, packed = encoder.session.get_inputs()
     h, c = torch.zeros(1, len(x), 1), torch.zeros(1, len(x), packed.shape[2])
-    found = []
-    for start in range(0, x.shape[1] - STREAM_FRAMES + 1, STREAM_SHIFT):
-        out, h, c = encoder(x[:, start : start + STREAM_FRAMES], h, c)
-        found.append(out)
-    return torch.cat(found, dim=1)
+    outputs = []
+    for start in range(0, x.shape[1] - frames + 1, shift):
+        out, h, c = encoder(x[:, start : start + frames], h, c)
+        outputs.append(out)
+    return torch.cat(outputs, dim=1)
 
 
 def encoder_difference(model: TODMModel, graph: onnx.ModelProto | Path, streaming: bool) -> float:
     """Largest difference over utterances of several lengths, each beside a shorter one in a batch; a length that differs is infinite."""
     encoder = Runtime(graph)
     worst = 0.0
-    for frames in LENGTHS:
+    for frames in (max(frames, model.encoder.shortest) for frames in LENGTHS):
         if streaming:
-            frames = STREAM_SHIFT * (1 + frames // STREAM_SHIFT) + STREAM_FRAMES - STREAM_SHIFT
+            parts = encoder_parts(model)
+            frames = parts.stream_shift * (frames // parts.stream_shift) + parts.stream_frames
             x = random_features(model, frames)
             expected, lengths = encode(model, x, torch.tensor([frames, frames]))
-            found = run_stream(encoder, x)
+            found = run_stream(encoder, parts, x)
         else:
-            x, lengths = random_features(model, frames), torch.tensor([frames, max(frames * 2 // 3, 7)])
+            x, lengths = (
+                random_features(model, frames),
+                torch.tensor([frames, max(frames * 2 // 3, model.encoder.shortest)]),
+            )
             found, found_lengths = encoder(x, lengths)
             expected, lengths = encode(model, x, lengths)
             if not torch.equal(found_lengths, lengths):

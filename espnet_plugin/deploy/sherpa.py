@@ -15,7 +15,6 @@ from espnet_plugin.deploy import check, graphs
 from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
 from espnet_plugin.deploy.readme import readme
-from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 from espnet_plugin.transducer.prediction import StatelessDecoder
@@ -32,10 +31,7 @@ def check_deployable(model: TODMModel, streaming: bool) -> None:
     Raises:
         UserError: naming the part that it cannot.
     """
-    if model.search_space is not None:
-        raise UserError("encoder: a supernet is not deployed, cut a size out of it with 'espnet-todm extract' first")
-    if not isinstance(model.encoder, MHSSMEncoder):
-        raise UserError(f"encoder: '{type(model.encoder).__name__}' cannot be exported, only 'mhssm'")
+    model.encoder.export_parts()
     if not isinstance(model.decoder, StatelessDecoder):
         kind = type(model.decoder).__name__
         raise UserError(f"decoder: '{kind}' cannot be exported, only 'stateless' has what the client calls")
@@ -53,10 +49,8 @@ def check_deployable(model: TODMModel, streaming: bool) -> None:
         raise UserError(f"normalize: '{kind}' cannot be exported, only 'global_mvn' or none")
     if model.blank_id != 0:
         raise UserError(f"token_list: blank has id {model.blank_id}, must be 0 for the client")
-    if streaming and any(layer.mixer.ssm.num_directions == 2 for layer in model.encoder.layers):
-        raise UserError(
-            "encoder_conf.bidirectional: true cannot stream, train with false, extract a _forward subnet or leave out --streaming"
-        )
+    if streaming:
+        model.encoder.on_stream()  # refuses what needs the whole audio
 
 
 def offline_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
@@ -68,14 +62,14 @@ def offline_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
 
 def streaming_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
     """Graph and metadata: those of the client's LSTM encoder, whose states are the same to it."""
-    encoder = graphs.StreamingEncoder(model)
-    width = sum(encoder.state_sizes)
-    inputs = {"x": check.random_features(model, graphs.STREAM_FRAMES)}
+    encoder, parts = graphs.StreamingEncoder(model), graphs.encoder_parts(model)
+    width = encoder.state_size
+    inputs = {"x": check.random_features(model, parts.stream_frames)}
     inputs |= {"h": torch.zeros(1, 2, 1), "c": torch.zeros(1, 2, width)}
     axes = {"x": ["N", None, None], "encoder_out": ["N", None, None]}
     axes |= {name: [None, "N", None] for name in ("h", "c", "next_h", "next_c")}
-    metadata = {"model_type": "lstm", "num_encoder_layers": 1, "T": graphs.STREAM_FRAMES}
-    metadata |= {"decode_chunk_len": graphs.STREAM_SHIFT, "rnn_hidden_size": width, "d_model": 1}
+    metadata = {"model_type": "lstm", "num_encoder_layers": 1, "T": parts.stream_frames}
+    metadata |= {"decode_chunk_len": parts.stream_shift, "rnn_hidden_size": width, "d_model": 1}
     return to_onnx(encoder, inputs, ["encoder_out", "next_h", "next_c"], axes), metadata
 
 
@@ -134,7 +128,7 @@ def export_parts(model: TODMModel, int8: bool, streaming: bool) -> list[Part]:
 
 def tokens_text(model: TODMModel) -> str:
     """tokens.txt: symbol and id a line. ESPnet's space symbol becomes sentencepiece's mark, which the client writes as a space."""
-    symbols = (token.replace(model.sym_space, "\u2581") for token in model.token_list)
+    symbols = ("\u2581" if token == model.sym_space else token for token in model.token_list)
     return "".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols))
 
 

@@ -1,9 +1,16 @@
 """What all encoders check alike."""
 
 import torch
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
 from espnet_plugin.errors import UserError
+
+
+class TooShort(Exception):
+    """An utterance has too few frames for time reduction. Args: frames: that it has; need: that it must have."""
+
+    def __init__(self, frames: int, need: int):
+        super().__init__(f"an utterance has {frames} frames, time reduction needs at least {need}")
+        self.frames, self.need = frames, need
 
 
 def one_each(key: str, value: int | list, count: int, what: str) -> list:
@@ -35,10 +42,8 @@ def check_lengths(lengths: torch.Tensor, need: int) -> None:
         need: frames behind one encoder frame.
 
     Raises:
-        TooShortUttError: an utterance has fewer.
+        TooShort: an utterance has fewer.
     """
     shortest = int(lengths.min())
     if shortest < need:
-        raise TooShortUttError(
-            f"an utterance has {shortest} frames, time reduction needs at least {need}", shortest, need
-        )
+        raise TooShort(shortest, need)

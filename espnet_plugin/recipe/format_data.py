@@ -2,31 +2,35 @@
 
 Reads wav.scp (files, or commands that end in ``|``), segments where there are any, text, utt2spk. Audio that is right already is
 referred to, other audio is written as flac. Utterances left out are listed in rejected.txt with the reason, together with those that
-rejected.txt of the data directory names. With --speeds 0.9 1.0 1.1 each utterance is there at three speeds, pitch and tempo alike (Ko et
-al. 2015, Audio augmentation for speech recognition): sp0.9-UTTERANCE of the speaker sp0.9-SPEAKER.
+rejected.txt of the data directory names. Transcripts are normalised: text.json says how, set.json counts what the set holds.
+
+With --speeds 0.9 1.0 1.1 each utterance is there at three speeds, pitch and tempo alike (Ko et al. 2015, Audio augmentation for speech
+recognition): sp0.9-UTTERANCE of the speaker sp0.9-SPEAKER.
 """
 
 import argparse
 import io
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import soundfile
 import soxr
 
+from espnet_plugin.common.files import file_name, read_text
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.common.tables import (
     Segment,
     read_segments,
     read_table,
-    read_transcripts,
     write_speakers,
     write_table,
 )
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
+from espnet_plugin.recipe.transcripts import RECORD, add_text_options, read_normalised, summary, text_conf, told
 
 OVERSHOOT = 0.5  # s that a segment may end after its recording, as in Kaldi's extract-segments
 
@@ -137,7 +141,7 @@ def format_recording(job: Job) -> list[Formatted]:
         return [Formatted(utterance, reason=str(error)) for utterance in job.pieces]
     done = []
     for utterance, piece in job.pieces.items():
-        name = f"{quote(utterance, safe='')}.flac"
+        name = file_name(utterance, ".flac")
         try:
             wave = cut(audio, rate, piece)
         except ValueError as error:
@@ -171,11 +175,11 @@ def at_speed(speed: float, name: str) -> str:
 
 
 def read_rejected(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {key: reason for key, _, reason in (line.partition("\t") for line in lines)}
+    lines = read_text(path).split("\n") if path.is_file() else []
+    return {key: reason for key, _, reason in (line.partition("\t") for line in lines if line)}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory to read")
     parser.add_argument("--out", type=Path, required=True, help="formatted directory to write")
@@ -184,7 +188,9 @@ def main() -> None:
     parser.add_argument("--max_duration", type=float, default=35.0, help="s (default: 35)")
     parser.add_argument("--speeds", type=float, nargs="+", default=[1.0], help="factors of speed (default: 1.0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
-    args = parser.parse_args()
+    add_text_options(parser)
+    args = parser.parse_args(argv)
+    conf = text_conf(args)
     for speed in args.speeds:
         if not 0.5 <= speed <= 2:
             raise UserError(f"--speeds: {speed} must be from 0.5 to 2.0")
@@ -192,8 +198,9 @@ def main() -> None:
         raise UserError(f"--data: '{args.data}' does not exist")
     if args.data.resolve() == args.out.resolve():
         raise UserError(f"--out: '{args.out}' must be another folder than --data")
-    recordings, text = read_table(args.data / "wav.scp"), read_transcripts(args.data / "text")
-    utt2spk = read_table(args.data / "utt2spk") if (args.data / "utt2spk").is_file() else {}
+    recordings, transcripts = read_table(args.data / "wav.scp"), read_normalised(args.data / "text", conf)
+    text, has_speakers = transcripts.texts, (args.data / "utt2spk").is_file()
+    utt2spk = read_table(args.data / "utt2spk") if has_speakers else {}
     pieces, lost = read_pieces(args.data, recordings)
     limits = args.fs, args.min_duration, args.max_duration
     speeds = dict.fromkeys(args.speeds)
@@ -220,12 +227,15 @@ def main() -> None:
             raise UserError(f"--data: '{args.data}' has no usable utterance among {len(rejected)}{why}")
         write_table(folder / "wav.scp", {u: r.path for u, r in kept.items()})
         write_table(folder / "text", {u: text[u] for u in kept})
-        write_speakers(folder, {u: utt2spk[u] for u in kept})
+        speakers = {u: utt2spk[u] for u in kept}
+        write_speakers(folder, speakers)
         write_table(folder / "utt2num_samples", {u: r.samples for u, r in kept.items()})
         (folder / "feats_type").write_text("raw\n")
-        hours = sum(r.samples for r in kept.values()) / args.fs / 3600
-        left_out = f", {len(rejected)} left out, see {args.out}/rejected.txt" if rejected else ""
-        print(f"{args.out}: {len(kept)} utterances, {hours:.2f} h{left_out}")
+        (folder / RECORD).write_text(json.dumps(conf.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
+        seconds = sum(r.samples for r in kept.values()) / args.fs
+        facts = summary(len(kept), seconds, speakers if has_speakers else None, transcripts, rejected)
+        (folder / "set.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        print(told(facts, args.out))
 
     write_folder(args.out, write, made_of="utt2num_samples")
 

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from espnet_plugin.asr.inference.extract import cost
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.encoder.mhssm.cost import CONV_KERNEL, EncoderShape
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 UNITS = {
@@ -45,31 +45,13 @@ def quantity(kind: str, text: str) -> float:
 
 def matrices(model: TODMModel, subnet: Subnet) -> Iterator[tuple[int, int]]:
     """Inputs and outputs of each matrix product that int8 quantisation reaches: convolutions, linear layers, joiner."""
-    shape, joiner = model.encoder.shape, model.joint_network
+    joiner = model.joint_network
     joint_space, encoder_dim = joiner.lin_enc.weight.shape
     d, width = subnet.dim or encoder_dim, subnet.joiner or joint_space
-    yield CONV_KERNEL * shape.input_size, shape.stem_dim
-    yield CONV_KERNEL * shape.stem_dim, d
-    for _, ffn, heads in subnet.per_layer():
-        channels = (heads or shape.num_heads) * shape.head_dim
-        yield from ((d, channels), (channels // 2, d), (d, ffn), (ffn, d))
+    yield from model.encoder.products(subnet)
     yield d, width
     yield subnet.prediction or model.decoder.dunits, width
     yield width, model.vocab_size
-
-
-def deployable(model: TODMModel) -> bool:
-    """Whether sizes of the supernet can be exported, so that int8 weights and latency mean something."""
-    return isinstance(model.encoder.shape, EncoderShape)
-
-
-def need_deployable(model: TODMModel, option: str) -> None:
-    """
-    Raises:
-        UserError: an option that only MH-SSM encoders have.
-    """
-    if not deployable(model):
-        raise UserError(f"{option}: needs encoder 'mhssm_supernet', since no other can be exported to a device")
 
 
 def weight_bytes(model: TODMModel, subnet: Subnet, params: int, int8: bool) -> int:
@@ -98,7 +80,7 @@ class Costs:
         threads: of that device that the model may use.
 
     Raises:
-        UserError: the table is of another supernet, or of one that cannot be deployed.
+        UserError: the table is of another supernet; or sizes of this one cannot be exported, where int8 weights or latency are asked for.
     """
 
     model: TODMModel
@@ -108,9 +90,14 @@ class Costs:
     known: dict[Subnet, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
+        if self.int8:
+            self.model.encoder.products(self.model.search_space.min)
         if self.table is not None:
-            need_deployable(self.model, "--device")
-            self.table.check(fixed_of(self.model))
+            self.table.check(self.blocks.sizes)
+
+    @cached_property
+    def blocks(self) -> ModelBlocks:
+        return ModelBlocks(self.model)
 
     def of(self, subnet: Subnet) -> dict[str, float]:
         """Kind (see `UNITS`) -> cost; ``latency`` only with a table."""
@@ -123,7 +110,7 @@ class Costs:
         size = weight_bytes(self.model, subnet, counted.params, self.int8)
         found = {"params": counted.params, "macs": counted.macs, "size": size}
         if self.table is not None:
-            found["latency"] = self.table.latency(subnet, self.threads)
+            found["latency"] = self.table.latency(self.blocks, subnet, self.threads)
         return found
 
 

@@ -6,8 +6,7 @@ subnets, exported whole as `deploy` does, are in the kit too, so that prediction
 
 import json
 import shutil
-from dataclasses import asdict, replace
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -19,13 +18,13 @@ from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.deploy import graphs, sherpa
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
-from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward
-from espnet_plugin.errors import UserError
+from espnet_plugin.encoder.interface import Audio
 from espnet_plugin.search import target
-from espnet_plugin.search.block_graphs import Audio, Ends, Mixers, MixersOnStream, Nothing, without_weights
-from espnet_plugin.search.latency import VERSION, share_of, weighted_blocks
-from espnet_plugin.search.timing import Residual, fixed_of, unseen_subnets
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.search.block_graphs import Nothing, without_weights
+from espnet_plugin.search.blocks import ModelBlocks
+from espnet_plugin.search.latency import VERSION
+from espnet_plugin.search.timing import search_widths, unseen_subnets
+from espnet_plugin.supernet.subnet import Subnet
 
 COPIES = 3  # of a block in a graph, so that what a call costs by itself is a small part
 REPEAT = 10  # calls in a row of what takes microseconds
@@ -45,15 +44,12 @@ class Kit:
     def __init__(self, folder: Path, trained: TrainedModel, audio: Audio, int8: bool, symbols_per_second: float):
         self.folder, self.trained, self.audio, self.int8 = folder, trained, audio, int8
         self.model = model = trained.model
-        self.share, self.fixed, self.space = share_of(symbols_per_second), fixed_of(model), space_of(model)
+        self.widths, self.space = ModelBlocks(model), space_of(model)
+        self.share = self.widths.share(symbols_per_second)
         self.table = {"version": VERSION, "audio": audio.name, "audio_seconds": audio.seconds}
-        self.table |= {"symbols_per_second": symbols_per_second, "fixed": asdict(self.fixed)}
-        ways = self.space.directions or (DIRECTIONS[self.fixed.directions - 1],)
-        if audio.streaming and "forward" not in ways:
-            raise UserError("--streaming: every subnet of this supernet is bidirectional and needs the whole audio")
-        if audio.streaming and len(ways) > 1:
-            self.space = self.space.only("forward")
-        self.ways = ("forward",) if audio.streaming else ways
+        self.table |= {"symbols_per_second": symbols_per_second, "fixed": self.widths.sizes}
+        if audio.streaming:
+            self.space = model.encoder.streaming_space()
         self.jobs, self.blocks, self.checks = {}, {}, []
         sherpa.check_deployable(self.alone(self.space.min), audio.streaming)
 
@@ -85,30 +81,18 @@ class Kit:
         outputs = ["y", "next_c"] if "c" in inputs else ["y"]
         self.jobs[name] = self.job(self.write(name, to_onnx(module, examples, outputs, axes)), inputs)
 
-    def add_width(self, d: int) -> None:
-        """All blocks of the encoder at a model dimension."""
-        shape, space, t = self.model.encoder.shape, self.space, self.audio.encoder_frames
-        x = {"x": ([1, t, d], "noise")}
+    def add_width(self, d: int, smallest: Subnet) -> None:
+        """All blocks of the encoder at a width of its output. Args: smallest: subnet of this width."""
+        encoder, alone, name = self.widths.encoder, self.alone(smallest), self.widths.encoder.names(smallest)[0]
+        x = {"x": ([1, self.audio.encoder_frames, d], "noise")}
         self.time(f"empty d{d}", Nothing(), x)
-        alone = self.alone(replace(space.min, dim=d if space.model_dims else None))
-        self.time(f"stem d{d}", Ends(alone, self.audio), self.features(alone))
-        self.blocks[f"stem d{d}"] = [(f"stem d{d}", 1)]
-        for heads, way in product(space.heads or (self.fixed.heads,), self.ways):
-            sizes = dict(num_modes=shape.num_modes, bidirectional=way == "bidirectional")
-            layers = [Residual(d, MHSSM(d, heads, shape.head_dim, **sizes)) for _ in range(COPIES)]
-            if self.audio.streaming:
-                module = MixersOnStream(layers)
-                more = {"c": ([1, 1, sum(module.state_sizes)], "noise")}
-            else:
-                module, more = Mixers(layers), {"mask": ([1, t, 1], "ones")}
-            self.add_chain(f"mixer d{d} h{heads} {way}", d, module, x | more)
-        for width in space.ffn_dims:
-            layers = [Residual(d, FeedForward(d, width, 0.0)) for _ in range(COPIES)]
-            self.add_chain(f"feed-forward d{d} x{width}", d, torch.nn.Sequential(*layers), x)
-
-    def add_chain(self, name: str, d: int, module: torch.nn.Module, inputs: dict[str, tuple]) -> None:
-        self.time(name, module, inputs)
-        self.blocks[name] = [(name, 1 / COPIES), (f"empty d{d}", -1 / COPIES)]
+        self.time(name, graphs.encoder_parts(alone).ends(self.audio.streaming), self.features(alone))
+        self.blocks[name] = [(name, 1)]
+        for block in encoder.layers(self.space, self.audio):
+            if block.width == d:
+                module, more = block.chain(COPIES)
+                self.time(block.name, module, x | more)
+                self.blocks[block.name] = [(block.name, 1 / COPIES), (f"empty d{d}", -1 / COPIES)]
 
     def features(self, model: TODMModel) -> dict[str, tuple]:
         """Inputs of an encoder, without states."""
@@ -117,16 +101,16 @@ class Kit:
 
     def search(self, model: TODMModel, subnet: Subnet, share: float) -> dict:
         """Decoder and joiner of an extracted model as a search; they are written once for each pair of widths."""
-        p, j = subnet.prediction or self.fixed.prediction, subnet.joiner or self.fixed.joiner
-        found = {"frames": self.audio.encoder_frames, "width": j, "share": share}
+        p, j = subnet.prediction or self.widths.prediction, subnet.joiner or self.widths.joiner
+        job = {"frames": self.audio.encoder_frames, "width": j, "share": share}
         for part, name, graph in (
             ("decoder", f"decoder p{p} j{j}", sherpa.decoder_graph),
             ("joiner", f"joiner j{j}", sherpa.joiner_graph),
         ):
-            found[part] = f"{name.replace(' ', '_')}.onnx"
-            if not (self.folder / found[part]).is_file():
+            job[part] = f"{name.replace(' ', '_')}.onnx"
+            if not (self.folder / job[part]).is_file():
                 self.write(name, graph(model))
-        return found
+        return job
 
     def add_search(self, d: int, p: int, j: int) -> None:
         """The joiner's projection of all frames, and the search with no symbol and with one at every frame."""
@@ -146,15 +130,13 @@ class Kit:
         alone, inputs = self.alone(subnet), self.features(self.model)
         if self.audio.streaming:
             encoder, _ = sherpa.streaming_encoder(alone)
-            states = sum(graphs.StreamingEncoder(alone).state_sizes)
+            states = graphs.StreamingEncoder(alone).state_size
             inputs |= {"h": ([1, 1, 1], "ones"), "c": ([1, 1, states], "noise")}
         else:
             encoder, _ = sherpa.offline_encoder(alone)
         file = self.write(f"check {len(self.checks)}", encoder)  # text forms may be longer than names of files can be
         job = self.job(file, inputs, search=self.search(alone, subnet, self.share))
-        self.checks.append(
-            {"subnet": str(subnet), "job": job, "blocks": weighted_blocks(self.fixed, subnet, self.share)}
-        )
+        self.checks.append({"subnet": str(subnet), "job": job, "blocks": self.widths.weighted(subnet, self.share)})
 
     def finish(self) -> None:
         """Write kit.json and the script."""
@@ -177,13 +159,12 @@ def write_kit(
     """
     folder.mkdir()
     kit = Kit(folder, trained, audio, int8, symbols_per_second)
-    space, fixed = kit.space, kit.fixed
-    dims = space.model_dims or (fixed.dim,)
-    pairs = list(product(space.prediction_dims or (fixed.prediction,), space.joiner_dims or (fixed.joiner,)))
+    space, pairs = kit.space, list(search_widths(kit.model))
+    dims = kit.widths.encoder.widths(space)
     subnets = unseen_subnets(space, checks)
     with tqdm(total=len(dims) * (1 + len(pairs)) + len(subnets), desc="kit", disable=None) as bar:
-        for d in dims:
-            kit.add_width(d)
+        for d, smallest in dims.items():
+            kit.add_width(d, smallest)
             bar.update()
             for p, j in pairs:
                 kit.add_search(d, p, j)

@@ -1,6 +1,6 @@
 """How long a subnet takes on a device, as the sum of its blocks that were timed there.
 
-A table is a JSON file: it is made on the device and used anywhere; nothing here needs torch.
+A table is a JSON file: it is made on the device and used anywhere.
 """
 
 import json
@@ -9,63 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_plugin.common.conf import build_conf, is_of
-from espnet_plugin.encoder.mhssm.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.search.blocks import ModelBlocks
+from espnet_plugin.supernet.subnet import Subnet
 
 VERSION = 3
 AGAIN = "make the table again with 'espnet-todm latency'"
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """What a supernet's search space leaves fixed, so what a table is for besides the widths in its blocks' names.
-
-    Args:
-        dim, heads, prediction, joiner: widths where a subnet names none; directions: 1 or 2.
-        input_size, stem_dim, head_dim, num_modes, vocabulary, context: what no block's name tells, see `EncoderShape`; tokens; symbols that
-            the prediction network sees, 0 where it sees all.
-    """
-
-    dim: int
-    heads: int
-    prediction: int
-    joiner: int
-    directions: int
-    input_size: int
-    stem_dim: int
-    head_dim: int
-    num_modes: int
-    vocabulary: int
-    context: int
-
-    def blocks(self, subnet: Subnet) -> list[str]:
-        """Names of the blocks that a subnet runs for an utterance, each once; of the search there are two, see `LatencyTable`."""
-        d, heads = subnet.dim or self.dim, subnet.heads or (self.heads,) * len(subnet.layers)
-        way = subnet.direction or DIRECTIONS[self.directions - 1]
-        search = f"d{d} p{subnet.prediction or self.prediction} j{subnet.joiner or self.joiner}"
-        mixers = [f"mixer d{d} h{count} {way}" for count in heads]
-        ffns = [f"feed-forward d{d} x{width}" for width in subnet.ffn]
-        return [f"stem d{d}", *mixers, *ffns, f"silent {search}", f"emitting {search}"]
-
-
-def share_of(symbols_per_second: float) -> float:
-    """Frames at which search finds a symbol, of all."""
-    return min(1.0, symbols_per_second / FRAME_RATE)
-
-
-def weighted_blocks(fixed: Fixed, subnet: Subnet, share: float) -> list[tuple[str, float]]:
-    """Blocks of a subnet and how often each counts. Args: share: see `share_of`."""
-    *blocks, silent, emitting = fixed.blocks(subnet)
-    return [*((block, 1.0) for block in blocks), (silent, 1 - share), (emitting, share)]
-
-
-@dataclass(frozen=True)
 class LatencyTable:
     """Times of blocks on one device.
 
-    The search is timed twice, with a symbol at no frame (``silent``) and at every frame (``emitting``); a prediction lies between, by the
-    symbols a second that are expected.
+    The search is timed twice, with a symbol at no frame and at every frame (see `ModelBlocks`); a prediction lies between, by the symbols
+    a second that are expected.
 
     Args:
         device: description of the machine and its software.
@@ -73,7 +30,7 @@ class LatencyTable:
         audio: ``utterance``, or ``chunk`` of a stream.
         audio_seconds: length of it, s.
         symbols_per_second: expected in speech.
-        fixed: see `Fixed`.
+        fixed: sizes of the supernet by name, see `ModelBlocks.sizes`.
         times: threads -> block -> s.
 
     Raises:
@@ -85,7 +42,7 @@ class LatencyTable:
     audio: str
     audio_seconds: float
     symbols_per_second: float
-    fixed: Fixed
+    fixed: dict[str, int]
     times: dict[int, dict[str, float]]
 
     def __post_init__(self):
@@ -93,27 +50,34 @@ class LatencyTable:
             raise UserError(f"audio_seconds: {self.audio_seconds} must be finite and above 0")
         if not 0 <= self.symbols_per_second < math.inf:
             raise UserError(f"symbols_per_second: {self.symbols_per_second} must be finite and at least 0")
+        for name, size in self.fixed.items():
+            if not is_of(size, int):
+                raise UserError(f"fixed.{name}: {size!r} must be an integer")
         for threads, times in self.times.items():
             for block, time in times.items():
                 if not is_of(time, float) or not 0 <= time < math.inf:
                     raise UserError(f"times.{threads}.{block}: {time!r} must be a finite number of at least 0, in s")
 
-    def check(self, fixed: Fixed) -> None:
+    def check(self, sizes: dict[str, int]) -> None:
         """
         Args:
-            fixed: of the supernet to use the table for.
+            sizes: of the supernet to use the table for, see `ModelBlocks.sizes`.
 
         Raises:
             UserError: it was made of another one.
         """
-        for key, value in vars(self.fixed).items():
-            if getattr(fixed, key) != value:
+        for name in sizes | self.fixed:
+            there, here = self.fixed.get(name, "not noted"), sizes.get(name, "no such size")
+            if there != here:
                 raise UserError(
-                    f"--device: the table is of a supernet with {key} {value}, this one has {getattr(fixed, key)}: {AGAIN}"
+                    f"--device: the table is of a supernet with {name} {there}, this one has {here}: {AGAIN}"
                 )
 
-    def latency(self, subnet: Subnet, threads: int = 1) -> float:
+    def latency(self, blocks: ModelBlocks, subnet: Subnet, threads: int = 1) -> float:
         """Time to recognise `audio_seconds` of speech, s.
+
+        Args:
+            blocks: of the supernet; threads: of the device.
 
         Raises:
             UserError: a block, or the number of threads, was not timed.
@@ -121,18 +85,18 @@ class LatencyTable:
         if threads not in self.times:
             raise UserError(f"--threads: {threads} was not timed on this device, only {sorted(self.times)}")
         times = self.times[threads]
-        blocks = weighted_blocks(self.fixed, subnet, share_of(self.symbols_per_second))
-        for block, _ in blocks:
+        weighted = blocks.weighted(subnet, blocks.share(self.symbols_per_second))
+        for block, _ in weighted:
             if block not in times:
                 raise UserError(f"--device: block '{block}' of subnet '{subnet}' was not timed, make the table anew")
-        return sum(weight * times[block] for block, weight in blocks)
+        return sum(weight * times[block] for block, weight in weighted)
 
-    def real_time_factor(self, subnet: Subnet, threads: int = 1) -> float:
-        """Seconds of computing a second of audio."""
-        return self.latency(subnet, threads) / self.audio_seconds
+    def real_time_factor(self, blocks: ModelBlocks, subnet: Subnet, threads: int = 1) -> float:
+        """Seconds of computing a second of audio, see `latency`."""
+        return self.latency(blocks, subnet, threads) / self.audio_seconds
 
     def to_json(self) -> str:
-        content = {"version": VERSION} | vars(self) | {"fixed": vars(self.fixed)}
+        content = {"version": VERSION} | vars(self)
         content["times"] = {
             threads: {block: float(f"{t:.4g}") for block, t in times.items()} for threads, times in self.times.items()
         }
@@ -168,7 +132,6 @@ class LatencyTable:
                 f"version: {content['version']!r} must be {VERSION}, which notes the supernet's shapes: {AGAIN}"
             )
         parts = {key: value for key, value in content.items() if key != "version"}
-        parts["fixed"] = build_conf("fixed", Fixed, parts.get("fixed"))
         times = parts.get("times")
         for threads, blocks in times.items() if isinstance(times, dict) else [(None, None)]:
             if not str(threads).isdecimal() or not isinstance(blocks, dict):

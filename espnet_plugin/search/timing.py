@@ -7,6 +7,7 @@ import copy
 import random
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 
 import torch
@@ -17,33 +18,15 @@ from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import greedy, pad_short
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward, TimeReduction
-from espnet_plugin.search.latency import Fixed, LatencyTable
+from espnet_plugin.search.blocks import ModelBlocks
+from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.target import clock_for, device_description
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
 Run = Callable[[], object]
-
-
-def fixed_of(model: TODMModel) -> Fixed:
-    """What the search space of a supernet leaves fixed."""
-    shape, decoder = model.encoder.shape, model.decoder
-    return Fixed(
-        dim=shape.d_model,
-        heads=shape.num_heads,
-        prediction=decoder.dunits,
-        joiner=len(model.joint_network.lin_enc.weight),
-        directions=shape.num_directions,
-        input_size=shape.input_size,
-        stem_dim=shape.stem_dim,
-        head_dim=shape.head_dim,
-        num_modes=shape.num_modes,
-        vocabulary=model.vocab_size,
-        context=getattr(decoder, "context_size", 0),
-    )
 
 
 def unseen_subnets(space: SearchSpace, count: int) -> list[Subnet]:
@@ -57,43 +40,33 @@ def noise(fs: int, seconds: float) -> AudioBatch:
     return AudioBatch(("noise",), speech, torch.tensor([speech.shape[1]]))
 
 
-class Residual(torch.nn.Module):
-    """Norm, block, residual connection, as in a layer of the encoder."""
-
-    def __init__(self, d: int, block: torch.nn.Module):
-        super().__init__()
-        self.norm, self.block = torch.nn.LayerNorm(d), block
-
-    def forward(self, x: torch.Tensor, *rest) -> torch.Tensor:
-        return x + self.block(self.norm(x), *rest)
-
-
 def blocks(model: TODMModel, fs: int, seconds: float) -> Iterator[tuple[str, Run]]:
-    """Name (see `Fixed.blocks`) and code of every block of the search space, on an utterance of noise.
+    """Name (see `ModelBlocks`) and code of every block of the search space, on an utterance of noise.
 
     Blocks are of ordinary layers, as in an extracted model.
     """
-    space, fixed, shape = space_of(model), fixed_of(model), model.encoder.shape
+    space, encoder = space_of(model), model.encoder.timing_blocks()
     batch = noise(fs, seconds)
     _, lengths = model.features(batch.speech, batch.lengths)
-    frames = int(TimeReduction.reduced(lengths)[0])
-    mask = torch.ones(1, frames, 1)
-    ways = space.directions or (DIRECTIONS[fixed.directions - 1],)
-    for d in space.model_dims or (fixed.dim,):
-        x = torch.randn(1, frames, d)
-        stem = TimeReduction(shape.input_size, d, shape.stem_dim).eval()
-        norm = torch.nn.LayerNorm(d)
-        yield f"stem d{d}", lambda f=stem, n=norm: n(f(model.features(batch.speech, batch.lengths)[0]))
-        for heads, way in product(space.heads or (fixed.heads,), ways):
-            sizes = dict(num_modes=shape.num_modes, bidirectional=way == "bidirectional")
-            mixer = Residual(d, MHSSM(d, heads, shape.head_dim, **sizes)).eval()
-            ssm = mixer.block.ssm
-            yield f"mixer d{d} h{heads} {way}", lambda f=mixer, x=x, s=ssm: f(x, mask, s.spectrum(frames))
-        for width in space.ffn_dims:
-            ffn = Residual(d, FeedForward(d, width, 0.0)).eval()
-            yield f"feed-forward d{d} x{width}", lambda f=ffn, x=x: f(x)
-        for p, j in product(space.prediction_dims or (fixed.prediction,), space.joiner_dims or (fixed.joiner,)):
+    audio = replace(encoder.audio(seconds, False), frames=int(lengths[0]))
+    for d, subnet in encoder.widths(space).items():
+        ends = encoder.ends(d)
+        yield encoder.names(subnet)[0], lambda f=ends: f(model.features(batch.speech, batch.lengths)[0])
+        with torch.no_grad():
+            frames = ends(model.features(batch.speech, batch.lengths)[0]).shape[1]
+        x, mask = torch.randn(1, frames, d), torch.ones(1, frames, 1)
+        for block in encoder.layers(space, audio):
+            if block.width == d:
+                module = block.module()
+                yield block.name, lambda f=module, x=x, mask=mask: f(x, mask)
+        for p, j in search_widths(model):
             yield from searches(model, x, d, p, j)
+
+
+def search_widths(model: TODMModel) -> Iterator[tuple[int, int]]:
+    """Widths of prediction network and joiner in a search space, in pairs."""
+    space, widths = space_of(model), ModelBlocks(model)
+    return product(space.prediction_dims or (widths.prediction,), space.joiner_dims or (widths.joiner,))
 
 
 def searches(model: TODMModel, x: torch.Tensor, d: int, p: int, j: int) -> Iterator[tuple[str, Run]]:
@@ -140,14 +113,14 @@ def make_table(
     """Time all blocks of a supernet's search space; its weights do not matter."""
     runs = dict(blocks(model, fs, seconds))
     times = {count: medians(runs, count, rounds, "blocks") for count in threads}
-    runtime = f"torch {torch.__version__}"
-    return LatencyTable(device_description(), runtime, "utterance", seconds, symbols_per_second, fixed_of(model), times)
+    runtime, sizes = f"torch {torch.__version__}", ModelBlocks(model).sizes
+    return LatencyTable(device_description(), runtime, "utterance", seconds, symbols_per_second, sizes, times)
 
 
 @torch.no_grad()
 def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
     """Of greedy search by the max net."""
-    encoder_out, lengths = model.encode(*pad_short(batch, fs))
+    encoder_out, lengths = model.encode(*pad_short(model.encoder, batch, fs))
     found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
     return sum(map(len, found)) * fs / float(batch.lengths.sum())
 

@@ -51,6 +51,11 @@ class LogitsInParts:
             prediction = gather_pruned(prediction, self.ranges[rows])
             return self.joint_network(acoustic.unsqueeze(2), prediction, no_projection=True)
 
+    def select(self, rows: torch.Tensor) -> "LogitsInParts":
+        """Of some utterances, still in parts. Args: rows: (b,) indices into the batch."""
+        ranges = None if self.ranges is None else self.ranges[rows]
+        return replace(self, acoustic=self.acoustic[rows], prediction=self.prediction[rows], ranges=ranges)
+
     def detach(self) -> "LogitsInParts":
         return replace(self, acoustic=self.acoustic.detach(), prediction=self.prediction.detach(), constant=True)
 

@@ -111,19 +111,38 @@ class EarlyEmission:
 NO_HURRY = EarlyEmission()
 
 
-# (blank, emit, T_lens, U_lens), as for `antidiagonals` -> total, occupations of blank arcs and of emit arcs
-Recursion = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+# (blank, emit, T_lens, U_lens, delay_penalty), as for `antidiagonals` -> total, occupations of blank arcs and of emit arcs
+Recursion = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], tuple[torch.Tensor, ...]]
+
+
+def real_arcs(
+    blank: torch.Tensor, emit: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor, delay_penalty: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores with the delay penalty, and forbidden beyond an utterance's end. Args: as for `antidiagonals`."""
+    T, W = blank.shape[1:]
+    frames = torch.arange(T, device=blank.device).view(1, -1, 1)
+    u = torch.arange(W, device=blank.device).view(1, 1, -1)
+    T_lens, U_lens = T_lens.view(-1, 1, 1), U_lens.view(-1, 1, 1)
+    if delay_penalty:
+        emit = emit + delay_penalty * ((T_lens - 1) / 2 - frames).to(emit.dtype)
+    blank = torch.where((frames < T_lens) & (u <= U_lens), blank, FORBIDDEN)
+    return blank, torch.where((frames < T_lens) & (u[..., :-1] < U_lens), emit, FORBIDDEN)
 
 
 def antidiagonals(
-    blank: torch.Tensor, emit: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor
+    blank: torch.Tensor,
+    emit: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    delay_penalty: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Forward-backward in T + U steps for the whole batch, in float64.
 
     Args:
-        blank: (B, T, U + 1) log scores of blank arcs, `FORBIDDEN` beyond an utterance's end.
+        blank: (B, T, U + 1) log scores of blank arcs, anything beyond an utterance's end.
         emit: (B, T, U) the same of emit arcs.
         T_lens, U_lens: (B,).
+        delay_penalty: see `EarlyEmission`.
 
     Returns:
         (B,) log of the sum over all paths, and the arcs' posteriors, (B, T, U + 1) and (B, T, U), all float64.
@@ -134,19 +153,24 @@ def antidiagonals(
         torch.arange(len(blank), device=blank.device),
         U_lens,
     )  # node of each utterance's last arc
-    blank, emit = rows_of(blank, emit, skew)
+    blank, emit = rows_of(*real_arcs(blank, emit, T_lens, U_lens, delay_penalty), skew)
     total, on_blank, on_emit = forward_backward(blank, emit, last)
     on_blank[last] = 1.0
     return total + blank[last], *(unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
 
 
 def frame_by_frame(
-    blank: torch.Tensor, emit: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor
+    blank: torch.Tensor,
+    emit: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    delay_penalty: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The same of the modified lattice in T steps; the total of an utterance with U_b > T_b, which has no path, is 0."""
     T = blank.shape[1]
     last = (T_lens, torch.arange(len(blank), device=blank.device), U_lens)
-    blank, emit = rows_of(blank, emit, lambda x: torch.nn.functional.pad(x, (0, 0, 0, 1), value=FORBIDDEN))
+    scores = real_arcs(blank, emit, T_lens, U_lens, delay_penalty)
+    blank, emit = rows_of(*scores, lambda x: torch.nn.functional.pad(x, (0, 0, 0, 1), value=FORBIDDEN))
     total, *occupations = forward_backward(blank, emit, last)
     possible = (T_lens >= U_lens).view(-1, 1, 1)
     on_blank, on_emit = (torch.where(possible, x.transpose(0, 1)[:, :T], 0) for x in occupations)
@@ -190,14 +214,21 @@ def forward_backward(
     return alpha[last], on_blank, on_emit
 
 
+def settled(posteriors: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Posteriors of a programme as a type; negligible ones of float64 as 0, those of float32 are so already."""
+    if posteriors.dtype == torch.float64:
+        posteriors = torch.where(posteriors > NEGLIGIBLE, posteriors, 0)
+    return posteriors.to(dtype)
+
+
 class _Lattice(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, blank, emit, T_lens, U_lens, fast_emit, recursion):
-        total, *occupations = recursion(blank, emit, T_lens, U_lens)
-        occupations = [torch.where(x > NEGLIGIBLE, x, 0).to(blank.dtype) for x in occupations]
+    def forward(ctx, blank, emit, T_lens, U_lens, early, recursion):
+        total, *occupations = recursion(blank, emit, T_lens, U_lens, early.delay_penalty)
+        occupations = [settled(x, blank.dtype) for x in occupations]
         ctx.save_for_backward(*occupations)
         ctx.mark_non_differentiable(*occupations)
-        ctx.fast_emit = fast_emit
+        ctx.fast_emit = early.fast_emit
         return -total.to(blank.dtype), *occupations
 
     @staticmethod
@@ -219,7 +250,7 @@ def lattice(
     """Sum over all paths, differentiable.
 
     Args:
-        blank: (B, T, U + 1) log scores of blank arcs; they need not be normalised.
+        blank: (B, T, U + 1) log scores of blank arcs; they need not be normalised, and may be anything beyond an utterance's end.
         emit: (B, T, U) log scores of emit arcs.
         T_lens: (B,) frames, at least 1.
         U_lens: (B,) symbols, at least 0.
@@ -231,15 +262,17 @@ def lattice(
         occupation (B, T, U + 1) of blank arcs and (B, T, U) of emit arcs: posteriors, no gradient. The gradient of the cost with respect to
         an arc's score is minus its occupation.
     """
-    T, W = blank.shape[1:]
-    frames = torch.arange(T, device=blank.device).view(1, -1, 1)
-    u = torch.arange(W, device=blank.device).view(1, 1, -1)
-    T_lens_, U_lens_ = T_lens.view(-1, 1, 1), U_lens.view(-1, 1, 1)
-    if early.delay_penalty:
-        emit = emit + early.delay_penalty * ((T_lens_ - 1) / 2 - frames).to(emit.dtype)
-    blank = torch.where((frames < T_lens_) & (u <= U_lens_), blank, FORBIDDEN)
-    emit = torch.where((frames < T_lens_) & (u[..., :-1] < U_lens_), emit, FORBIDDEN)
-    return _Lattice.apply(blank, emit, T_lens, U_lens, early.fast_emit, recursion)
+    return _Lattice.apply(blank, emit, T_lens, U_lens, early, recursion)
+
+
+def lattice_loss(logits, targets, T_lens, U_lens, blank: int, early: EarlyEmission, recursion: Recursion):
+    """The full loss by `lattice`; arguments and result as of `rnnt_loss`."""
+    U = logits.shape[2] - 1
+    valid = torch.arange(U, device=targets.device) < U_lens.unsqueeze(1)
+    following = torch.where(valid, targets[:, :U], int(blank == 0))
+    following = torch.nn.functional.pad(following, (0, 1)).unsqueeze(1).expand(logits.shape[:3])
+    on_blank, on_symbol = arc_scores(logits, following, blank)
+    return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early, recursion)[0]
 
 
 def rnnt_loss(
@@ -250,9 +283,9 @@ def rnnt_loss(
     blank: int = 0,
     early: EarlyEmission = NO_HURRY,
     recursion: Recursion = antidiagonals,
-    modified: bool = False,
+    by_torchaudio: bool = True,
 ) -> torch.Tensor:
-    """Full transducer loss (Graves 2012, arXiv 1211.3711) by torchaudio, in float32; by `lattice` where torchaudio cannot.
+    """Full transducer loss (Graves 2012, arXiv 1211.3711) by torchaudio, in float32; by `lattice` where torchaudio cannot or may not.
 
     Args:
         logits: (B, T, U + 1, V) before softmax.
@@ -260,22 +293,22 @@ def rnnt_loss(
         T_lens, U_lens: (B,).
         blank: its index.
         early, recursion: as for `lattice`.
-        modified: whether `recursion` is of the modified lattice, which torchaudio does not know.
+        by_torchaudio: whether torchaudio may compute it in place of `recursion`; of the regular lattice only.
 
     Returns:
         (B,) negative log-likelihood, summed over an utterance (nats), no reduction.
     """
-    longest_T, longest_U = int(T_lens.max()), int(U_lens.max())
-    valid = torch.arange(longest_U, device=targets.device) < U_lens.unsqueeze(1)
-    targets = torch.where(valid, targets[:, :longest_U], int(blank == 0))
-    logits = logits[:, :longest_T, : longest_U + 1]
     with torch.autocast(logits.device.type, enabled=False):
-        # torchaudio's CUDA kernel leaves the cost of an utterance of one frame or no symbol unset.
-        narrow = logits.is_cuda and bool(((T_lens == 1) | (U_lens == 0)).any())
-        if narrow or modified or early != NO_HURRY or logits.dtype == torch.float64:
-            following = torch.nn.functional.pad(targets, (0, 1)).unsqueeze(1).expand(logits.shape[:3])
-            on_blank, on_symbol = arc_scores(logits, following, blank)
-            return lattice(on_blank, on_symbol[..., :-1], T_lens, U_lens, early, recursion)[0]
+        if not by_torchaudio or early != NO_HURRY or logits.dtype == torch.float64:
+            return lattice_loss(logits, targets, T_lens, U_lens, blank, early, recursion)
+        # torchaudio wants lattices no larger than the longest utterance needs, and its CUDA kernel leaves the cost of an utterance of one
+        # frame or no symbol unset.
+        longest_T, longest_U = int(T_lens.max()), int(U_lens.max())
+        if logits.is_cuda and bool(((T_lens == 1) | (U_lens == 0)).any()):
+            return lattice_loss(logits, targets, T_lens, U_lens, blank, early, recursion)
+        valid = torch.arange(longest_U, device=targets.device) < U_lens.unsqueeze(1)
+        targets = torch.where(valid, targets[:, :longest_U], int(blank == 0))
+        logits = logits[:, :longest_T, : longest_U + 1]
         return torchaudio.functional.rnnt_loss(
             logits.float().contiguous(),
             targets.int().contiguous(),

@@ -9,7 +9,7 @@ import torch
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import ElasticLinear
-from espnet_plugin.transducer.backend import recursion_of
+from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
@@ -32,7 +32,7 @@ class TransducerConf:
         lm_scale, am_scale: smoothing of the simple loss.
         warmup_steps: updates over which the simple weight falls from 1 and the pruned weight rises from 0.1 to 1.
         fast_emit, delay_penalty: for streaming models, see `EarlyEmission`; they act on the simple loss too, and so on the prune ranges.
-        backend: who runs the dynamic programme, ``auto``, ``torch`` or ``k2``, see `recursion_of`.
+        backend: who runs the dynamic programme, ``auto``, ``torch``, ``triton`` or ``k2``, see `recursion_of`.
         max_lattice_mb: a lattice with larger logits (10^6 bytes, counted as float32) is worked through a few utterances at a time, at least
             one, and its joiner runs once more in the backward pass; None for no limit. The results are the same.
 
@@ -93,6 +93,11 @@ class Targets:
     prediction: torch.Tensor
     simple_lm: torch.Tensor | None
 
+    def select(self, rows: torch.Tensor) -> "Targets":
+        """Of some utterances. Args: rows: (b,) indices into the batch."""
+        simple_lm = None if self.simple_lm is None else self.simple_lm[rows]
+        return Targets(self.labels[rows], self.lengths[rows], self.prediction[rows], simple_lm)
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -111,6 +116,12 @@ class Lattice:
     logits: torch.Tensor | LogitsInParts
     mask: torch.Tensor
     ranges: torch.Tensor | None
+
+    def select(self, rows: torch.Tensor) -> "Lattice":
+        """Of some utterances. Args: rows: (b,) indices into the batch."""
+        logits = self.logits[rows] if isinstance(self.logits, torch.Tensor) else self.logits.select(rows)
+        simple_cost, ranges = (None if x is None else x[rows] for x in (self.simple_cost, self.ranges))
+        return Lattice(self.cost[rows], simple_cost, logits, self.mask[rows], ranges)
 
 
 class TransducerCriterion(torch.nn.Module):
@@ -178,7 +189,8 @@ class TransducerCriterion(torch.nn.Module):
         def cost(rows) -> torch.Tensor:
             part = [x[rows] for x in problem]
             if ranges is None:
-                return rnnt_loss(logits[rows], *part, **self.programme, modified=self.conf.modified)
+                torchaudio = may_use_torchaudio(self.conf.backend, self.conf.modified, lengths.device)
+                return rnnt_loss(logits[rows], *part, **self.programme, by_torchaudio=torchaudio)
             return pruned_loss(logits[rows], ranges[rows], *part, **self.programme)
 
         symbols = torch.arange(targets.prediction.shape[1], device=lengths.device)

@@ -12,7 +12,6 @@ from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.asr.inference.streaming import StreamingRecogniser, look_ahead_ms, streamed
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 
 TOKENS = ["<blank>", "<unk>", "\u2581A", "B", "C", "\u2581D", "<sos/eos>"]
 
@@ -70,7 +69,8 @@ def test_no_audio_has_no_words():
 
 def test_look_ahead_by_hand():
     """An encoder frame of 40 ms needs 7 frames, the last of which ends 77.5 ms after the start of the first one's 10 ms."""
-    assert look_ahead_ms(KaldiFbank()) == 37.5
+    trained = TrainedModel(*build())
+    assert look_ahead_ms(extract(trained, trained.model.search_space.min).model) == 37.5
 
 
 def test_models_that_need_whole_utterances_are_refused():

@@ -15,8 +15,8 @@ from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.deploy.client import decode, open_folder
 from espnet_plugin.deploy.client_process import TAIL
 from espnet_plugin.deploy.folder import sums_text
-from espnet_plugin.deploy.graphs import STREAM_FRAMES, STREAM_SHIFT
 from espnet_plugin.deploy.sherpa import export
+from espnet_plugin.encoder.mhssm.export import MHSSMExport
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.greedy import greedy_search
 
@@ -61,13 +61,13 @@ def test_streaming_client_says_the_words_of_our_search_on_the_frames_it_was_give
         audio = np.concatenate([read_audio(path, 16000), np.zeros(int(TAIL * 16000), dtype=np.float32)])
         encoded, lengths = model.encode(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
         frames = int(model.frontend(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[1])
-        chunks = (frames - STREAM_FRAMES) // STREAM_SHIFT + 1
-        lengths = torch.tensor([chunks * STREAM_SHIFT // 4])
+        chunks = (frames - MHSSMExport.stream_frames) // MHSSMExport.stream_shift + 1
+        lengths = torch.tensor([chunks * MHSSMExport.stream_shift // 4])
         (symbols,) = greedy_search(encoded, lengths, model.decoder, model.joint_network)
         assert text.split() == model.words(symbols) and len(symbols) > 20 and len(set(symbols)) > 3
     assert len(set(found.texts)) == len(wavs)
     # A random model says something in its first chunk already.
-    assert all(STREAM_FRAMES / 100 - 0.1 < heard < 1 for heard in found.heard) and min(found.waited) > 0
+    assert all(MHSSMExport.stream_frames / 100 - 0.1 < heard < 1 for heard in found.heard) and min(found.waited) > 0
 
 
 def test_the_readmes_script_decodes(offline, an4_wavs, tmp_path):

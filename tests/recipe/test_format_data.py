@@ -1,3 +1,4 @@
+import json
 import random
 from pathlib import Path
 
@@ -186,3 +187,64 @@ def test_speeds_change_length_and_pitch(tmp_path, run_script, refused):
     assert read_table(tmp_path / "raw/text")["sp0.8-u2"] == "TWO"
     assert set(read_table(tmp_path / "raw/spk2utt")) == {"s", "sp0.8-s", "sp1.25-s"}
     assert "--speeds: 3.0 must be from 0.5 to 2.0" in refused("format_data", *options, 3)
+
+
+def test_transcripts_from_anywhere_are_read_and_normalised(tmp_path, run_script):
+    """A byte order mark, an ideographic space behind the id, U+2028 for a space, accents apart, no-break and zero-width spaces, CRLF."""
+    soundfile.write(tmp_path / "a.flac", tone(1, 16000), 16000)
+    keys = ["bom", "crlf", "line", "nfd", "noise", "wide", "plain"]
+    data = data_directory(tmp_path / "data", dict.fromkeys(keys, tmp_path / "a.flac"), {})
+    lines = [
+        "\ufeffbom ONE",
+        "crlf TWO\r",
+        "line ONE\u2028TWO\x0cTHREE",
+        "nfd a\u0306",
+        "noise <n> A<x>",
+        "wide\u3000TWO\u00a0 \u200bX",
+        "plain A",
+    ]
+    (data / "text").write_bytes("\n".join(lines).encode())
+    options = ["--symbols", "<n>", "--remove_symbols", "<x>", "--text_case", "upper"]
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw", *options)
+    assert done.returncode == 0, done.stderr
+    said = {
+        "bom": "ONE",
+        "crlf": "TWO",
+        "line": "ONE TWO THREE",
+        "nfd": "\u0102",
+        "noise": "<n> A",
+        "wide": "TWO X",
+        "plain": "A",
+    }
+    assert read_table(tmp_path / "raw/text") == said
+    facts = json.loads((tmp_path / "raw/set.json").read_text())
+    assert facts["transcripts_changed"] == 4 and facts["changes"]["Unicode form nfc"] == 1 and facts["speakers"] is None
+    assert "4 transcripts were changed by normalisation: 2 white space, " in done.stdout and "no utt2spk" in done.stdout
+    again = run_script(
+        "format_data", "--data", data, "--out", tmp_path / "other", "--text_conf", tmp_path / "raw/text.json"
+    )
+    assert again.returncode == 0 and read_table(tmp_path / "other/text") == said
+
+
+def test_a_name_that_is_too_long_for_a_file_gets_a_hash(tmp_path, run_script):
+    soundfile.write(tmp_path / "a.wav", tone(1, 8000), 8000)
+    keys = ["\u957f" * 33, "\u957f" * 33 + "2", "short/er"]
+    data = data_directory(tmp_path / "data", dict.fromkeys(keys, tmp_path / "a.wav"), dict.fromkeys(keys, "HELLO"))
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw")
+    assert done.returncode == 0, done.stderr
+    paths = read_table(tmp_path / "raw/wav.scp")
+    assert (
+        paths.keys() == set(keys) and len(set(paths.values())) == 3 and paths["short/er"].endswith("/short%2Fer.flac")
+    )
+    assert all(soundfile.info(path).frames == 16000 for path in paths.values())
+
+
+def test_a_channel_of_a_recording_may_be_named(tmp_path, run_script):
+    soundfile.write(tmp_path / "talk.wav", np.stack([tone(1, 16000), np.zeros(16000)], axis=1), 16000)
+    data = data_directory(
+        tmp_path / "data", {"talk": tmp_path / "talk.wav"}, {"l": "HI", "r": "HI"}, "l talk 0 1 A\nr talk 0 1 2\n"
+    )
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(soundfile.read(read_table(tmp_path / "raw/wav.scp")["l"])[0], tone(1, 16000), atol=1e-4)
+    assert (tmp_path / "raw/rejected.txt").read_text() == "r\tchannel 2 of a recording that has 2, counted from 0\n"

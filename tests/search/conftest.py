@@ -49,6 +49,12 @@ def supernet(tmp_path_factory) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture(scope="session")
+def bidirectional(tmp_path_factory) -> tuple[Path, Path, Path]:
+    """A supernet without a choice of directions."""
+    return write_supernet(tmp_path_factory.mktemp("bidirectional"))
+
+
+@pytest.fixture(scope="session")
 def conformer(tmp_path_factory) -> tuple[Path, Path, Path]:
     space = dict(depths=[1, 2], ffn_dims=[4, 8], heads=[1, 2])
     encoder = dict(

@@ -6,10 +6,10 @@ import pytest
 
 from espnet_plugin.bin import choose, latency, page
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.choice import Found, shortlist
 from espnet_plugin.search.costs import Costs
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.timing import fixed_of
 from espnet_plugin.supernet.subnet import Subnet
 
 
@@ -21,10 +21,12 @@ def options(supernet):
 
 def write_table(path, model, taken) -> str:
     """A table of a device by hand. Args: taken: last part of a block's name -> s, others take 10 ms."""
-    fixed = fixed_of(model)
-    names = {block for subnet in model.search_space.even() for block in fixed.blocks(subnet)}
+    blocks = ModelBlocks(model)
+    names = {block for subnet in model.search_space.even() for block, _ in blocks.weighted(subnet, 0.5)}
     times = {name: taken.get(name.split()[-1], 0.01) for name in names}
-    path.write_text(LatencyTable({"processor": "p"}, "none", "utterance", 4.0, 10.0, fixed, {1: times}).to_json())
+    path.write_text(
+        LatencyTable({"processor": "p"}, "none", "utterance", 4.0, 10.0, blocks.sizes, {1: times}).to_json()
+    )
     return str(path)
 
 
@@ -195,9 +197,9 @@ def test_a_conformers_sizes_are_chosen_and_what_needs_a_device_is_refused(confor
     choose.main([*options, "--num_sizes", "3", "--num_candidates", "1", "--out", str(tmp_path / "sizes.json")])
     assert len(read_json(tmp_path / "sizes.json")["sizes"]) == 3
     page.main(["--expdir", str(tmp_path)])
-    with pytest.raises(UserError, match="--int8: needs encoder 'mhssm_supernet'"):
+    with pytest.raises(UserError, match="--int8: sizes of encoder 'conformer_supernet' cannot be exported"):
         choose.main([*options, "--max-size", "1MB", "--int8"])
-    with pytest.raises(UserError, match="latency: needs encoder 'mhssm_supernet'"):
+    with pytest.raises(UserError, match="latency: encoder 'conformer_supernet' has no blocks"):
         latency.main(["--train_config", config, "--out", str(tmp_path / "table.json")])
 
 
@@ -211,3 +213,14 @@ def test_choices_by_hand():
     assert found.best([a, b, c, d], params) == b
     assert Found(loss, {a: 30.0, b: 10.0, c: 20.0}).correlation == pytest.approx(1.0)
     assert found.front(params) == [b, d]
+
+
+def test_sizes_by_characters(options, tmp_path, capsys, read_json):
+    out = tmp_path / "exp" / "sizes.json"
+    choose.main([*options, "--metric", "cer", "--num_sizes", "2", "--out", str(out)])
+    found = read_json(out.parent / "search.json")
+    assert found["metric"] == "cer" and set(read_json(out)["sizes"][0]) == {"name", "subnet", "params", "dev_cer"}
+    assert "dev CER" in capsys.readouterr().out and sum("cer" in point for point in found["points"]) == found["decoded"]
+    choose.main([*options, "--num_sizes", "2", "--out", str(out)])
+    kinds = [json.loads(line) for line in lines_of(out.parent / "search.jsonl")]
+    assert len(kinds) == found["evaluations"] + 2 * found["decoded"]  # losses once, both error rates

@@ -14,15 +14,16 @@ from onnx import numpy_helper
 from espnet_plugin.asr.inference.extract import extract
 from espnet_plugin.bin import choose, latency
 from espnet_plugin.deploy.check import Runtime
-from espnet_plugin.deploy.graphs import STREAM_SHIFT
+from espnet_plugin.deploy.graphs import encoder_parts
 from espnet_plugin.deploy.onnx_file import to_onnx
 from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward
+from espnet_plugin.encoder.mhssm.export import STREAM_CHUNK
+from espnet_plugin.encoder.mhssm.timing import FeedForwardBlock, Mixers, MixersOnStream, Residual
 from espnet_plugin.errors import UserError
 from espnet_plugin.search import target
-from espnet_plugin.search.block_graphs import Audio, Ends, Mixers, MixersOnStream, without_weights
+from espnet_plugin.search.block_graphs import without_weights
+from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.timing import Residual
-from espnet_plugin.supernet.space import SearchSpace
 
 CHECKS = 1  # exporting a whole subnet takes a second
 
@@ -58,13 +59,17 @@ def test_the_script_needs_only_what_a_device_has(kit, supernet, loaded, tmp_path
     table = LatencyTable.read(out)
     assert table.audio == audio and table.audio_seconds == {"utterance": 0.6, "chunk": 0.32}[audio]
     assert table.runtime.endswith(" int8") == (audio == "chunk") and table.device["processor"]
-    space = loaded[0].search_space
+    space, blocks = loaded[0].search_space, ModelBlocks(loaded[0])
     space = space.only("forward") if audio == "chunk" else space
     rng = random.Random(1)
-    used = {block for _ in range(500) for block in table.fixed.blocks(space.sample(rng))}
+
+    def names(subnet):
+        return {block for block, _ in blocks.weighted(subnet, 0.5)}
+
+    used = {block for _ in range(500) for block in names(space.sample(rng))}
     assert used == set(table.times[1]) and all(time >= 0 for time in table.times[1].values())
     # Used elsewhere: the limit lies between the quickest and the slowest.
-    most = (table.latency(space.max) + table.latency(space.min)) / 2
+    most = (table.latency(blocks, space.max) + table.latency(blocks, space.min)) / 2
     config, checkpoint, data = map(str, supernet)
     options = ["--train_config", config, "--model_file", checkpoint, "--data", data, "--evaluations", "8"]
     options += ["--direction", "forward"] if audio == "chunk" else []
@@ -74,7 +79,7 @@ def test_the_script_needs_only_what_a_device_has(kit, supernet, loaded, tmp_path
     assert points and all(0 < point["latency"] <= 1.0001 * most for point in points)
 
 
-def test_a_block_is_what_three_copies_take_more_than_nothing(kit, monkeypatch, capsys):
+def test_a_block_is_what_three_copies_take_more_than_nothing(kit, loaded, monkeypatch, capsys):
     audio, folder = kit
     numbers = json.loads((folder / "kit.json").read_text())
     taken = {name: 0.004 if name.startswith("empty") else 0.1 for name in numbers["jobs"]}
@@ -90,18 +95,15 @@ def test_a_block_is_what_three_copies_take_more_than_nothing(kit, monkeypatch, c
     layers = len(choose.Subnet.parse(first["subnet"]).layers)
     predicted = 0.1 + 2 * layers * 0.032 + 0.196
     table = LatencyTable.parse(content)
-    assert table.latency(choose.Subnet.parse(first["subnet"]), 2) == pytest.approx(predicted)
+    assert table.latency(ModelBlocks(loaded[0]), choose.Subnet.parse(first["subnet"]), 2) == pytest.approx(predicted)
     assert f"{1e3 * predicted:9.2f} ms predicted   2000.00 ms measured" in capsys.readouterr().out
     assert errors.keys() == {1, 2} and 0 < errors[1] < 1
 
 
-def test_the_streaming_of_a_bidirectional_supernet_is_refused(loaded, tmp_path, monkeypatch):
-    from espnet_plugin.search import kit as kits
-
-    both = SearchSpace.build(3, [1, 2, 3], [4, 8])
-    monkeypatch.setattr(kits, "space_of", lambda _: both)
+def test_the_streaming_of_a_bidirectional_supernet_is_refused(bidirectional, tmp_path):
+    config = bidirectional[0]
     with pytest.raises(UserError, match="--streaming: every subnet of this supernet is bidirectional"):
-        kits.write_kit(tmp_path / "k", loaded, Audio.of(1.0, True), False, 10.0, 1)
+        latency.main(["--train_config", str(config), "--kit", str(tmp_path / "kit"), "--streaming"])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_mixers_compute_what_layers_do(bidirectional):
 def test_mixers_on_a_stream_compute_what_layers_do():
     torch.manual_seed(0)
     layers = [Residual(8, MHSSM(8, 4, 4, num_modes=3, bidirectional=False)).eval() for _ in range(2)]
-    x, chunk = torch.randn(2, 4 * STREAM_SHIFT // 4, 8), STREAM_SHIFT // 4
+    x, chunk = torch.randn(2, 4 * STREAM_CHUNK, 8), STREAM_CHUNK
     expected, found = x, []
     with torch.no_grad():
         for layer in layers:
@@ -155,11 +157,11 @@ def test_ends_are_an_encoder_without_layers(loaded):
     with torch.no_grad():
         stem = alone.encoder.stem(x, lengths)
         expected = alone.encoder.norm_out(stem.x) * stem.mask
-        assert torch.allclose(Ends(alone, Audio.of(0.5, False))(x, lengths), expected, atol=1e-5)
+        assert torch.allclose(encoder_parts(alone).ends(False)(x, lengths), expected, atol=1e-5)
 
 
 def test_weights_made_at_load_time_have_the_shapes_of_the_stored_ones():
-    layers = torch.nn.Sequential(*(Residual(64, FeedForward(64, 96, 0.0)) for _ in range(2)))
+    layers = torch.nn.Sequential(*(FeedForwardBlock(64, FeedForward(64, 96, 0.0)) for _ in range(2)))
     x = torch.randn(1, 5, 64)
     graph = to_onnx(layers, {"x": x}, ["y"], {"x": ["N", "T", None], "y": ["N", "T", None]})
     stored = onnx.ModelProto.FromString(graph.SerializeToString())

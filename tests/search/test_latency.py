@@ -1,16 +1,18 @@
 import random
-from dataclasses import replace
 
 import pytest
 
+from espnet_plugin.encoder.mhssm.cost import EncoderShape
+from espnet_plugin.encoder.mhssm.timing import MHSSMBlocks
 from espnet_plugin.errors import UserError
+from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.costs import Costs
-from espnet_plugin.search.latency import Fixed, LatencyTable
-from espnet_plugin.search.timing import blocks, fixed_of, make_table, medians
+from espnet_plugin.search.latency import LatencyTable
+from espnet_plugin.search.timing import blocks, make_table, medians
 from espnet_plugin.supernet.subnet import Subnet
 
 UNNAMED = dict(input_size=80, stem_dim=8, head_dim=4, num_modes=2, vocabulary=7, context=2)
-FIXED = Fixed(dim=8, heads=4, prediction=6, joiner=5, directions=2, **UNNAMED)
+FIXED = dict(dim=8, heads=4, prediction=6, joiner=5, directions=2, **UNNAMED)
 TIMES = {
     "stem d8": 1.0,
     "mixer d8 h4 bidirectional": 10.0,
@@ -28,12 +30,20 @@ def table(**changes):
     return LatencyTable(**parts | {"times": {1: TIMES}} | changes)
 
 
+class Blocks(ModelBlocks):
+    """Of a supernet of these sizes, without the supernet."""
+
+    def __init__(self):
+        self.encoder = MHSSMBlocks(EncoderShape(80, 8, 8, 4, 4, 2, 2))
+        self.frame_rate, self.encoder_dim, self.prediction, self.joiner = 25, 8, 6, 5
+
+
 def test_a_prediction_by_hand():
     subnet = Subnet((0, 2), (2, 3))
     # 10 symbols a second on 25 frames: 0.6 of the silent search, 0.4 of the emitting one.
     expected = 1 + 2 * 10 + 100 + 200 + 0.6 * 1000 + 0.4 * 3000
-    assert table().latency(subnet) == pytest.approx(expected)
-    assert table().real_time_factor(subnet) == pytest.approx(expected / 4)
+    assert table().latency(Blocks(), subnet) == pytest.approx(expected)
+    assert table().real_time_factor(Blocks(), subnet) == pytest.approx(expected / 4)
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
@@ -43,9 +53,9 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 
 def test_what_was_not_timed_is_told(tmp_path):
     with pytest.raises(UserError, match=r"--threads: 4 was not timed on this device, only \[1\]"):
-        table().latency(Subnet((0,), (2,)), threads=4)
+        table().latency(Blocks(), Subnet((0,), (2,)), threads=4)
     with pytest.raises(UserError, match="block 'feed-forward d8 x9' of subnet '0x9' was not timed"):
-        table().latency(Subnet((0,), (9,)))
+        table().latency(Blocks(), Subnet((0,), (9,)))
     with pytest.raises(UserError, match="does not exist, make it on the device"):
         LatencyTable.read(tmp_path / "none.json")
     for wrong in (b"{}", b"[1]", b"no json", b"\xe9"):
@@ -62,7 +72,6 @@ def test_what_was_not_timed_is_told(tmp_path):
             '"version": 2',
             "version: 2 must be 3, which notes the supernet's shapes: make the table again",
         ),
-        ('"num_modes": 2,', "", "fixed.num_modes: is missing"),
         ('"num_modes": 2', '"num_modes": 2.5', "fixed.num_modes: 2.5 must be an integer"),
         ('"symbols_per_second": 10.0', '"symbols_per_second": "x"', "table.symbols_per_second: 'x' must be a number"),
         ('"symbols_per_second": 10.0', '"symbols_per_second": Infinity', "symbols_per_second: inf must be finite"),
@@ -86,14 +95,15 @@ def test_an_impossible_value_of_a_table_is_told(before, after, said, tmp_path):
 
 def test_a_table_of_another_supernet_is_refused(loaded):
     model, _ = loaded
-    own = fixed_of(model)
-    Costs(model, table=table(fixed=own))
-    for key in ("head_dim", "num_modes", "stem_dim", "vocabulary", "context", "dim"):
-        other = replace(own, **{key: getattr(own, key) + 1})
-        with pytest.raises(
-            UserError, match=f"the table is of a supernet with {key} .*, this one has .* make the table"
-        ):
-            Costs(model, table=table(fixed=other))
+    sizes = ModelBlocks(model).sizes
+    Costs(model, table=table(fixed=sizes))
+    for name, size in sizes.items():
+        with pytest.raises(UserError, match=f"the table is of a supernet with {name} .*, this one has {size}: make"):
+            Costs(model, table=table(fixed=sizes | {name: size + 1}))
+        with pytest.raises(UserError, match=f"of a supernet with {name} not noted, this one has {size}: make"):
+            Costs(model, table=table(fixed={key: value for key, value in sizes.items() if key != name}))
+    with pytest.raises(UserError, match="of a supernet with bits 8, this one has no such size"):
+        Costs(model, table=table(fixed=sizes | {"bits": 8}))
 
 
 def test_a_table_has_every_block_of_the_space(loaded):
@@ -101,9 +111,9 @@ def test_a_table_has_every_block_of_the_space(loaded):
     made = make_table(model, 16000, 0.5, [1], rounds=1, symbols_per_second=10.0)
     rng, space = random.Random(0), model.search_space
     for subnet in (space.max, space.min, *(space.sample(rng) for _ in range(20))):
-        assert made.latency(subnet) > 0
+        assert made.latency(ModelBlocks(model), subnet) > 0
     assert set(made.times[1]) == {name for name, _ in blocks(model, 16000, 0.5)}
-    used = {block for subnet in (space.sample(rng) for _ in range(500)) for block in made.fixed.blocks(subnet)}
+    used = {block for _ in range(500) for block, _ in ModelBlocks(model).weighted(space.sample(rng), 0.5)}
     assert used == set(made.times[1])  # and no other
 
 

@@ -92,7 +92,7 @@ def test_the_error_rate_is_that_of_the_extracted_model(loaded, dev):
         for key, text in greedy(alone, batch, dev.fs).items():
             errors += edit_distance(dev.texts[key].split(), text.split())["total"]
             words += len(dev.texts[key].split())
-    assert dev.word_error_rate(subnet) == pytest.approx(100 * errors / words)
+    assert dev.error_rate(subnet) == pytest.approx(100 * errors / words)
 
 
 def test_keys_tell_checkpoints_and_measures_apart(loaded, dev, supernet):

@@ -1,9 +1,12 @@
 import pytest
 import torch
+from espnet2.asr_transducer.joint_network import JointNetwork
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.transducer.backend import mutual_information, recursion_of
+from espnet_plugin.transducer import backend
+from espnet_plugin.transducer.backend import recursion_of
 from espnet_plugin.transducer.lattice import FORBIDDEN, antidiagonals, frame_by_frame, lattice
+from espnet_plugin.transducer.loss import TransducerConf, TransducerCriterion
 
 try:
     import k2
@@ -21,8 +24,17 @@ def scores(seed, sizes):
     return blank, emit, T_lens, U_lens
 
 
-def test_torch_is_the_anti_diagonals():
-    assert recursion_of("torch") is antidiagonals and recursion_of("torch", modified=True) is frame_by_frame
+def assert_same(recursion, reference, problem):
+    for ours, theirs in zip(recursion(*problem), reference(*problem)):
+        torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["torch", "auto"])
+def test_on_a_cpu_torch_and_auto_are_the_anti_diagonals(name):
+    """Also where k2 imports."""
+    problem = scores(0, [(7, 4), (5, 2), (6, 0)])
+    assert_same(recursion_of(name), antidiagonals, problem)
+    assert_same(recursion_of(name, modified=True), frame_by_frame, problem)
 
 
 def test_an_unknown_name_is_refused():
@@ -30,16 +42,48 @@ def test_an_unknown_name_is_refused():
         recursion_of("cuda")
 
 
+def test_triton_is_refused_on_a_cpu_and_where_it_is_missing(monkeypatch):
+    with pytest.raises(UserError, match=r"transducer_conf\.backend: 'triton' needs a GPU, use 'torch' or 'auto'"):
+        recursion_of("triton")(*scores(0, [(2, 1)]))
+    monkeypatch.setattr(backend, "missing", lambda module: "No module named 'triton'")
+    with pytest.raises(UserError, match=r"'triton' does not import here \(No module named 'triton'\)"):
+        recursion_of("triton")
+
+
 @without_k2
-def test_k2_is_refused_and_auto_is_torch_where_it_does_not_import():
+def test_k2_is_refused_where_it_does_not_import():
     with pytest.raises(UserError, match=r"transducer_conf\.backend: 'k2' does not import here"):
         recursion_of("k2")
-    assert recursion_of("auto") is antidiagonals
+
+
+def test_the_full_loss_runs_on_the_backend_that_was_asked_for(monkeypatch):
+    """Not by torchaudio, which would compute the same in silence."""
+    calls = []
+
+    def watched(*problem, modified=False):
+        calls.append(modified)
+        return antidiagonals(*problem)
+
+    monkeypatch.setitem(backend.PROGRAMMES, "k2", watched)
+    monkeypatch.setattr(backend, "missing", lambda module: None)
+    values = torch.randn(1, 3, 4), torch.tensor([3]), torch.tensor([[1, 2]]), torch.tensor([2])
+    costs = {}
+    for name in ("k2", "torch", "auto"):
+        torch.manual_seed(0)
+        criterion = TransducerCriterion(TransducerConf(loss="full", backend=name), 4, 4, 5, 0)
+        joiner, decoder = JointNetwork(5, 4, 4, 4), lambda labels: torch.ones(*labels.shape, 4)
+        targets = criterion.targets(*values[2:], decoder, joiner)
+        costs[name] = criterion(*values[:2], targets, joiner).cost
+        assert len(calls) == 1
+    torch.testing.assert_close(costs["k2"], costs["torch"])
+    torch.testing.assert_close(costs["auto"], costs["torch"], atol=0, rtol=0)
 
 
 @with_k2
-def test_k2_is_taken_where_it_imports():
-    assert recursion_of("auto") is recursion_of("k2") is mutual_information
+@pytest.mark.parametrize("modified", [False, True])
+def test_no_path_is_no_warning(modified, capfd):
+    recursion_of("k2", modified)(*scores(0, [(2, 3), (4, 1)]))
+    assert capfd.readouterr() == ("", "")
 
 
 @with_k2

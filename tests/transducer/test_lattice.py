@@ -263,6 +263,6 @@ def test_modified_full_loss_by_hand():
         T_lens,
         torch.tensor([1, 2, 3]),
         recursion=frame_by_frame,
-        modified=True,
+        by_torchaudio=False,
     )
     torch.testing.assert_close(found, torch.tensor([-math.log(2 / 4), -math.log(1 / 4), 0.0]))

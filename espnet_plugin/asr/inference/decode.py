@@ -75,7 +75,7 @@ def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callab
     model, fs = trained.model, trained.fs
     if streaming:
         check_streaming(model)
-        latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model.frontend))
+        latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model))
         return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
     recogniser = Recogniser(trained, conf)
     return lambda batch: {key: found[0].text for key, found in recogniser(batch).items()}, fs, None

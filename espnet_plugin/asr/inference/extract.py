@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit, beside
+from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit
+from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
-from espnet_plugin.encoder.mhssm.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.slices import leading
@@ -39,18 +39,18 @@ def space_of(model: TODMModel) -> SearchSpace:
 
 
 def cost(model: TODMModel, subnet: Subnet) -> Cost:
-    """Of the stand-alone model of a subnet, without building it; see `EncoderShape.cost` for what is counted."""
+    """Of the stand-alone model of a subnet, without building it; see the encoder for what is counted."""
     counted = ("encoder.", "decoder.", "joint_network.", *TRAINING_ONLY)
     rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(counted))
-    decoder, joiner = model.decoder, model.joint_network
+    decoder, joiner, rate = model.decoder, model.joint_network, model.encoder.frame_rate
     if isinstance(decoder, StatelessDecoder):
         width = subnet.prediction or decoder.dunits
-        prediction = stateless_cost(model.vocab_size, width, decoder.context_size, FRAME_RATE)
+        prediction = stateless_cost(model.vocab_size, width, decoder.context_size, rate)
     else:
-        prediction = recurrent_cost(decoder, FRAME_RATE)
+        prediction = recurrent_cost(decoder, rate)
     joint_space, encoder_dim = joiner.lin_enc.weight.shape
     widths = (subnet.dim or encoder_dim, subnet.prediction or decoder.dunits, subnet.joiner or joint_space)
-    joined = joiner_cost(model.vocab_size, *widths, joiner.lin_dec.bias is not None, FRAME_RATE)
+    joined = joiner_cost(model.vocab_size, *widths, joiner.lin_dec.bias is not None, rate)
     return model.encoder.cost(subnet) + prediction + joined + Cost(rest, 0)
 
 
@@ -70,8 +70,9 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     model = trained.model
     space_of(model).check(subnet)
     args = copy.deepcopy(trained.conf)
-    args.encoder, args.encoder_conf = model.encoder.extracted_conf(subnet)
-    args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
+    args.encoder, args.encoder_conf = model.encoder.plain_class.name, model.encoder.extracted_conf(subnet)
+    transducer = {"loss": "full", "rnnt_type": model.criterion.conf.rnnt_type}  # the lattice that it was trained on
+    args.model_conf = {**args.model_conf, "transducer_conf": transducer, "sampling_conf": {}, "distill_conf": {}}
     if subnet.joiner is not None:
         args.model_conf["joint_space_size"] = subnet.joiner
     if isinstance(model.decoder, ElasticStatelessDecoder):

@@ -7,8 +7,6 @@ from espnet2.layers.global_mvn import GlobalMVN
 
 from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.encoder.mhssm.encoder import TimeReduction
-from espnet_plugin.encoder.mhssm.streaming import check_forward, start, stream
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 from espnet_plugin.frontend.streaming import StreamingFbank
@@ -21,7 +19,7 @@ def check_streaming(model: TODMModel) -> None:
     Raises:
         UserError: naming the part.
     """
-    check_forward(model.encoder)
+    model.encoder.on_stream()
     for part, value, allowed in (
         ("frontend", model.frontend, (KaldiFbank,)),
         ("normalize", model.normalize, (GlobalMVN, type(None))),
@@ -34,10 +32,14 @@ def check_streaming(model: TODMModel) -> None:
             )
 
 
-def look_ahead_ms(frontend: KaldiFbank) -> float:
-    """Audio after the 40 ms of an encoder frame that the frame waits for (ms); a chunk's own duration comes on top."""
-    frames = TimeReduction.receptive_field - 1 - 4
-    samples = frames * frontend.shift + frontend.window - (frontend.window // 2 - frontend.shift // 2)
+def look_ahead_ms(model: TODMModel) -> float:
+    """Audio after an encoder frame's own that the frame waits for (ms); a chunk's own duration comes on top."""
+    frontend = model.frontend
+    samples = (
+        model.encoder.on_stream().look_ahead * frontend.shift
+        + frontend.window
+        - (frontend.window // 2 - frontend.shift // 2)
+    )
     return 1000 * samples / frontend.fs
 
 
@@ -55,7 +57,7 @@ class StreamLatency:
 
     @property
     def most_ms(self) -> float:
-        """From the end of an encoder frame's 40 ms to the chunk that completes what it waits for, at most."""
+        """From the end of an encoder frame's own audio to the chunk that completes what it waits for, at most."""
         return self.look_ahead_ms + self.chunk_ms
 
     @property
@@ -81,7 +83,8 @@ class StreamingRecogniser:
         check_streaming(model)
         self.model = model
         self.fbank = StreamingFbank(model.frontend)
-        self.state = start(model.encoder)
+        self.encoder = model.encoder.on_stream()
+        self.state = self.encoder.start()
         model.decoder.set_device(next(model.parameters()).device)
         with torch.no_grad():
             self.predictor = Predictor(model.decoder, 1, model.blank_id)
@@ -103,7 +106,7 @@ class StreamingRecogniser:
             feats = feats.unsqueeze(0)
             if model.normalize is not None:
                 feats, _ = model.normalize(feats, torch.tensor([feats.shape[1]], device=feats.device))
-            encoder_out, self.state = stream(model.encoder, feats, self.state)
+            encoder_out, self.state = self.encoder.advance(feats, self.state)
             length = torch.tensor([encoder_out.shape[1]], device=feats.device)
             if length > 0:
                 search = (model.decoder, model.joint_network, model.blank_id, self.predictor)

@@ -10,11 +10,15 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 
-from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats, rows_of
+from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats
 from espnet_plugin.asr.training.ranks import rank
 from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
+from espnet_plugin.encoder.checks import TooShort
+from espnet_plugin.encoder.interface import Encoder
 from espnet_plugin.errors import UserError
+from espnet_plugin.registry import encoder_names
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
 from espnet_plugin.supernet.space import SearchSpace
@@ -36,6 +40,7 @@ class TODMModel(ESPnetASRModel):
         transducer_conf: see `TransducerConf`.
         sampling_conf: see `SubnetSampling`.
         distill_conf: see `DistillConf`.
+        text_conf: how the transcripts were normalised, see `TextConf`; recorded for those who use the model, None: not known.
         sym_space, sym_blank, ignore_id, report_wer, extract_feats_in_collect_stats: as in ESPnet's model.
         others: built by ESPnet's ASR task.
 
@@ -60,6 +65,7 @@ class TODMModel(ESPnetASRModel):
         transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
         sampling_conf: dict = {},  # noqa: B006
         distill_conf: dict = {},  # noqa: B006
+        text_conf: dict | None = None,
         ignore_id: int = -1,
         sym_space: str = "<space>",
         sym_blank: str = "<blank>",
@@ -68,9 +74,9 @@ class TODMModel(ESPnetASRModel):
     ):
         if decoder is None or not hasattr(decoder, "dunits"):
             raise UserError("decoder: model 'todm' needs a prediction network, 'stateless' or 'transducer'")
-        if not hasattr(encoder, "stem"):
+        if not isinstance(encoder, Encoder):
             raise UserError(
-                "encoder: model 'todm' needs 'mhssm_supernet', 'mhssm', 'conformer_supernet' or 'conformer_sized'"
+                f"encoder: model 'todm' needs one of {', '.join(encoder_names())}, {type(encoder).__name__} is none of them"
             )
         if postencoder is not None:
             raise UserError("postencoder: model 'todm' has none, remove the key")
@@ -112,6 +118,8 @@ class TODMModel(ESPnetASRModel):
                     layer.bias[self.blank_id] = math.log(vocab_size)
         self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
         self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        if text_conf is not None:
+            build_conf("model_conf.text_conf", TextConf, text_conf)
         self.sym_space = sym_space
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
@@ -120,7 +128,7 @@ class TODMModel(ESPnetASRModel):
     @property
     def search_space(self) -> SearchSpace | None:
         """The encoder's search space, None for an encoder of one fixed size."""
-        return getattr(self.encoder, "search_space", None)
+        return self.encoder.search_space
 
     def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
@@ -166,10 +174,16 @@ class TODMModel(ESPnetASRModel):
 
         Returns:
             (B, T, D) and (B,) frames.
+
+        Raises:
+            TooShortUttError: an utterance is too short for the encoder.
         """
         feats, lengths = self.features(speech, speech_lengths)
         chosen = {} if self.search_space is None else {"subnet": subnet}
-        encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
+        try:
+            encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
+        except TooShort as error:  # Speech2Text goes on with the next utterance where it sees ESPnet's own exception
+            raise TooShortUttError(str(error), error.frames, error.need) from error
         return encoder_out, lengths
 
     @cached_property
@@ -207,13 +221,14 @@ class TODMModel(ESPnetASRModel):
         """
         feats, lengths = self.features(speech, speech_lengths)
         try:
-            stem = self.encoder.stem(feats, lengths)
-        except TooShortUttError as error:
+            self.encoder.check(lengths)
+        except TooShort as error:
             shortest = int(lengths.argmin())
             name = shortest if utt_id is None else utt_id[shortest]
             raise UserError(
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
+        stem = self.encoder.stem(feats, lengths)
         widest = at_subnet(self.decoder, self.joint_network, self.search_space and self.search_space.max)
         targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest)
         if self.training and self.criterion.conf.modified:
@@ -245,14 +260,14 @@ class TODMModel(ESPnetASRModel):
         for name, subnet in self.step_subnets():
             part = shared
             if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
-                part = Shared(rows_of(shared.stem, rows), rows_of(shared.targets, rows), shared.text[rows])
+                part = shared.select(rows)
             net, lattice = self.net(name, subnet, part, teacher)
             if name == "max":
                 teacher = detached(lattice)
                 if self.training and self.sampling.student_share < 1:
                     rows = self.sampling.rows(len(shared.text), int(self.num_updates), rank())
                     rows = torch.tensor(rows, device=shared.text.device)
-                    teacher = rows_of(teacher, rows)
+                    teacher = teacher.select(rows)
             del lattice
             yield net
 
@@ -262,7 +277,7 @@ class TODMModel(ESPnetASRModel):
         decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
         if not self.shares_prediction(subnet):
             targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
-        encoder_out = self.encoder.run(stem) if subnet is None else self.encoder.run(stem, subnet)
+        encoder_out = self.encoder.run(stem, subnet)
         ranges = None if teacher is None else teacher.ranges
         lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
         step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
@@ -320,7 +335,8 @@ class TODMModel(ESPnetASRModel):
 
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
-        return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")
+        token = self.token_list[index]
+        return " " if token == self.sym_space else token.replace(SPACE_MARK, " ")
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Words of token ids: pieces joined, split at spaces."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from espnet_plugin.encoder.mhssm.encoder import Stem
+from espnet_plugin.encoder.interface import Stem
 from espnet_plugin.supernet.subnet import Subnet
-from espnet_plugin.transducer.cells import LogitsInParts
 from espnet_plugin.transducer.loss import Lattice, Targets
 
 
@@ -23,6 +22,10 @@ class Shared:
     stem: Stem
     targets: Targets
     text: torch.Tensor
+
+    def select(self, rows: torch.Tensor) -> "Shared":
+        """Of some utterances. Args: rows: (b,) indices into the batch."""
+        return Shared(self.stem.select(rows), self.targets.select(rows), self.text[rows])
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,6 @@ class NetLoss:
     transducer: torch.Tensor
     distillation: torch.Tensor | None
     wer: torch.Tensor | None = None
-
-
-def rows_of(value, rows: torch.Tensor):
-    """A dataclass whose tensors have the batch in front (`Stem`, `Targets`, `Lattice`), for some utterances only; other fields stay.
-
-    Args:
-        rows: (b,) indices into the batch.
-    """
-    parts = {f.name: getattr(value, f.name) for f in fields(value)}
-    chosen = {key: x[rows] for key, x in parts.items() if isinstance(x, torch.Tensor)}
-    return replace(
-        value, **chosen, **{key: rows_of(x, rows) for key, x in parts.items() if isinstance(x, LogitsInParts)}
-    )
 
 
 def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:

@@ -15,7 +15,6 @@ from espnet_plugin.asr.inference.extract import cost
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.asr.training.task import TODMTask
-from espnet_plugin.encoder.mhssm.cost import FRAME_RATE
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -70,7 +69,7 @@ def net_macs(model: TODMModel, subnet: Subnet) -> int:
     if conf.loss != "pruned":
         raise UserError(f"transducer_conf.loss: '{conf.loss}' has no fixed number of cells a frame, plan for 'pruned'")
     width = subnet.joiner or model.joint_network.lin_out.in_features
-    return cost(model, subnet).macs + FRAME_RATE * (conf.prune_range - 1) * width * model.vocab_size
+    return cost(model, subnet).macs + model.encoder.frame_rate * (conf.prune_range - 1) * width * model.vocab_size
 
 
 def workload(model: TODMModel, draws: int = 200) -> Workload:
@@ -81,7 +80,9 @@ def workload(model: TODMModel, draws: int = 200) -> Workload:
     """
     space, sampling = model.search_space, model.sampling
     if space is None:
-        raise UserError("encoder: only 'mhssm_supernet' can be planned for; one size is a search space of one point")
+        raise UserError(
+            f"encoder: '{model.encoder.name}' has one size, only a supernet can be planned for; one size is a search space of one point"
+        )
     rng = random.Random(0)
     drawn = statistics.mean(net_macs(model, space.sample(rng)) for _ in range(draws))
     largest, smallest = net_macs(model, space.max), net_macs(model, space.min)

@@ -3,7 +3,7 @@
 Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F input features, D model dimension, C = heads x head_dim channels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -14,27 +14,30 @@ from espnet2.legacy.nets.pytorch_backend.transformer.attention import RelPositio
 from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import PositionwiseFeedForward
 from espnet2.legacy.nets.pytorch_backend.transformer.repeat import repeat
 
-from espnet_plugin.encoder.checks import check_dropout, check_lengths, one_each
+from espnet_plugin.encoder import interface
+from espnet_plugin.encoder.checks import check_dropout, one_each
 from espnet_plugin.errors import UserError
-
-SHORTEST = 7  # input frames behind one encoder frame of ESPnet's Conv2dSubsampling
+from espnet_plugin.supernet.subnet import Subnet
 
 
 @dataclass(frozen=True)
-class ConformerStem:
+class ConformerStem(interface.Stem):
     """What every net of a step shares: computed once a batch.
 
     Args:
         x: (B, T, D) after time reduction.
         lengths: (B,) valid frames.
         mask: (B, 1, T), true at valid frames.
-        positions: one tensor (1, 2 T - 1, D), the relative positions; in a tuple, since it has no batch.
+        positions: (1, 2 T - 1, D), the relative positions, the same for all utterances.
     """
 
     x: torch.Tensor
     lengths: torch.Tensor
     mask: torch.Tensor
-    positions: tuple[torch.Tensor]
+    positions: torch.Tensor
+
+    def select(self, rows: torch.Tensor | list[int]) -> "ConformerStem":
+        return replace(self, x=self.x[rows], lengths=self.lengths[rows], mask=self.mask[rows])
 
 
 def head_size(output_size: int, attention_heads: int) -> int:
@@ -61,7 +64,7 @@ def attention(d_model: int, heads: int, head_dim: int, dropout: float, linear=to
     return layer
 
 
-class SizedConformerEncoder(ConformerEncoder):
+class SizedConformerEncoder(ConformerEncoder, interface.Encoder):
     """Encoder of one size (ESPnet name ``conformer_sized``); what extraction writes.
 
     ESPnet's ConformerEncoder has one width for all blocks; here each has its own, and this constructor is all that differs. Fixed are
@@ -79,6 +82,12 @@ class SizedConformerEncoder(ConformerEncoder):
     Raises:
         UserError: a value that is not allowed.
     """
+
+    name, frame_rate, shortest = (
+        "conformer_sized",
+        25,
+        7,
+    )  # ESPnet's Conv2dSubsampling: 7 input frames behind an encoder frame
 
     def __init__(
         self,
@@ -130,22 +139,13 @@ class SizedConformerEncoder(ConformerEncoder):
             dropout,
         )
 
-    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> ConformerStem:
-        """Time reduction and positions.
-
-        Args:
-            xs_pad: (B, S, F).
-            ilens: (B,) input frames.
-
-        Raises:
-            TooShortUttError: an utterance has fewer than 7 frames.
-        """
-        check_lengths(ilens, SHORTEST)
+    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> ConformerStem:
+        """Time reduction and positions, see `interface.Encoder.stem`."""
         mask = ~make_pad_mask(ilens, maxlen=xs_pad.shape[1])[:, None, :].to(xs_pad.device)
         (x, positions), mask = self.embed(xs_pad, mask)
-        return ConformerStem(x, mask.squeeze(1).sum(1), mask, (positions,))
+        return ConformerStem(x, mask.squeeze(1).sum(1), mask, positions)
 
-    def run(self, stem: ConformerStem) -> torch.Tensor:
+    def run(self, stem: ConformerStem, subnet: Subnet | None = None) -> torch.Tensor:
         """The blocks on a stem. Returns: (B, T, D)."""
-        (x, _), _ = self.encoders((stem.x, *stem.positions), stem.mask)
+        (x, _), _ = self.encoders((stem.x, stem.positions), stem.mask)
         return self.after_norm(x)

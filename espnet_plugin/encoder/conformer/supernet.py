@@ -10,8 +10,9 @@ from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward i
 
 from espnet_plugin.encoder.conformer.cost import ConformerShape
 from espnet_plugin.encoder.conformer.encoder import ConformerStem, SizedConformerEncoder, attention, head_size
-from espnet_plugin.encoder.extractable import Extractable
+from espnet_plugin.encoder.interface import ElasticEncoder
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticLinear, SharedBatchNorm1d
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
@@ -61,13 +62,13 @@ class ElasticBlock(EncoderLayer):
         """Args: x (B, T, D), stem of the batch, width of both feed-forward networks. Returns: (B, T, D)."""
         x = x + self.ff_scale * self.dropout(self.feed_forward_macaron(self.norm_ff_macaron(x), width))
         y = self.norm_mha(x)
-        x = x + self.dropout(AttentionAt(self.self_attn, heads)(y, y, y, *stem.positions, stem.mask))
+        x = x + self.dropout(AttentionAt(self.self_attn, heads)(y, y, y, stem.positions, stem.mask))
         x = x + self.dropout(self.conv_module(self.norm_conv(x), mask_pad=stem.mask))
         x = x + self.ff_scale * self.dropout(self.feed_forward(self.norm_ff(x), width))
         return self.norm_final(x)
 
 
-class ConformerSupernetEncoder(Extractable, SizedConformerEncoder):
+class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
     """Conformer that runs at any subnet of its search space (ESPnet name ``conformer_supernet``).
 
     Weights have the names of ESPnet's ConformerEncoder, whose checkpoints fit; the max net's output is that encoder's.
@@ -82,7 +83,7 @@ class ConformerSupernetEncoder(Extractable, SizedConformerEncoder):
         UserError: a key or value of the search space is not allowed.
     """
 
-    plain_class, layer_prefix = SizedConformerEncoder, "encoders"
+    name, plain_class, layer_prefix = "conformer_supernet", SizedConformerEncoder, "encoders"
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class ConformerSupernetEncoder(Extractable, SizedConformerEncoder):
         )
         for block in self.encoders:
             block.feed_forward.dropout.adaptive = block.feed_forward_macaron.dropout.adaptive = adaptive_dropout
-        self.search_space, self.conf = space, conf
+        self.search_space, self.conf, self.input_size = space, conf, input_size
         self.shape = ConformerShape(input_size, output_size, attention_heads, head_dim, cnn_module_kernel)
 
     def block(self, d_model: int, mixing: dict, feed_forward: tuple, convolution: tuple, dropout: float):
@@ -141,23 +142,10 @@ class ConformerSupernetEncoder(Extractable, SizedConformerEncoder):
             x = self.encoders[index](x, stem, width, heads or self.shape.num_heads)
         return self.after_norm(x)
 
-    def forward(
-        self,
-        xs_pad: torch.Tensor,
-        ilens: torch.Tensor,
-        prev_states: torch.Tensor | None = None,
-        subnet: Subnet | None = None,
-    ):
-        """ESPnet's encoder interface with the active subnet as a further argument.
+    def cost(self, subnet: Subnet) -> Cost:
+        return self.shape.cost(subnet)
 
-        Returns:
-            (B, T, D), lengths (B,), None.
-        """
-        stem = self.stem(xs_pad, ilens)
-        return self.run(stem, subnet), stem.lengths, None
-
-    def extracted_conf(self, subnet: Subnet) -> tuple[str, dict]:
-        """ESPnet name and configuration of the plain encoder of a subnet."""
+    def extracted_conf(self, subnet: Subnet) -> dict:
         heads = list(subnet.heads) or self.shape.num_heads
         blocks = dict(num_blocks=len(subnet.layers), linear_units=list(subnet.ffn), attention_heads=heads)
-        return "conformer_sized", self.conf | blocks
+        return self.conf | blocks

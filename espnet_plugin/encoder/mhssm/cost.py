@@ -54,3 +54,12 @@ class EncoderShape:
         dynamics = directions * heads * (1 + 2 * self.num_modes)  # step size; decay and frequency of each mode
         params = linear + biases + dynamics + 2 * modes + channels + 4 * d  # readout, skip, two norms
         return Cost(params, FRAME_RATE * (linear + MODE_MACS * modes + channels))
+
+    def products(self, subnet: Subnet) -> list[tuple[int, int]]:
+        """Inputs and outputs of each convolution and linear layer of a subnet, which are matrix products on a device."""
+        d = subnet.dim or self.d_model
+        found = [(CONV_KERNEL * self.input_size, self.stem_dim), (CONV_KERNEL * self.stem_dim, d)]
+        for _, width, heads in subnet.per_layer():
+            channels = (heads or self.num_heads) * self.head_dim
+            found += ((d, channels), (channels // 2, d), (d, width), (width, d))
+        return found

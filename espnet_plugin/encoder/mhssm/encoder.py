@@ -3,15 +3,16 @@
 Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F input features, D model dimension, E channels of the state space heads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
-from espnet_plugin.encoder.checks import check_dropout, check_lengths, one_each
+from espnet_plugin.encoder import interface
+from espnet_plugin.encoder.checks import check_dropout, one_each
 from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM, Spectrum
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.subnet import Subnet
 
 
 class TimeReduction(torch.nn.Module):
@@ -28,6 +29,7 @@ class TimeReduction(torch.nn.Module):
 
     kernel = 3
     receptive_field = 7  # input frames behind one output frame
+    stride = 4  # input frames from one output frame to the next
     conv_class = torch.nn.Conv1d  # what an elastic subclass replaces; likewise below
 
     def __init__(self, input_size: int, d_model: int, stem_dim: int | None = None):
@@ -36,8 +38,8 @@ class TimeReduction(torch.nn.Module):
         self.conv1 = torch.nn.Conv1d(input_size, stem_dim, self.kernel, stride=2)
         self.conv2 = self.conv_class(stem_dim, d_model, self.kernel, stride=2)
 
-    @classmethod
-    def reduced(cls, length):
+    @staticmethod
+    def reduced(length):
         """Encoder frames of `length` input frames (int or tensor), 0 when there are too few."""
         reduced = ((length - 1) // 2 - 1) // 2
         return reduced.clamp(min=0) if torch.is_tensor(reduced) else max(reduced, 0)
@@ -82,7 +84,8 @@ class MHSSM(torch.nn.Module):
 
     def gate(self, y: torch.Tensor) -> torch.Tensor:
         """Args: y (B, T, E). Returns: (B, T, E / 2), the first head of each pair times the sigmoid of the second."""
-        value, gate = y.unflatten(-1, (-1, 2, self.head_dim)).unbind(-2)
+        # Not by unflatten: of its result a traced graph does not know the rank, and cannot be exported.
+        value, gate = y.reshape(y.shape[0], y.shape[1], -1, 2, self.head_dim).unbind(-2)
         return (value * torch.sigmoid(gate)).flatten(-2)
 
 
@@ -134,14 +137,15 @@ def channels_of_head(d_model: int, num_heads: int, expand: int) -> int:
 
 
 @dataclass(frozen=True)
-class Stem:
+class Stem(interface.Stem):
     """What every net of a step shares: computed once a batch.
 
     Args:
         x: (B, T, D) after time reduction.
         lengths: (B,) valid frames.
         mask: (B, T, 1), 1 at valid frames.
-        spectra: transform of the kernel of each layer; None for a layer that the only net lacks.
+        spectra: transform of the kernel of each layer, the same for all utterances; None for layers that the requested subnet does
+            not use.
     """
 
     x: torch.Tensor
@@ -149,8 +153,11 @@ class Stem:
     mask: torch.Tensor
     spectra: tuple[Spectrum | None, ...]
 
+    def select(self, rows: torch.Tensor | list[int]) -> "Stem":
+        return replace(self, x=self.x[rows], lengths=self.lengths[rows], mask=self.mask[rows])
 
-class MHSSMEncoder(AbsEncoder):
+
+class MHSSMEncoder(interface.Encoder):
     """Encoder of one size (ESPnet name ``mhssm``); what extraction writes.
 
     Args:
@@ -168,6 +175,7 @@ class MHSSMEncoder(AbsEncoder):
         UserError: a value that is not allowed.
     """
 
+    name, frame_rate, shortest = "mhssm", 25, TimeReduction.receptive_field
     time_reduction_class, layer_class, norm_class = TimeReduction, MHSSMLayer, torch.nn.LayerNorm
 
     def __init__(
@@ -204,44 +212,32 @@ class MHSSMEncoder(AbsEncoder):
     def output_size(self) -> int:
         return self.d_model
 
-    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> Stem:
-        """Time reduction and kernels.
-
-        Args:
-            xs_pad: (B, S, F).
-            ilens: (B,) input frames.
-
-        Raises:
-            TooShortUttError: an utterance has fewer than 7 frames.
-        """
+    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
+        """Time reduction and kernels, see `interface.Encoder.stem`."""
         x, lengths, mask = self.reduce(xs_pad, ilens)
         return Stem(x, lengths, mask, tuple(layer.mixer.ssm.spectrum(x.shape[1]) for layer in self.layers))
 
     def reduce(self, xs_pad: torch.Tensor, ilens: torch.Tensor, **width):
         """Time reduction (at a width, where it is elastic). Returns: (B, T, D), lengths (B,), mask (B, T, 1)."""
-        check_lengths(ilens, TimeReduction.receptive_field)
         x = self.time_reduction(xs_pad, **width)
         lengths = TimeReduction.reduced(ilens)
         mask = (torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1).to(x.dtype)
         return x, lengths, mask
 
-    def run(self, stem: Stem) -> torch.Tensor:
+    def run(self, stem: Stem, subnet: Subnet | None = None) -> torch.Tensor:
         """Layers on a stem. Returns: (B, T, D)."""
         x = stem.x
         for layer, spectrum in zip(self.layers, stem.spectra):
             x = layer(x, stem.mask, spectrum)
         return self.norm_out(x)
 
-    def forward(self, xs_pad: torch.Tensor, ilens: torch.Tensor, prev_states: torch.Tensor | None = None):
-        """ESPnet's encoder interface.
+    def on_stream(self) -> interface.EncoderStream:
+        """Raises: `UserError` for a bidirectional encoder."""
+        from espnet_plugin.encoder.mhssm.streaming import MHSSMStream
 
-        Args:
-            xs_pad: (B, S, F).
-            ilens: (B,) input frames.
-            prev_states: not used.
+        return MHSSMStream(self)
 
-        Returns:
-            (B, T, D), lengths (B,), None.
-        """
-        stem = self.stem(xs_pad, ilens)
-        return self.run(stem), stem.lengths, None
+    def export_parts(self, mean: torch.Tensor | None = None, std: torch.Tensor | None = None) -> interface.ExportParts:
+        from espnet_plugin.encoder.mhssm.export import MHSSMExport
+
+        return MHSSMExport(self, mean, std)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from espnet_plugin.encoder.interface import EncoderStream
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, MHSSMLayer, TimeReduction
 from espnet_plugin.errors import UserError
 
@@ -25,45 +26,43 @@ class StreamState:
     layers: tuple[torch.Tensor | None, ...]
 
 
-def check_forward(encoder) -> None:
-    """Refuse an encoder that cannot run on a stream.
-
-    Raises:
-        UserError: it is no plain MH-SSM encoder, or it runs from the end of the audio too.
-    """
-    if type(encoder) is not MHSSMEncoder:
-        raise UserError("streaming: the encoder must be 'mhssm', so extract a size from the supernet first")
-    if any(layer.mixer.ssm.num_directions > 1 for layer in encoder.layers):
-        raise UserError("streaming: this model is bidirectional, it needs the whole audio; extract a forward subnet")
-
-
-def start(encoder: MHSSMEncoder) -> StreamState:
-    """State before the first frame."""
-    return StreamState(None, (None,) * len(encoder.layers))
-
-
-def stream(encoder: MHSSMEncoder, feats: torch.Tensor, state: StreamState) -> tuple[torch.Tensor, StreamState]:
-    """Encoder frames that a chunk completes; together they are those of `MHSSMEncoder.forward` on the whole.
+class MHSSMStream(EncoderStream):
+    """An `MHSSMEncoder` on a stream: its frames together are those of the encoder on the whole.
 
     Args:
-        encoder: in evaluation mode, see `check_forward`.
-        feats: (B, S, F), any S.
-        state: after the chunk before.
+        encoder: in evaluation mode.
 
-    Returns:
-        (B, T, D), T may be 0, and the next state.
+    Raises:
+        UserError: it runs from the end of the audio too.
     """
-    feats = feats if state.frames is None else torch.cat([state.frames, feats], dim=1)
-    ready = TimeReduction.reduced(feats.shape[1])
-    if ready == 0:
-        return feats.new_zeros(feats.shape[0], 0, encoder.d_model), StreamState(feats, state.layers)
-    # Encoder frame t needs the 7 input frames from 4 t on.
-    x, rest = encoder.time_reduction(feats[:, : 4 * ready + 3]), feats[:, 4 * ready :]
-    after = []
-    for layer, before in zip(encoder.layers, state.layers):
-        x, memory = layer_on_stream(layer, x, before)
-        after.append(memory)
-    return encoder.norm_out(x), StreamState(rest, tuple(after))
+
+    look_ahead = TimeReduction.receptive_field - 1 - TimeReduction.stride
+
+    def __init__(self, encoder: MHSSMEncoder):
+        if any(layer.mixer.ssm.num_directions > 1 for layer in encoder.layers):
+            raise UserError(
+                "streaming: this model is bidirectional and needs the whole audio, encoder_conf.bidirectional: true cannot stream; extract "
+                "a _forward subnet, or train with false"
+            )
+        self.encoder = encoder
+
+    def start(self) -> StreamState:
+        return StreamState(None, (None,) * len(self.encoder.layers))
+
+    def advance(self, feats: torch.Tensor, state: StreamState) -> tuple[torch.Tensor, StreamState]:
+        encoder, stride = self.encoder, TimeReduction.stride
+        feats = feats if state.frames is None else torch.cat([state.frames, feats], dim=1)
+        ready = TimeReduction.reduced(feats.shape[1])
+        if ready == 0:
+            return feats.new_zeros(feats.shape[0], 0, encoder.d_model), StreamState(feats, state.layers)
+        # Encoder frame t needs the 7 input frames from 4 t on.
+        reach = stride * (ready - 1) + TimeReduction.receptive_field
+        x, rest = encoder.time_reduction(feats[:, :reach]), feats[:, stride * ready :]
+        after = []
+        for layer, before in zip(encoder.layers, state.layers):
+            x, memory = layer_on_stream(layer, x, before)
+            after.append(memory)
+        return encoder.norm_out(x), StreamState(rest, tuple(after))
 
 
 def layer_on_stream(layer: MHSSMLayer, x: torch.Tensor, state: torch.Tensor | None):

@@ -2,16 +2,18 @@
 
 import torch
 
-from espnet_plugin.encoder.extractable import Extractable
+from espnet_plugin.encoder.interface import ElasticEncoder, TimingBlocks
 from espnet_plugin.encoder.mhssm.cost import EncoderShape
 from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, channels_of_head
+from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.layers import ElasticLayerNorm
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
 
 
-class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
+class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
     """Encoder that runs at any subnet of its search space (ESPnet name ``mhssm_supernet``).
 
     Args:
@@ -27,7 +29,7 @@ class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
     """
 
     time_reduction_class, layer_class, norm_class = ElasticTimeReduction, ElasticMHSSMLayer, ElasticLayerNorm
-    plain_class, layer_prefix = MHSSMEncoder, "layers"
+    name, plain_class, layer_prefix = "mhssm_supernet", MHSSMEncoder, "layers"
 
     def __init__(
         self,
@@ -56,7 +58,7 @@ class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
         super().__init__(input_size, ffn_dims=space.max.ffn, **conf)
         for layer in self.layers:
             layer.adapt_dropout(adaptive_dropout)
-        self.search_space, self.conf = space, conf
+        self.search_space, self.conf, self.input_size = space, conf, input_size
         self.shape = EncoderShape(
             input_size, stem_dim, d_model, num_heads, head_dim, num_modes, 2 if bidirectional else 1
         )
@@ -73,9 +75,6 @@ class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
             xs_pad: (B, S, F).
             ilens: (B,) input frames.
             subnet: the only net that is going to run.
-
-        Raises:
-            TooShortUttError: an utterance has fewer than 7 frames.
         """
         x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet.dim)
         nets = ((i, None, None) for i in range(len(self.layers))) if subnet is None else subnet.per_layer()
@@ -102,20 +101,24 @@ class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
             x = self.layers[index](x, stem.mask, stem.spectra[index], width, heads, way)
         return self.norm_out(x)
 
-    def forward(
-        self,
-        xs_pad: torch.Tensor,
-        ilens: torch.Tensor,
-        prev_states: torch.Tensor | None = None,
-        subnet: Subnet | None = None,
-    ):
-        """ESPnet's encoder interface with the active subnet as a further argument; see `MHSSMEncoder.forward`."""
-        subnet = subnet or self.search_space.max
-        stem = self.stem(xs_pad, ilens, subnet)
-        return self.run(stem, subnet), stem.lengths, None
+    def cost(self, subnet: Subnet) -> Cost:
+        return self.shape.cost(subnet)
 
-    def extracted_conf(self, subnet: Subnet) -> tuple[str, dict]:
-        """ESPnet name and configuration of the plain encoder of a subnet."""
+    def streaming_space(self) -> SearchSpace:
+        space = self.search_space
+        if "forward" not in (space.directions or [DIRECTIONS[self.shape.num_directions - 1]]):
+            raise UserError("--streaming: every subnet of this supernet is bidirectional and needs the whole audio")
+        return space.only("forward") if len(space.directions) > 1 else space
+
+    def products(self, subnet: Subnet) -> list[tuple[int, int]]:
+        return self.shape.products(subnet)
+
+    def timing_blocks(self) -> TimingBlocks:
+        from espnet_plugin.encoder.mhssm.timing import MHSSMBlocks
+
+        return MHSSMBlocks(self.shape)
+
+    def extracted_conf(self, subnet: Subnet) -> dict:
         conf = {**self.conf, "ffn_dims": list(subnet.ffn)}
         if subnet.heads:
             conf["num_heads"] = list(subnet.heads)
@@ -123,4 +126,4 @@ class MHSSMSupernetEncoder(Extractable, MHSSMEncoder):
             conf["d_model"] = subnet.dim
         if subnet.direction:
             conf["bidirectional"] = subnet.direction == "bidirectional"
-        return "mhssm", conf
+        return conf

@@ -1,7 +1,8 @@
 """Make the mini corpus: synthetic speech in LibriSpeech's directory layout.
 
 espeak-ng (from the package espeakng-loader) speaks sentences of `mini_grammar`. No voice and no sentence of dev and test is in
-training; the "other" sets have accents and kinds of noise that training lacks. Same seed and same packages, same bytes.
+training; the "other" sets have accents and kinds of noise that training lacks. Some utterances of training are several sentences with
+pauses between them. dev-mini is small: it guides training and the choice of sizes. Same seed and same packages, same bytes.
 """
 
 import argparse
@@ -17,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
 from espnet_plugin.recipe.mini.grammar import sentence
 
 FS = 16000  # Hz
@@ -39,6 +41,11 @@ EQUAL_SYLLABLES = (-50, 0, -80, -120, 0, 0, -120, -110)
 TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
 PITCH_RANGE, HELD_OUT_PITCH_RANGE = (10, 90), (30, 70)  # of a speaker, in espeak's units (50: the voice's own)
 
+# One training utterance in so many is several sentences, with pauses between them, since people do not say one command and stop.
+JOINED = 6
+SENTENCES = (2, 5)  # in such an utterance
+PAUSE = (0.2, 1.0)  # s
+
 # Voice variants shipped with espeak-ng; a speaker is an accent with a variant. Half of the speakers of training are women.
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-x-gbcwmd")
 OTHER_ACCENTS = ("en-gb-scotland", "en-gb-x-gbclan", "en-029", "en-us-nyc")
@@ -47,13 +54,17 @@ TRAIN_MEN = (
     "m1 m2 m3 m4 m5 m6 Alex Andy Michael Gene Gene2 adam antonio caleb david edward "
     "ian iven john marcelo max miguel norbert paul pedro quincy rob robert sandro travis victor Lee"
 ).split()
+TRAIN = "train-clean-mini"
 TRAIN_SPEAKERS = 500
+# With each of four accents: 28 voices in each set. dev-mini has the variants of dev-clean, as other speakers that say other sentences.
 HELD_OUT_VARIANTS = {
-    "dev-clean": "f4 m7 Mike belinda",
-    "dev-other": "Andrea Denis Hugo steph3",
-    "test-clean": "f5 m8 anika Diogo Nguyen grandma",
-    "test-other": "Henrique Jacky benjamin boris gustave iven3",
+    "dev-clean": "f4 m7 Mike belinda Mario Reed grandpa",
+    "dev-other": "Andrea Denis Hugo steph3 croak mike2 pablo",
+    "test-clean": "f5 m8 anika Diogo Nguyen grandma Storm",
+    "test-other": "Henrique Jacky benjamin boris gustave iven3 michel",
 }
+HELD_OUT_VARIANTS["dev-mini"] = HELD_OUT_VARIANTS["dev-clean"]
+PARTS = (TRAIN, *HELD_OUT_VARIANTS)
 
 Noise = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
@@ -92,6 +103,7 @@ class Speaker:
         tract: lowest and highest factor on formants and pitch.
         pitch: lowest and highest pitch, espeak's units (0 to 99).
         varied: whether the voice's numbers are changed.
+        joined: one utterance in so many is several sentences; 0 for none.
         count: utterances.
         noises: kinds of noise, one of which is in each utterance; empty for none.
         snr: lowest and highest signal-to-noise ratio, dB.
@@ -103,23 +115,27 @@ class Speaker:
     tract: tuple[float, float]
     pitch: tuple[float, float]
     varied: bool
+    joined: int
     count: int
     noises: tuple[Noise, ...] = ()
     snr: tuple[float, float] = (0.0, 0.0)
 
 
-def speakers(train: int, dev: int, test: int) -> list[Speaker]:
-    """All speakers. Args: utterances in train, in each dev set and in each test set."""
+def speakers(counts: dict[str, int]) -> list[Speaker]:
+    """All speakers. Args: utterances of ``train``, ``mini`` (dev-mini), and of each set of ``dev`` and of ``test``."""
     voices = []
     for i in range(TRAIN_SPEAKERS):
         turn, j = divmod(i // 2, len(sex := (TRAIN_WOMEN, TRAIN_MEN)[i % 2]))
         voices.append(f"{ACCENTS[(j + turn) % 4]}+{sex[j]}")
-    parts = [("train-clean-mini", voices, train, (white, dull), (10.0, 40.0), (TRACT, PITCH_RANGE, True))]
+    parts = [
+        (TRAIN, voices, counts["train"], (white, dull), (10.0, 40.0), (TRACT, PITCH_RANGE, True, JOINED)),
+    ]
     for part, variants in HELD_OUT_VARIANTS.items():
-        total = dev if part.startswith("dev") else test
-        noises, accents = ((street, babble), OTHER_ACCENTS) if part.endswith("other") else ((), ACCENTS)
-        voices = [f"{accents[i % 4]}+{variant}" for i, variant in enumerate(variants.split())]
-        parts.append((part, voices, total, noises, (12.0, 25.0), (HELD_OUT_TRACT, HELD_OUT_PITCH_RANGE, False)))
+        use, kind = part.split("-")
+        total = counts["mini" if kind == "mini" else use]
+        noises, accents = ((street, babble), OTHER_ACCENTS) if kind == "other" else ((), ACCENTS)
+        voices = [f"{accent}+{variant}" for variant in variants.split() for accent in accents]
+        parts.append((part, voices, total, noises, (12.0, 25.0), (HELD_OUT_TRACT, HELD_OUT_PITCH_RANGE, False, 0)))
     found = []
     for p, (part, voices, total, noises, snr, person) in enumerate(parts, 1):
         for i, voice in enumerate(voices):
@@ -222,19 +238,24 @@ def make_utterance(espeak: Espeak, speaker: Speaker, index: int, seed: int) -> t
     """Words and samples (S,) at 16 kHz of one utterance."""
     key = f"{seed}:{speaker.part}:{speaker.number}:{index}"
     rng, number = random.Random(key), zlib.crc32(key.encode())
-    words = sentence(rng, speaker.part.partition("-")[0])
     base = random.Random(f"{seed}:{speaker.number}")
-    rate = round(base.uniform(135, 170) * rng.uniform(0.93, 1.07))
-    pitch = round(base.uniform(*speaker.pitch) + rng.uniform(-5, 5))
-    spoken = espeak.speak(words, speaker.voice, rate, pitch, number & 0x7FFFFFFF)
-    wave = soxr.resample(spoken, ESPEAK_FS, FS / base.uniform(*speaker.tract))
+    usual_rate, usual_pitch, tract = base.uniform(135, 170), base.uniform(*speaker.pitch), base.uniform(*speaker.tract)
+    several = speaker.joined and rng.random() * speaker.joined < 1
+    said, pieces = [], []
+    for turn in range(rng.randint(*SENTENCES) if several else 1):
+        said.append(sentence(rng, speaker.part.partition("-")[0]))
+        rate, pitch = round(usual_rate * rng.uniform(0.93, 1.07)), round(usual_pitch + rng.uniform(-5, 5))
+        spoken = espeak.speak(said[-1], speaker.voice, rate, pitch, (number + turn) & 0x7FFFFFFF)
+        pause = rng.uniform(*PAUSE) if turn else 0.0
+        pieces += [np.zeros(int(pause * FS), np.float32), soxr.resample(spoken, ESPEAK_FS, FS / tract)]
+    wave = np.concatenate(pieces)
     wave = wave / max(1e-4, float(np.abs(wave).max())) * rng.uniform(0.2, 0.8)
     wave = np.pad(wave, [int(rng.uniform(0.05, 0.25) * FS) for _ in range(2)])
     if speaker.noises:
         noise = rng.choice(speaker.noises)(np.random.default_rng(number), wave)
         ratio = float(np.sqrt(np.mean(wave**2) / np.mean(noise**2)))
         wave = wave + noise * ratio * 10 ** (-rng.uniform(*speaker.snr) / 20)
-    return words, wave
+    return " ".join(said), wave
 
 
 def write_speaker(job: tuple[Path, Speaker, int]) -> float:
@@ -256,19 +277,23 @@ def write_speaker(job: tuple[Path, Speaker, int]) -> float:
     return samples / FS
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; LibriSpeech/ appears in it")
-    parser.add_argument("--train", type=positive, default=9000, help="training utterances (default: 9000)")
-    parser.add_argument("--dev", type=positive, default=150, help="utterances in each dev set (default: 150)")
-    parser.add_argument("--test", type=positive, default=250, help="utterances in each test set (default: 250)")
+    for name, default, what in (
+        ("train", 6000, "for training"),
+        ("mini", 168, "in dev-mini"),
+        ("dev", 1400, "in dev-clean and in dev-other"),
+        ("test", 1400, "in test-clean and in test-other"),
+    ):
+        parser.add_argument(f"--{name}", type=positive, default=default, help=f"utterances {what} (default: {default})")
     parser.add_argument("--seed", type=int, default=0, help="other seeds make other corpora (default: 0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     target = args.out / "LibriSpeech"
     if target.exists():
         raise UserError(f"--out: '{target}' exists already, remove it to make the corpus again")
-    people = speakers(args.train, args.dev, args.test)
+    people = speakers(vars(args))
 
     def write(folder: Path) -> None:
         # A new process for each speaker: libespeak-ng keeps state from one voice to the next.

@@ -5,11 +5,11 @@ import random
 import pytest
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from espnet_plugin.encoder.checks import TooShort
 from espnet_plugin.encoder.conformer.cost import FRAMES, SECONDS
 from espnet_plugin.encoder.conformer.encoder import SizedConformerEncoder
 from espnet_plugin.encoder.conformer.supernet import ConformerSupernetEncoder
@@ -33,7 +33,7 @@ def supernet(seed=0, dtype=torch.float32, **conf):
 
 
 def plain(encoder, subnet):
-    name, conf = encoder.extracted_conf(subnet)
+    name, conf = encoder.plain_class.name, encoder.extracted_conf(subnet)
     assert name == "conformer_sized"
     alone = SizedConformerEncoder(9, **conf).to(encoder.after_norm.weight.dtype)
     alone.load_state_dict(encoder.extracted_state(subnet))
@@ -154,5 +154,5 @@ def test_one_width_for_each_block():
 
 
 def test_short_utterances_are_refused():
-    with pytest.raises(TooShortUttError):
+    with pytest.raises(TooShort):
         supernet().stem(torch.randn(2, 9, 9), torch.tensor([9, 6]))

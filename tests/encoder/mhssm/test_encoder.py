@@ -2,11 +2,11 @@ import random
 
 import pytest
 import torch
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from espnet_plugin.encoder.checks import TooShort
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, TimeReduction
 from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
@@ -25,7 +25,7 @@ def supernet(seed=0, bidirectional=True, **conf):
 
 
 def plain(encoder, subnet):
-    name, conf = encoder.extracted_conf(subnet)
+    name, conf = encoder.plain_class.name, encoder.extracted_conf(subnet)
     assert name == "mhssm"
     alone = MHSSMEncoder(5, **conf)
     alone.load_state_dict(encoder.extracted_state(subnet))
@@ -145,5 +145,5 @@ def test_errors_are_sentences():
         MHSSMEncoder(5, num_heads=10)
     with pytest.raises(UserError, match="one for each of 2 layers"):
         MHSSMEncoder(5, num_heads=[2], ffn_dims=[4, 4])
-    with pytest.raises(TooShortUttError, match="6 frames"):
+    with pytest.raises(TooShort, match="6 frames"):
         supernet()(torch.randn(1, 6, 5), torch.tensor([6]))

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
-from espnet_plugin.encoder.mhssm.streaming import check_forward, start, stream
 from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
 
@@ -17,9 +16,10 @@ def build(**conf):
 
 @torch.no_grad()
 def in_chunks(encoder, x, chunks):
-    state, parts = start(encoder), []
+    stream, parts = encoder.on_stream(), []
+    state = stream.start()
     for part in x.split(chunks, dim=1):
-        y, state = stream(encoder, part, state)
+        y, state = stream.advance(part, state)
         parts.append(y)
     return torch.cat(parts, 1), state
 
@@ -48,8 +48,8 @@ def test_a_minute_of_audio_equals_the_convolution_form(frames):
 
 
 def test_models_that_need_the_future_are_refused():
-    with pytest.raises(UserError, match="bidirectional, it needs the whole audio"):
-        check_forward(build(bidirectional=True))
+    with pytest.raises(UserError, match="bidirectional and needs the whole audio"):
+        build(bidirectional=True).on_stream()
     with pytest.raises(UserError, match="extract a size"):
-        check_forward(MHSSMSupernetEncoder(5, d_model=8, num_heads=4, search_space=dict(ffn_dims=[8])))
-    check_forward(build())
+        MHSSMSupernetEncoder(5, d_model=8, num_heads=4, search_space=dict(ffn_dims=[8])).on_stream()
+    build().on_stream()

@@ -11,12 +11,13 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.recipe.mini import corpus as mini_corpus
 from espnet_plugin.recipe.mini.grammar import sentence, use_of, vocabulary
 
-SMALL = ["--train", "82", "--dev", "5", "--test", "5"]
+SMALL = ["--train", "12", "--mini", "2", "--dev", "2", "--test", "2"]
+COUNTS = {"train": 3000, "mini": 150, "dev": 1400, "test": 1400}
 
 
 @pytest.fixture(scope="module")
 def people():
-    return mini_corpus.speakers(3000, 150, 250)
+    return mini_corpus.speakers(COUNTS)
 
 
 def files_of(folder):
@@ -31,15 +32,17 @@ def test_same_seed_same_bytes_with_any_number_of_processes(tmp_path, run_script)
     assert one == two
     assert one.keys() == other.keys() and one != other
     parts = {name.split("/")[1] for name in one if name.endswith(".flac")}
-    assert parts == {"train-clean-mini", "dev-clean", "dev-other", "test-clean", "test-other"}
-    assert sum(name.endswith(".flac") for name in one) == 82 + 4 * 5
+    assert parts == {"train-clean-mini", "dev-mini", "dev-clean", "dev-other", "test-clean", "test-other"}
+    assert sum(name.endswith(".flac") for name in one) == 12 + 5 * 2
     info = soundfile.info(next((tmp_path / "one").rglob("*.flac")))
     assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
 
 
 @pytest.mark.parametrize(
     "variant",
-    mini_corpus.TRAIN_WOMEN + mini_corpus.TRAIN_MEN + " ".join(mini_corpus.HELD_OUT_VARIANTS.values()).split(),
+    dict.fromkeys(
+        [*mini_corpus.TRAIN_WOMEN, *mini_corpus.TRAIN_MEN, *" ".join(mini_corpus.HELD_OUT_VARIANTS.values()).split()]
+    ),
 )
 def test_a_voice_repeats_itself(variant):
     """In one process, with another voice in between: breath and flutter come from the seed alone."""
@@ -55,13 +58,17 @@ def test_a_voice_repeats_itself(variant):
 
 def test_sizes_and_voices(people):
     count = {part: sum(p.count for p in people if p.part == part) for part in {p.part for p in people}}
-    assert count == {"train-clean-mini": 3000, "dev-clean": 150, "dev-other": 150, "test-clean": 250, "test-other": 250}
+    assert count.pop("train-clean-mini") == 3000 and count.pop("dev-mini") == 150
+    assert count == dict.fromkeys(["dev-clean", "dev-other", "test-clean", "test-other"], 1400)
+    for part in count:
+        assert len({p.voice for p in people if p.part == part}) == 28
     train = {p.voice for p in people if p.part.startswith("train")}
     assert len(train) >= 24
-    variants = {part: {p.voice.split("+")[1] for p in people if p.part == part} for part in count}
+    variants = {part: {p.voice.split("+")[1] for p in people if p.part == part} for part in {p.part for p in people}}
     for part, found in variants.items():
         for another, others in variants.items():
-            assert part == another or not found & others, (part, another)
+            shared = {part, another} == {"dev-mini", "dev-clean"}
+            assert part == another or shared or not found & others, (part, another)
     accents = {p.voice.split("+")[0] for p in people if p.part.endswith("other")}
     assert not accents & {voice.split("+")[0] for voice in train}
     assert len({p.number for p in people}) == len(people)
@@ -99,6 +106,21 @@ def test_a_speaker_has_a_voice_of_its_own_and_says_the_words(tmp_path):
         mini_corpus.Espeak(folder).speak("OPEN THE DOOR", "en-us+f1", 170, 50, 7) for folder in (data, None)
     )
     assert len(own) > 0.5 * mini_corpus.ESPEAK_FS and not np.array_equal(own, shipped)
+
+
+def test_some_utterances_of_training_are_several_sentences_with_pauses(people):
+    espeak = mini_corpus.Espeak()
+    train, held_out = (next(p for p in people if p.part == part) for part in ("train-clean-mini", "dev-clean"))
+    assert not any(p.joined for p in people if p.part != "train-clean-mini")
+    made = [mini_corpus.make_utterance(espeak, train, index, 0) for index in range(60)]
+    long = [len(wave) for words, wave in made if len(words.split()) > 7]  # more words than any one sentence has
+    assert 3 <= len(long) <= 20  # a sixth
+    longest = max((len(wave), wave) for _, wave in made)[1]
+    level = np.convolve(np.abs(longest), np.ones(1600) / 1600, mode="same")
+    quiet = (level[4000:-4000] < 0.1 * level.max()).sum() / mini_corpus.FS
+    assert quiet > 0.2  # s of pauses
+    words, _ = mini_corpus.make_utterance(espeak, held_out, 0, 0)
+    assert use_of(words) == "dev"
 
 
 def test_noise_of_the_other_sets_is_not_in_training(people):

@@ -1,11 +1,11 @@
-"""The chunked state space model against the Fourier transform and the recurrence of encoder/ssm.py."""
+"""The chunked state space model against the Fourier transform and the recurrence of ssm.py."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugin.deploy.chunks import Carried, ChunkedSSM, carry, split_chunks
+from espnet_plugin.encoder.mhssm.chunks import Carried, ChunkedSSM, carry, split_chunks
 from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM
 
 
