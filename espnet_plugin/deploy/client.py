@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from espnet_plugin.asr.inference.data import read_audio
+from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.files import read_text
 from espnet_plugin.deploy.folder import check_sums
 from espnet_plugin.deploy.sherpa import BPE_VOCAB, PARTS
@@ -159,7 +159,7 @@ def decode(
         for path in (Path(folder) / BPE_VOCAB, search.hotwords_file):
             if not path.is_file():
                 raise UserError(f"hotwords: '{path}' does not exist")
-    audio = [read_audio(path, FS) for path in wavs]
+    audio = [read_mono(path, FS) for path in wavs]
     with tempfile.TemporaryDirectory() as temporary:
         arrays = Path(temporary) / "audio.npz"
         np.savez(arrays, **{str(i): samples for i, samples in enumerate(audio)})

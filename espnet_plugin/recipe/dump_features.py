@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import read_audio
+from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import check_keys
 from espnet_plugin.common.processes import run_jobs
@@ -64,7 +64,7 @@ def dump(shard: Shard) -> dict[str, tuple[str, int]]:
     scp = shard.folder / f"{name}.scp"
     with kaldi.WriteHelper(f"ark,scp:{shard.folder}/{name}.ark,{scp}") as ark:
         for utterance, path in shard.paths.items():
-            wave = torch.from_numpy(read_audio(path, frontend.fs))
+            wave = torch.from_numpy(read_mono(path, frontend.fs))
             feats, _ = frontend(wave[None], torch.tensor([len(wave)]))
             ark[utterance] = feats[0].numpy()
             frames[utterance] = feats.shape[1]

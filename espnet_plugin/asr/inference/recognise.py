@@ -5,9 +5,11 @@ import torch
 from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.search import SearchConf, search_of
+from espnet_plugin.asr.inference.streaming import check_streaming
 from espnet_plugin.asr.inference.words import Recognised, frame_seconds, recognised
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.encoder.interface import Encoder
+from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import FRAME_SHIFT
 from espnet_plugin.transducer.greedy import greedy_search
 
@@ -45,7 +47,18 @@ class Recogniser:
     def __init__(self, trained: TrainedModel, conf: SearchConf = SearchConf()):  # noqa: B008 (frozen)
         self.model, self.fs = trained.model, trained.fs
         self.seconds = frame_seconds(self.model, self.fs)
-        self.search = search_of(trained, conf)
+        self.conf, self.search = conf, search_of(trained, conf)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model hears the past only and the search goes on from chunk to chunk, so that no window is needed."""
+        if self.conf.beam_size > 1:
+            return False
+        try:
+            check_streaming(self.model)
+        except UserError:
+            return False
+        return True
 
     @torch.no_grad()
     def __call__(self, batch: AudioBatch) -> dict[str, list[Recognised]]:

@@ -1,15 +1,17 @@
 """Which search a model is decoded with, and its options."""
 
+import argparse
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import get_type_hints
 
 import torch
 
 from espnet_plugin.asr.inference.hotwords import read_hotwords
 from espnet_plugin.asr.inference.loading import TrainedModel
-from espnet_plugin.common.conf import need_kind
+from espnet_plugin.common.conf import kinds_of, need_kind
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.align import align
 from espnet_plugin.transducer.beam import beam_search
@@ -47,6 +49,11 @@ def check_transducer_conf(conf: dict) -> None:
             raise UserError(f"transducer_conf.{key}: {value} must be at least {int(least)}")
 
 
+def told(default, help: str):
+    """A field that is an option of programs too."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class SearchConf:
     """How words are searched for. Names are those of `espnet2.bin.asr_inference`.
@@ -64,16 +71,16 @@ class SearchConf:
         UserError: a value that is not allowed, or one without the one it needs.
     """
 
-    beam_size: int = 1
-    nbest: int = 1
+    beam_size: int = told(1, "hypotheses kept; 1 is greedy search")
+    nbest: int = told(1, "answers to an utterance, at most beam_size")
     transducer_conf: dict | None = None
-    hotwords_file: str | None = None
-    hotwords_score: float = 1.5
-    lm_train_config: str | None = None
-    lm_file: str | None = None
-    lm_weight: float = 0.3
-    ngram_file: str | None = None
-    ngram_weight: float = 0.3
+    hotwords_file: str | None = told(None, "phrases to prefer, one a line, with ':2.5' behind for a bonus of its own")
+    hotwords_score: float = told(1.5, "bonus a symbol of a hotword")
+    lm_train_config: str | None = told(None, "configuration of an ESPnet language model (default: beside lm_file)")
+    lm_file: str | None = told(None, "its weights")
+    lm_weight: float = told(0.3, "weight of its log probabilities")
+    ngram_file: str | None = told(None, "n-gram over tokens or words, ARPA or KenLM's binary")
+    ngram_weight: float = told(0.3, "weight of its log probabilities")
 
     def __post_init__(self):
         if not 1 <= self.beam_size <= 1000:
@@ -94,6 +101,23 @@ class SearchConf:
     @property
     def search_type(self) -> str | None:
         return (self.transducer_conf or {}).get("search_type")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options of `SearchConf`."""
+    group, types = parser.add_argument_group("search"), get_type_hints(SearchConf)
+    for one in fields(SearchConf):
+        if "help" in one.metadata:
+            kind = next(kind for kind in kinds_of(types[one.name]) if kind is not type(None))
+            default = "" if one.default is None else f" (default: {one.default})"
+            group.add_argument(
+                f"--{one.name}", type=kind, metavar=kind.__name__.upper(), help=one.metadata["help"] + default
+            )
+
+
+def given_options(args: argparse.Namespace) -> dict:
+    """Those options of `SearchConf` that were given to a program."""
+    return {one.name: value for one in fields(SearchConf) if (value := getattr(args, one.name, None)) is not None}
 
 
 def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:

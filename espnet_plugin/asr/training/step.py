@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.nets import NetLoss, net_stats
+from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.supernet.graph import one_by_one
 
 
@@ -42,7 +42,7 @@ def subnet_name(net: NetLoss) -> str:
     return net.name if net.subnet is None else f"'{net.subnet}' ({net.name})"
 
 
-def accumulate(model: TODMModel, batch: dict, scale: float, amp: bool) -> BatchResult:
+def accumulate(model: Sandwich, batch: dict, scale: float, amp: bool) -> BatchResult:
     """Add a batch's gradients to those of the parameters.
 
     Args:
