@@ -181,8 +181,8 @@ def sum_of(job: DecodeJob) -> str:
 def decode_set(job: DecodeJob) -> DecodedSet:
     """Decode one data directory with one model.
 
-    Writes into the job's folder: what `write_answers` does; rejected.txt with what could not be used and why, where there is any; latency.json of a stream.
-    What was answered when decoding was stopped is in unfinished.jsonl and not decoded again.
+    Writes into the job's folder what `write_answers` does; rejected.txt with what could not be used and why, where there is any;
+    latency.json of a stream. What was answered when decoding was stopped is in unfinished.jsonl and not decoded again.
 
     Raises:
         UserError: see `open_model`, `read_utterances`.
