@@ -23,6 +23,7 @@ from espnet_plugin.common.word_errors import edits
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Estimate, Pair, ratio, relative_difference
 from espnet_plugin.recipe.environment import facts
+from espnet_plugin.recipe.layout import Experiment
 from espnet_plugin.recipe.score import LOSS, read_losses
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
@@ -38,7 +39,6 @@ INTERVALS = (
     "In brackets 95 % confidence intervals: bootstrap over utterances and, where there are several, over seeds. One seed does not tell how "
     "much another training would differ. Several seeds: their mean."
 )
-TRAINED = ".supernet.training.done"  # in the --expdir of a run: run.sh writes it when training has ended well
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Experiments:
         """
         folds = []
         for root in self.roots:
-            folders = [seed / run / "sizes" / size / "score" / test_set for seed in self.seeds(beside, root)]
+            folders = [Experiment(seed / run).score(size, test_set) for seed in self.seeds(beside, root)]
             found = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
             found = [one for one in found if one is not None]
             if not found:
@@ -79,19 +79,14 @@ class Experiments:
             folds.append(Counts(keys, np.concatenate([one.above for one in found]), found[0].below))
         return pooled(folds)
 
-    def values(self, run: str, file: str) -> list[dict]:
-        """A JSON file of a run, of each seed that has it. Raises `UserError` for a damaged one."""
-        found = [read_json(seed / run / file) for seed in self.seeds()]
-        return [values for values in found if values is not None]
-
     def costs(self, run: str) -> list[dict]:
         """Of each seed whose training is finished: one that is under way has a record too, of the epochs so far.
 
         Raises:
             UserError: a damaged record.
         """
-        folders = [seed / run for seed in self.seeds()]
-        files = [folder / "supernet" / "cost.json" for folder in folders if (folder / TRAINED).is_file()]
+        experiments = [Experiment(seed / run) for seed in self.seeds()]
+        files = [experiment.cost for experiment in experiments if experiment.trained.is_file()]
         found = [(file, values) for file in files if (values := read_json(file)) is not None]
         for file, values in found:
             for keys in (("updates",), ("audio_hours",), ("gpu_hours", "cpu_hours")):
@@ -101,8 +96,8 @@ class Experiments:
 
     def params(self, size: str) -> int | None:
         """Parameters of a size, from the supernet's or the individual model's directory."""
-        file = f"sizes/{size}/subnet.json"
-        found = self.values("supernet", file) + self.values(f"individual/{size}", file)
+        runs = [seed / run for run in ("supernet", f"individual/{size}") for seed in self.seeds()]
+        found = [facts for run in runs if (facts := read_json(Experiment(run).facts(size))) is not None]
         return found[0]["params"] if found else None
 
 

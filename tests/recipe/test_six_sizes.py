@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe.tables import TRAINED, Experiments
+from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.tables import Experiments
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from six_sizes import figures
@@ -19,7 +20,7 @@ def record(root, run: str, hours: float, updates: int = 100, unit: str = "cpu_ho
     folder = root / f"seed{seed}" / run / "supernet"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cost.json").write_text(json.dumps({unit: hours, "updates": updates, "audio_hours": 1.0}))
-    (folder.parent / TRAINED).touch()
+    Experiment(folder.parent).trained.touch()
 
 
 def score(root, run: str, size: str, hypotheses: dict[str, str]) -> None:
@@ -38,7 +39,7 @@ def runs(tmp_path) -> Experiments:
 
 
 def test_a_run_that_is_under_way_does_not_count(runs):
-    (runs.roots[0] / "seed0" / "individual/3x64" / TRAINED).unlink()
+    Experiment(runs.roots[0] / "seed0" / "individual/3x64").trained.unlink()
     assert figures(runs, "cheap", 50)["six_sizes_cost_ratio"] is None
 
 
