@@ -12,7 +12,7 @@ from espnet_plugin.errors import UserError
 
 ASR = "espnet2.tasks.asr"
 
-# module of ESPnet -> (its table, name, our class)
+# module of ESPnet -> (its table, name, our class or function)
 ADDITIONS = {
     "espnet2.tasks.abs_task": [
         ("optim_classes", "scaledadam", "espnet_plugin.optim.scaled_adam.ScaledAdam"),
@@ -27,7 +27,9 @@ ADDITIONS = {
         ("decoder_choices", "stateless", "espnet_plugin.transducer.prediction.StatelessDecoder"),
         ("decoder_choices", "stateless_supernet", "espnet_plugin.transducer.elastic.ElasticStatelessDecoder"),
         ("model_choices", "todm", "espnet_plugin.asr.training.model.TODMModel"),
+        ("specaug_choices", "perturbed_specaug", "espnet_plugin.asr.training.specaug.PerturbedSpecAug"),
     ],
+    "espnet2.layers.augmentation": [("effects_dict", "noise", "espnet_plugin.frontend.augment.noise")],
 }
 
 
