@@ -34,6 +34,7 @@ setup(
         "espnet": ["espnet==202611", "tensorboard"],  # ESPnet's trainer writes to tensorboard by default
         "recipe": ["espeakng-loader", "matplotlib"],
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff", "warprnnt-numba"],
     },
     entry_points={"console_scripts": ["espnet-todm = espnet_plugin.bin.main:main"]},

@@ -14,7 +14,7 @@ from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
-from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_loss, simple_loss
+from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_rnnt_loss, simple_loss
 
 LOSSES = ("pruned", "full")
 RNNT_TYPES = ("regular", "modified")
@@ -203,7 +203,7 @@ class TransducerCriterion(torch.nn.Module):
             if ranges is None:
                 torchaudio = may_use_torchaudio(self.conf.backend, self.conf.modified, lengths.device)
                 return rnnt_loss(logits[rows], *part, **self.programme, by_torchaudio=torchaudio)
-            return pruned_loss(logits[rows], ranges[rows], *part, **self.programme)
+            return pruned_rnnt_loss(logits[rows], ranges[rows], *part, **self.programme)
 
         symbols = torch.arange(targets.prediction.shape[1], device=lengths.device)
         symbols = symbols.expand(1, acoustic.shape[1], -1) if ranges is None else ranges
