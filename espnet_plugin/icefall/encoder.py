@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
 from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
-from espnet_plugin.icefall.options import Options, check_widths, read_options
+from espnet_plugin.icefall.options import Options, read_options, whole_space
 from espnet_plugin.icefall.stream import StreamAttributes, folded
 
 
@@ -67,16 +67,17 @@ def encoder_class() -> type:
         Args:
             input_size: F.
             options: of the command line.
+            params: icefall's, which hold the widths of prediction network and joiner.
 
         Raises:
-            UserError: see `MHSSMSupernetEncoder` and `SearchSpace.resolve`.
+            UserError: see `MHSSMSupernetEncoder`, `whole_space` and `SearchSpace.resolve`.
         """
 
-        def __init__(self, input_size: int, options: Options):
+        def __init__(self, input_size: int, options: Options, params):
             super().__init__()
             self.net = MHSSMSupernetEncoder(input_size, **options.encoder)
             self.options = options
-            self.search_space = self.net.search_space
+            self.search_space = whole_space(self.net.search_space, params)
             self.subnet = self.search_space.resolve(options.subnet)
             self.offline = self.streaming = None
             self.register_load_state_dict_post_hook(refresh)
@@ -154,8 +155,7 @@ def get_encoder_model(params) -> torch.nn.Module:
         UserError: an option that is not allowed, or no recipe on the path.
     """
     options = read_options(params)
-    encoder = encoder_class()(params.feature_dim, options)
-    check_widths(encoder.search_space, params)
+    encoder = encoder_class()(params.feature_dim, options, params)
     set_rates(encoder.net, options.dynamics_lr_scale)
     return encoder
 

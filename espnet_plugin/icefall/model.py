@@ -96,14 +96,14 @@ def asr_model_class() -> type:
             return int(self.num_updates)
 
         def parts_at(self, subnet: Subnet) -> tuple[PredictionOf, JoinerOf]:
-            return PredictionOf(self.decoder, subnet.prediction), JoinerOf(self.joiner, subnet.joiner)
+            return PredictionOf(self.decoder, subnet["prediction"]), JoinerOf(self.joiner, subnet["joiner"])
 
         def train(self, mode: bool = True):
             """Besides, in evaluation, set to zero what the chosen size does not use of prediction network and joiner."""
             super().train(mode)
             subnet, largest = self.encoder.subnet, self.search_space.max
             if not mode and subnet != largest:
-                narrow(self.decoder, self.joiner, subnet.prediction, subnet.joiner)
+                narrow(self.decoder, self.joiner, subnet["prediction"], subnet["joiner"])
             return self
 
         def step_subnets(self) -> tuple[tuple[str, Subnet], ...]:
@@ -120,6 +120,7 @@ def asr_model_class() -> type:
                 pruned = self.distill.transducer_weight * pruned
             if costs.distillation is not None:
                 pruned = pruned + self.distill.weight * count * costs.distillation.mean()
+            pruned = self.weight_of(teacher) * pruned
             loss = self.scales[0] * simple + self.scales[1] * pruned
             return NetSums(name, subnet, simple, pruned, loss), lattice
 

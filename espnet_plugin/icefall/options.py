@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.dimensions import DIRECTIONS
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import DIRECTIONS
 from espnet_plugin.transducer.backend import BACKENDS
 from espnet_plugin.transducer.distill import FORMS, DistillConf
 
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--todm-num-random", type=int, default=2, help="random nets a step beside max and min (default: 2)")
     add("--todm-seed", type=int, default=0, help="of the choice of subnets")
     add("--todm-student-share", type=float, default=1.0, help="share of a batch that nets after the max net see")
+    add("--todm-others-weight", type=float, default=1.0, help="of all losses after the max net's; 0: each as that")
     add(
         "--todm-distill-weight",
         type=float,
@@ -146,7 +147,10 @@ def read_options(params) -> Options:
         encoder=encoder,
         subnet=params.subnet,
         sampling=SubnetSampling(
-            num_random=params.todm_num_random, seed=params.todm_seed, student_share=params.todm_student_share
+            num_random=params.todm_num_random,
+            seed=params.todm_seed,
+            student_share=params.todm_student_share,
+            others_weight=params.todm_others_weight or None,
         ),
         distill=DistillConf(
             weight=params.todm_distill_weight,
@@ -158,16 +162,14 @@ def read_options(params) -> Options:
     )
 
 
-def check_widths(space: SearchSpace, params) -> None:
-    """Hold the widths of prediction network and joiner against icefall's own options.
+def whole_space(space: SearchSpace, params) -> SearchSpace:
+    """An encoder's search space with the widths of prediction network and joiner, which are icefall's where the space names none.
 
     Raises:
-        UserError: the largest is another.
+        UserError: the largest is another than icefall's.
     """
-    for dims, option in ((space.prediction_dims, "decoder_dim"), (space.joiner_dims, "joiner_dim")):
-        if dims and dims[-1] != width(params, option):
-            name = "prediction" if option == "decoder_dim" else "joiner"
-            flag = option.replace("_", "-")
-            raise UserError(
-                f"--todm-{name}-dims: the largest of {list(dims)} must be --{flag}, {getattr(params, option)}"
-            )
+    sizes = {"prediction": width(params, "decoder_dim"), "joiner": width(params, "joiner_dim")}
+    for name, option in (("prediction", "--decoder-dim"), ("joiner", "--joiner-dim")):
+        if space.varies(name) and space[name][-1] != sizes[name]:
+            raise UserError(f"--todm-{name}-dims: the largest of {list(space[name])} must be {option}, {sizes[name]}")
+    return space.completed(**sizes)

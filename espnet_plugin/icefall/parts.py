@@ -26,10 +26,10 @@ class JoinerOf:
 
     Args:
         joiner: of the recipe.
-        width: J that is used, None for all.
+        width: J that is used.
     """
 
-    def __init__(self, joiner: torch.nn.Module, width: int | None = None):
+    def __init__(self, joiner: torch.nn.Module, width: int):
         self.lin_enc, self.lin_dec = Sliced(joiner.encoder_proj, width), Sliced(joiner.decoder_proj, width)
         self.lin_out, self.joint_activation = joiner.output_linear, torch.nn.Tanh()
 
@@ -47,16 +47,16 @@ class PredictionOf:
 
     Args:
         decoder: of the recipe, with ``embedding`` and, for a context of several symbols, a grouped ``conv``.
-        width: P that is used, a multiple of the channels of a group; None for all.
+        width: P that is used, a multiple of the channels of a group.
     """
 
     decoder: torch.nn.Module
-    width: int | None = None
+    width: int
 
     def __call__(self, labels: torch.Tensor) -> torch.Tensor:
         """Args: labels (B, U + 1), blank first. Returns: (B, U + 1, P)."""
         embedding, context = self.decoder.embedding, self.decoder.context_size
-        if self.width in (None, embedding.embedding_dim):
+        if self.width == embedding.embedding_dim:
             return self.decoder(labels)
         embedded = F.embedding(labels, embedding.weight[:, : self.width])
         if context == 1:
@@ -68,17 +68,15 @@ class PredictionOf:
 
 
 @torch.no_grad()
-def narrow(decoder: torch.nn.Module, joiner: torch.nn.Module, prediction: int | None, width: int | None) -> None:
+def narrow(decoder: torch.nn.Module, joiner: torch.nn.Module, prediction: int, width: int) -> None:
     """Set to zero what a size does not use, so that the recipe's own decoding, which knows of no widths, is that of the size.
 
     Args:
         decoder, joiner: of the recipe, changed in place.
-        prediction, width: P and J that are used, None for all.
+        prediction, width: P and J that are used.
     """
-    if prediction is not None:
-        decoder.embedding.weight[:, prediction:] = 0
-        if decoder.context_size > 1:
-            decoder.conv.weight[prediction:] = 0
-        joiner.decoder_proj.weight[:, prediction:] = 0
-    if width is not None:
-        joiner.output_linear.weight[:, width:] = 0
+    decoder.embedding.weight[:, prediction:] = 0
+    if decoder.context_size > 1:
+        decoder.conv.weight[prediction:] = 0
+    joiner.decoder_proj.weight[:, prediction:] = 0
+    joiner.output_linear.weight[:, width:] = 0
