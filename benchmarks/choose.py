@@ -55,7 +55,7 @@ def time_proxy(dev: DevelopmentSet, rounds: int) -> dict:
         subnet = space.sample(rng)
         alone = extract(dev.trained, subnet).model
         loss, whole = seconds_of(dev.loss, subnet), seconds_of(decode_from_audio, dev, alone)
-        inside = seconds_of(dev.word_error_rate, subnet)
+        inside = seconds_of(dev.error_rate, subnet)
         if turn:
             ratios.append(loss / whole)
             cached.append(loss / inside)
@@ -69,7 +69,7 @@ def correlate_proxy(dev: DevelopmentSet, everything: DevelopmentSet, count: int)
     """Rank correlation with the word error rate over random subnets, of the cheap loss and of the loss on all utterances."""
     rng = random.Random(2)
     subnets = list(dict.fromkeys(dev.model.search_space.sample(rng) for _ in range(count)))
-    rates = [dev.word_error_rate(subnet) for subnet in subnets]
+    rates = [dev.error_rate(subnet) for subnet in subnets]
     cheap, whole = ([data.loss(subnet) for subnet in subnets] for data in (dev, everything))
     return {
         "proxy_rank_correlation": round(float(spearmanr(cheap, rates).statistic), 3),
@@ -80,7 +80,7 @@ def correlate_proxy(dev: DevelopmentSet, everything: DevelopmentSet, count: int)
 
 
 def compare_searches(dev: DevelopmentSet, evaluations: int, seeds: int) -> dict:
-    space, costs, cache = dev.model.search_space, Costs(dev.model), EvaluationCache(None, {"loss": ""})
+    space, costs, cache = dev.model.search_space, Costs(dev.model), EvaluationCache(None, {"loss": ""}, str)
     params = lambda subnet: costs.of(subnet)["params"]  # noqa: E731
     ratios, grids = [], []
     with Workers(dev.measure, cache) as workers:

@@ -1,4 +1,4 @@
-"""Verb ``choose``: the best subnet within limits, or a ladder of sizes, by the word error rate on a development set."""
+"""Verb ``choose``: the best subnet within limits, or a ladder of sizes, by the error rate on a development set."""
 
 import argparse
 import json
@@ -8,23 +8,25 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.decode import DecodeConf, decode_set
+from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_transcripts
-from espnet_plugin.common.word_errors import count, units
+from espnet_plugin.common.text import normalised
+from espnet_plugin.common.word_errors import METRICS, count, units
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.cache import EvaluationCache
 from espnet_plugin.search.choice import SEARCHES, Found, Plan, choose_sizes, choose_within
 from espnet_plugin.search.costs import NAMES, UNITS, Costs, Limits, quantity, weight_bytes
 from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.search.quality import MEASURES, DevelopmentSet
+from espnet_plugin.search.quality import DevelopmentSet
 from espnet_plugin.search.workers import Workers
+from espnet_plugin.supernet.dimensions import DIRECTIONS
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.supernet.subnet import Subnet
 
 
 def name_of(params: int, largest: int, smallest: int) -> str:
@@ -39,18 +41,21 @@ def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
         UserError: see `space_of` and `SearchSpace.only`; a space that has no other direction is its own part.
     """
     space = space_of(model)
-    only = space.directions or (DIRECTIONS[model.encoder.shape.num_directions - 1],)
-    return space if direction is None or only == (direction,) else space.only(direction)
+    if direction is None or ("direction" in space and space["direction"] == (direction,)):
+        return space
+    return space.only(direction)
 
 
-def named_sizes(subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found) -> list[dict]:
-    """Entries of sizes.json, as the subnets come: name (each another), subnet, params, dev_wer (%)."""
+def named_sizes(
+    subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found, metric: str = "wer"
+) -> list[dict]:
+    """Entries of sizes.json, as the subnets come: name (each another), subnet, params, dev_wer or dev_cer (%)."""
     largest, smallest = (costs.of(end)["params"] for end in (space.max, space.min))
     sizes = []
     for subnet in subnets:
         params = costs.of(subnet)["params"]
         size = {"name": name_of(params, largest, smallest), "subnet": str(subnet), "params": params}
-        sizes.append(size | {"dev_wer": round(found.wer[subnet], 3)})
+        sizes.append(size | {f"dev_{metric}": round(found.rates[subnet], 3)})
     names = [size["name"] for size in sizes]
     for i, size in enumerate(sizes):
         if names.count(size["name"]) > 1:  # numbered, since text forms may be longer than names of folders can be
@@ -67,16 +72,17 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
         if costs.model.encoder.has("products"):
             point["size_int8"] = weight_bytes(costs.model, subnet, point["params"], int8=True)
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
-        points.append(point | ({"wer": round(found.wer[subnet], 3)} if subnet in found.wer else {}))
+        points.append(point | ({plan.metric: round(found.rates[subnet], 3)} if subnet in found.rates else {}))
     return {
         "train_config": str(args.train_config.absolute()),
         "model_file": str(args.model_file.absolute()),
         "data": [str(path) for path in args.data],
         "search": plan.kind,
+        "metric": plan.metric,
         "by": plan.by,
         "seed": plan.seed,
         "evaluations": len(found.loss),
-        "decoded": len(found.wer),
+        "decoded": len(found.rates),
         "rank_correlation": None if found.correlation is None else round(found.correlation, 4),
         "device": costs.table and costs.table.device,
         "points": points,
@@ -101,6 +107,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="development data directory (repeatable)"
+    )
+    parser.add_argument(
+        "--metric",
+        choices=METRICS,
+        default="wer",
+        help="error rate of words or, for text without spaces, of characters (default: wer)",
     )
     parser.add_argument("--direction", choices=DIRECTIONS, help="subnets of this direction only: forward for streaming")
     limits = parser.add_argument_group("limits")
@@ -168,14 +180,16 @@ def explain(subnet: Subnet, found: Found, costs: Costs, plan: Plan, space: Searc
     own = costs.of(subnet)
     print(f"best subnet within {', '.join(f'--max-{kind} {text}' for kind, text in given.items())}: {subnet}")
     print(f"  {', '.join(told(kind, value) for kind, value in own.items())}")
-    print(f"  WER {found.wer[subnet]:.2f} % on the development set, cheap loss {found.loss[subnet]:.4f} nats a symbol")
+    print(
+        f"  {plan.metric.upper()} {found.rates[subnet]:.2f} % on the development set, cheap loss {found.loss[subnet]:.4f} nats a symbol"
+    )
     print(
         f"why: of {len(found.loss)} subnets within the limits that the search ({plan.kind}) went through, the "
-        f"{len(found.wer)} with the lowest cheap loss were decoded, and this one has the lowest WER:"
+        f"{len(found.rates)} with the lowest cheap loss were decoded, and this one has the lowest {plan.metric.upper()}:"
     )
-    for other in sorted(found.wer, key=lambda other: (found.wer[other], found.loss[other])):
+    for other in sorted(found.rates, key=lambda other: (found.rates[other], found.loss[other])):
         cost = told(plan.by, costs.of(other)[plan.by])
-        print(f"  WER {found.wer[other]:6.2f} %  loss {found.loss[other]:.4f}  {cost}  {other}")
+        print(f"  {plan.metric.upper()} {found.rates[other]:6.2f} %  loss {found.loss[other]:.4f}  {cost}  {other}")
     if space.max in found.loss:
         print("the max net itself is within the limits")
 
@@ -203,22 +217,25 @@ def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, st
     raise UserError(f"no subnet is within the limits: the nearest one is beyond {reasons}")
 
 
-def decoded_rates(model_dir: Path, directories: list[Path]) -> None:
-    """Decode data directories and print their word error rates, where they have transcripts."""
+def decoded_rates(model_dir: Path, directories: list[Path], conf: argparse.Namespace, metric: str) -> None:
+    """Decode data directories and print their error rates, where they have transcripts. Args: conf: of the model."""
     for data in directories:
-        print(decode_set((model_dir, data, DecodeConf(), False)))
+        out = model_dir / "decode" / data.name
+        print(decode_set(DecodeJob(0, model_dir, data, out, DecodeConf(), streaming=False)).said)
         if (data / "text").is_file():
-            found = read_transcripts(model_dir / "decode" / data.name / "text")
-            texts = read_transcripts(data / "text")
-            pairs = ((units(words), units(found.get(key, ""))) for key, words in texts.items())
-            print(f"{data.name}: WER {count(pairs).rate:.2f} %")
+            found = read_transcripts(out / "text")
+            texts = normalised(read_transcripts(data / "text"), vars(conf), data.name)
+            pairs = ((units(words, metric), units(found.get(key, ""), metric)) for key, words in texts.items())
+            print(f"{data.name}: {metric.upper()} {count(pairs).rate:.2f} %")
 
 
 def main(argv: list[str]) -> None:
     args = parse(argv)
     given = {kind: getattr(args, f"max_{kind}") for kind in UNITS if getattr(args, f"max_{kind}") is not None}
     limits = Limits({kind: quantity(kind, text) for kind, text in given.items()})
-    plan = Plan(Budget(args.evaluations, args.seconds), args.search, args.by, args.num_candidates, args.seed)
+    plan = Plan(
+        Budget(args.evaluations, args.seconds), args.search, args.by, args.num_candidates, args.seed, args.metric
+    )
     table = LatencyTable.read(args.device) if args.device else None
     if args.nj > 1:
         torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
@@ -227,16 +244,17 @@ def main(argv: list[str]) -> None:
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)
-    data = DevelopmentSet(trained, args.data)
+    data = DevelopmentSet(trained, args.data, metric=args.metric)
     beside = args.out and args.out.parent / "search.jsonl"
-    cache = EvaluationCache(args.cache or beside, {measure: data.key(measure) for measure in MEASURES})
+    keys = {measure: data.key(measure) for measure in ("loss", args.metric)}
+    cache = EvaluationCache(args.cache or beside, keys, space_of(model).parse)
     with Workers(data.measure, cache, args.nj, {"loss": args.evaluations}) as workers:
         if given:
             best, found = choose_within(space, costs, plan, workers, limits)
             chosen = [best]
         else:
             chosen, found = choose_sizes(space, costs, plan, workers, args.num_sizes)
-    sizes = named_sizes(chosen, space, costs, found)
+    sizes = named_sizes(chosen, space, costs, found, args.metric)
     if args.out is not None:
         facts = search_facts(found, costs, plan, args)
         write_whole(args.out.parent / "search.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
@@ -249,12 +267,12 @@ def main(argv: list[str]) -> None:
     else:
         for size in sizes:
             counted = f"{size['name']:>8}  {size['params']:>12,} parameters"
-            print(f"{counted}  dev WER {size['dev_wer']:6.2f} %  {size['subnet']}")
+            print(f"{counted}  dev {args.metric.upper()} {size[f'dev_{args.metric}']:6.2f} %  {size['subnet']}")
     print(
-        f"{len(found.loss)} subnets by their cheap loss, {len(found.wer)} decoded"
+        f"{len(found.loss)} subnets by their cheap loss, {len(found.rates)} decoded"
         + (f"; rank correlation {found.correlation:.2f}" if found.correlation is not None else "")
     )
     if args.extract is not None:
         facts = write_model_dir(trained, best, args.extract)
         print(f"{args.extract}: subnet {facts['subnet']}, {facts['params']:,} parameters")
-        decoded_rates(args.extract, args.decode)
+        decoded_rates(args.extract, args.decode, trained.conf, args.metric)

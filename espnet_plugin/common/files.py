@@ -1,13 +1,17 @@
 """Outputs are written whole or not at all, and damaged inputs are told in a sentence."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from espnet_plugin.errors import UserError
+
+LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names are longer than the file's own
 
 
 @contextmanager
@@ -58,6 +62,14 @@ def read_json(path: Path) -> dict | None:
 def is_plain_name(name: object) -> bool:
     """Whether a name from a file is that of something directly in a folder: it can lead nowhere else."""
     return isinstance(name, str) and name == Path(name).name and name not in ("", "..") and "\0" not in name
+
+
+def file_name(key: str, suffix: str) -> str:
+    """A name that any file system takes, for an utterance's file: percent-encoded, and with a hash in place of what is too long."""
+    name = quote(key, safe="")
+    if len(name) + len(suffix) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - len(suffix) - 33]}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    return name + suffix
 
 
 def check_place(path: Path, made_of: Collection[str] = (), inputs: Iterable[Path] = ()) -> Path:

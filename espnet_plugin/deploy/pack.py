@@ -15,7 +15,8 @@ from pathlib import Path
 import yaml
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
 
-from espnet_plugin.asr.inference.loading import beside, model_dir_files, read_config
+from espnet_plugin.asr.inference.loading import model_dir_files, read_config
+from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.files import check_place, is_plain_name, write_whole
 from espnet_plugin.deploy.folder import SUMS, check_sums, sums_text

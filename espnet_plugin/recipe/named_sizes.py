@@ -34,19 +34,27 @@ def named(space: SearchSpace, name: str) -> Subnet:
         UserError: the name is not of the form, or the space has no such subnet.
     """
     depth, width = read_name(name)
-    for value, allowed, what in ((depth, space.depths, "layers"), (width, space.ffn_dims, "feed-forward channels")):
+    if len(space.stacks) > 1:
+        raise UserError(
+            f"--sizes: '{name}': the search space has {len(space.stacks)} stacks of layers, each of its own depth"
+        )
+    widths = space.leading
+    for what, value, allowed in (
+        ("layers", depth, space.stacks[0].depths),
+        (widths.dimension.title, width, widths.allowed),
+    ):
         if value not in allowed:
-            raise UserError(f"--sizes: '{name}': {value} {what}, the search space has {list(allowed)}")
+            raise UserError(f"--sizes: '{name}': {what}: {value} is not one of {list(allowed)} of the search space")
     return space.uniform(depth, width)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
     parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
     parser.add_argument("--sizes", nargs="+", required=True, metavar="LAYERSxWIDTH")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     # Here, since they take seconds: run.sh checks names by the functions above before anything else.
     from espnet_plugin.asr.inference.extract import num_parameters, space_of
     from espnet_plugin.asr.inference.loading import load_model

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -14,50 +15,55 @@ from matplotlib.transforms import Bbox
 from espnet_plugin.common.files import read_json, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.environment import facts
+from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.noticed import sections
 
 KINDS = ("float", "int8")
 
 
-def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
+def collect(experiment: Experiment, test_sets: list[str]) -> list[dict]:
     """One row for each size and test set, largest size first; figures are None where a run is missing.
 
     Raises:
         UserError: no sizes were chosen yet.
     """
-    chosen = read_json(expdir / "sizes.json")
+    chosen = read_json(experiment.sizes_json)
     if chosen is None:
-        raise UserError(f"--expdir: '{expdir}/sizes.json' does not exist, run the stage that chooses sizes first")
-    cost = read_json(expdir / "supernet" / "cost.json") or {}
+        raise UserError(f"--expdir: '{experiment.sizes_json}' does not exist, run the stage that chooses sizes first")
+    cost = read_json(experiment.cost) or {}
     rows = []
     for size in chosen["sizes"]:
-        folder = expdir / "sizes" / size["name"]
-        facts = read_json(folder / "subnet.json") or {}
-        device = read_json(folder / "device.json")
+        name = size["name"]
+        facts = read_json(experiment.facts(name)) or {}
+        device = read_json(experiment.device(name))
         for test_set in test_sets:
-            score = read_json(folder / "score" / test_set / "score.json") or {}
-            row = {"name": size["name"], "subnet": size["subnet"], "params": facts.get("params", size["params"])}
+            score = read_json(experiment.score(name, test_set) / "score.json") or {}
+            row = {"name": name, "subnet": size["subnet"], "params": facts.get("params", size["params"])}
             row |= {"test_set": test_set} | {
-                key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub")
+                key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub", "tokens", "loss")
             }
             row |= {"train_seconds": cost.get("train_seconds"), "device": device}
-            rows.append(row | {"latency": read_json(folder / "decode" / test_set / "latency.json")})
+            rows.append(row | {"latency": read_json(experiment.decoded(name, test_set) / "latency.json")})
     return rows
 
 
-def percent(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.2f}"
+def figure(value: float | None, digits: int) -> str:
+    return "missing" if value is None else f"{value:.{digits}f}"
 
 
 def table(rows: list[dict], test_sets: list[str]) -> str:
-    """Markdown table, one line a size."""
+    """Markdown table, one line a size; with the held-out loss where it was computed."""
     largest = max(row["params"] for row in rows)
-    header = ["size", "subnet", "parameters", "of max"] + [f"{s} {what}" for s in test_sets for what in ("WER", "CER")]
+    measures = {"wer": "WER", "cer": "CER"} | ({"loss": "loss"} if any(row["loss"] is not None for row in rows) else {})
+    header = ["size", "subnet", "parameters", "of max"] + [
+        f"{s} {what}" for s in test_sets for what in measures.values()
+    ]
     lines = ["| " + " | ".join(header) + " |", "|---|---|" + "---:|" * (len(header) - 2)]
     for name in dict.fromkeys(row["name"] for row in rows):
         group = {row["test_set"]: row for row in rows if row["name"] == name}
         first = next(iter(group.values()))
         cells = [name, f"`{first['subnet']}`", f"{first['params']:,}", f"{first['params'] / largest:.0%}"]
-        cells += [percent(group[s][what]) for s in test_sets for what in ("wer", "cer")]
+        cells += [figure(group[s][what], 3 if what == "loss" else 2) for s in test_sets for what in measures]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -104,8 +110,8 @@ def latency_line(rows: list[dict]) -> list[str]:
     ]
 
 
-def report(rows: list[dict], test_sets: list[str], command: str) -> str:
-    """Text of RESULTS.md."""
+def report(rows: list[dict], test_sets: list[str], command: str, noticed: Sequence[str] = ()) -> str:
+    """Text of RESULTS.md. Args: noticed: further sections."""
     seconds = rows[0]["train_seconds"]
     time = "missing" if seconds is None else f"{seconds / 60:.1f} minutes for all sizes together"
     counts = ["| size | test set | words | ins | del | sub |", "|---|---|---:|---:|---:|---:|"]
@@ -117,12 +123,12 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
     parts = [
         "# Results",
         "\n".join(lines),
-        "Error rates in percent.",
+        "Error rates in percent; losses in nats a token, summed over all alignments of the full lattice.",
         *latency_line(rows),
         table(rows, test_sets),
         "![error rate against size](pareto.png)",
     ]
-    return "\n\n".join([*parts, *device_table(rows), "## Edits", "\n".join(counts)]) + "\n"
+    return "\n\n".join([*parts, *device_table(rows), *noticed, "## Edits", "\n".join(counts)]) + "\n"
 
 
 def label(axes, taken: list, text: str, xy: tuple, offsets: list[int], **style) -> None:
@@ -210,20 +216,23 @@ def plot_device(rows: list[dict], path: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--expdir", type=Path, required=True)
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--command", required=True, help="the command that made the experiment, for the record")
-    args = parser.parse_args()
-    rows = collect(args.expdir, args.test_sets)
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="formatted sets, to say what they hold")
+    args = parser.parse_args(argv)
+    experiment = Experiment(args.expdir)
+    rows = collect(experiment, args.test_sets)
     write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
     pictures = "pareto.png"
     if any(row["device"] for row in rows):
         write_whole(args.expdir / "device.png", lambda path: plot_device(rows, path))
         pictures += ", device.png"
-    text = report(rows, args.test_sets, args.command)
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    text = report(rows, args.test_sets, args.command, sections(experiment, args.data, names, args.test_sets))
     write_whole(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(table(rows, args.test_sets))
     print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, {pictures}")

@@ -28,6 +28,7 @@ class Plan:
         by: kind of cost that the error is traded against, see `costs.UNITS`.
         decoded: subnets of each choice that are decoded.
         seed: of the search.
+        metric: error rate of those: ``wer`` or ``cer``, of words or of characters.
     """
 
     budget: Budget
@@ -35,19 +36,20 @@ class Plan:
     by: str = "params"
     decoded: int = 6
     seed: int = 0
+    metric: str = "wer"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found. Args: loss: subnet -> cheap loss of all; wer: subnet -> word error rate (%) of those decoded."""
+    """What a search has found. Args: loss: subnet -> cheap loss of all; rates: subnet -> error rate (%) of those decoded."""
 
     loss: dict[Subnet, float]
-    wer: dict[Subnet, float]
+    rates: dict[Subnet, float]
 
     @property
     def correlation(self) -> float | None:
-        """Spearman's rank correlation of loss and word error rate over the decoded subnets; None where it is not defined."""
-        pairs = [(self.loss[subnet], wer) for subnet, wer in self.wer.items()]
+        """Spearman's rank correlation of loss and error rate over the decoded subnets; None where it is not defined."""
+        pairs = [(self.loss[subnet], rate) for subnet, rate in self.rates.items()]
         defined = len(pairs) > 2 and all(len(set(values)) > 1 for values in zip(*pairs))
         return float(spearmanr(*zip(*pairs)).statistic) if defined else None
 
@@ -56,10 +58,10 @@ class Found:
         return [c.subnet for c in front(Candidate(subnet, cost(subnet), loss) for subnet, loss in self.loss.items())]
 
     def best(self, subnets: Iterable[Subnet], cost: Callable[[Subnet], float]) -> Subnet:
-        """The decoded one with the lowest word error rate; of several, the lowest loss, then the lowest cost."""
+        """The decoded one with the lowest error rate; of several, the lowest loss, then the lowest cost."""
         return min(
-            (subnet for subnet in subnets if subnet in self.wer),
-            key=lambda subnet: (self.wer[subnet], self.loss[subnet], cost(subnet), str(subnet)),
+            (subnet for subnet in subnets if subnet in self.rates),
+            key=lambda subnet: (self.rates[subnet], self.loss[subnet], cost(subnet), str(subnet)),
         )
 
 
@@ -90,14 +92,14 @@ def search_losses(
 def choose_within(
     space: SearchSpace, costs: Costs, plan: Plan, workers: Workers, limits: Limits
 ) -> tuple[Subnet, Found]:
-    """The best subnet within limits, by word error rate among the `plan.decoded` lowest losses.
+    """The best subnet within limits, by error rate among the `plan.decoded` lowest losses.
 
     Raises:
         UserError: see `search_losses`.
     """
     loss = search_losses(space, costs, plan, workers, limits)
     shortlist = sorted(loss, key=lambda subnet: (loss[subnet], str(subnet)))[: plan.decoded]
-    found = Found(loss, dict(workers("wer", shortlist)))
+    found = Found(loss, dict(workers(plan.metric, shortlist)))
     return found.best(shortlist, lambda subnet: costs.of(subnet)[plan.by]), found
 
 
@@ -106,7 +108,7 @@ def choose_sizes(
 ) -> tuple[list[Subnet], Found]:
     """Max net, min net and `count` - 2 sizes between them with equal ratios of parameters, largest first.
 
-    Of the subnets near each target, the `plan.decoded` with the lowest losses are decoded, and the lowest word error rate wins.
+    Of the subnets near each target, the `plan.decoded` with the lowest losses are decoded, and the lowest error rate wins.
     """
 
     def params(subnet: Subnet) -> int:
@@ -120,7 +122,7 @@ def choose_sizes(
         loss[subnet] = value
     shortlists = [shortlist(loss, params, target, plan.decoded) for target in targets]
     wanted = dict.fromkeys([*ends, *(subnet for part in shortlists for subnet in part)])
-    found = Found(loss, dict(workers("wer", list(wanted))))
+    found = Found(loss, dict(workers(plan.metric, list(wanted))))
     chosen = {*ends, *(found.best(part, params) for part in shortlists)}
     return sorted(chosen, key=lambda subnet: (-params(subnet), str(subnet))), found
 

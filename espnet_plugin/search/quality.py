@@ -1,4 +1,4 @@
-"""How good subnets are on a development set: a cheap loss on a few utterances, and the word error rate on all.
+"""How good subnets are on a development set: a cheap loss on a few utterances, and the error rate on all.
 
 Shapes: B batch, T encoder frames, U symbols.
 """
@@ -9,21 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from espnet2.text.build_tokenizer import build_tokenizer
-from espnet2.text.token_id_converter import TokenIDConverter
 
 from espnet_plugin.asr.inference.data import batches
+from espnet_plugin.asr.inference.heldout import symbol_ids
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
 from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.text import normalised
 from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.encoder.interface import Stem
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
-
-MEASURES = ("loss", "wer")
 
 
 @dataclass(frozen=True)
@@ -43,28 +41,29 @@ class ProxyBatch:
 
 
 class DevelopmentSet:
-    """Loss and word error rate of subnets; what does not depend on the subnet is computed once.
+    """Loss and error rate of subnets; what does not depend on the subnet is computed once.
 
     Args:
         trained: supernet.
         directories: Kaldi directories with wav.scp and text.
         proxy_share: audio of the utterances of the cheap loss over that of all, see `proxy_batches`.
+        metric: error rate of words (``wer``) or characters (``cer``).
 
     Raises:
         UserError: no utterance with a transcript, no word in any, or no utterance that the cheap loss can use.
     """
 
     @torch.no_grad()
-    def __init__(self, trained: TrainedModel, directories: list[Path], proxy_share: float = 0.08):
-        self.trained, self.model, self.fs = trained, trained.model, trained.fs
+    def __init__(self, trained: TrainedModel, directories: list[Path], proxy_share: float = 0.08, metric: str = "wer"):
+        self.trained, self.model, self.fs, self.metric = trained, trained.model, trained.fs, metric
         texts, self.wavs = {}, {}
         for directory in directories:
-            text = read_transcripts(directory / "text")
+            text = normalised(read_transcripts(directory / "text"), vars(trained.conf), directory.name)
             texts |= {f"{directory}:{key}": words for key, words in text.items()}
             wavs = read_table(directory / "wav.scp")
             self.wavs |= {f"{directory}:{key}": path for key, path in wavs.items() if key in text}
         self.texts = {key: texts[key] for key in self.wavs}
-        self.references = {key: units(words) for key, words in self.texts.items()}
+        self.references = {key: units(words, metric) for key, words in self.texts.items()}
         given = ", ".join(map(str, directories))
         if self.references and not any(self.references.values()):
             raise UserError(f"--data: {given} has no transcript with a word")
@@ -91,14 +90,12 @@ class DevelopmentSet:
             total = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), zlib.crc32(name.encode(), total))
         about = [sorted(self.texts.items()), [sorted(keys) for keys, _ in self.stems]]
         about += [self.proxy_keys] if measure == "loss" else []
+        about += [measure] if measure == "cer" else []
         return f"{zlib.crc32(repr(about).encode(), total):08x}"
 
     def symbol_ids(self) -> dict[str, torch.Tensor]:
         """Utterance -> (U,) symbols, of those with a transcript."""
-        tokenizer = build_tokenizer(self.trained.conf.token_type, bpemodel=self.trained.conf.bpemodel)
-        converter = TokenIDConverter(self.model.token_list)
-        ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in self.texts.items() if words}
-        return {key: torch.tensor(symbols) for key, symbols in ids.items()}
+        return symbol_ids(self.trained, self.texts)
 
     def with_labels(self, stem: Stem, keys: Sequence[str], ids: dict[str, torch.Tensor]) -> ProxyBatch:
         """Utterances with their symbols and the max net's prune ranges."""
@@ -159,16 +156,17 @@ class DevelopmentSet:
         return total / max(symbols, 1.0)
 
     @torch.no_grad()
-    def word_error_rate(self, subnet: Subnet) -> float:
-        """Greedy word error rate on all utterances, %."""
+    def error_rate(self, subnet: Subnet) -> float:
+        """Greedy error rate on all utterances, %."""
         model, pairs = self.model, []
         for keys, stem in self.stems:
             encoder_out = model.encoder.run(stem, subnet)
             decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
-            pairs += [(self.references[key], model.words(ids)) for key, ids in zip(keys, found)]
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id, silent=model.silent)
+            said = (units(" ".join(model.words(ids)), self.metric) for ids in found)
+            pairs += [(self.references[key], words) for key, words in zip(keys, said)]
         return count(pairs).rate
 
     def measure(self, name: str, subnet: Subnet) -> float:
-        """One of `MEASURES`."""
-        return self.loss(subnet) if name == "loss" else self.word_error_rate(subnet)
+        """The cheap loss (``loss``), or the error rate for any other name."""
+        return self.loss(subnet) if name == "loss" else self.error_rate(subnet)

@@ -3,6 +3,7 @@
 Shapes: B batch, T encoder frames, U symbols, R prune range, V vocabulary, J joint space.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
-from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_loss, simple_loss
+from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_rnnt_loss, simple_loss
 
 LOSSES = ("pruned", "full")
 RNNT_TYPES = ("regular", "modified")
@@ -132,15 +133,26 @@ class TransducerCriterion(torch.nn.Module):
         encoder_size, decoder_size: widths of what encoder and prediction network put out.
         vocab_size: V.
         blank_id: index of blank.
+        simple: projections to V of the simple loss, of encoder and prediction network, where they belong to another module.
     """
 
-    def __init__(self, conf: TransducerConf, encoder_size: int, decoder_size: int, vocab_size: int, blank_id: int):
+    def __init__(
+        self,
+        conf: TransducerConf,
+        encoder_size: int,
+        decoder_size: int,
+        vocab_size: int,
+        blank_id: int,
+        simple: tuple[Callable, Callable] | None = None,
+    ):
         super().__init__()
         self.conf = conf
         self.blank_id = blank_id
         early = EarlyEmission(conf.fast_emit, conf.delay_penalty)
         self.programme = dict(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
-        if conf.loss == "pruned":
+        if simple is not None:
+            self.simple_am, self.simple_lm = simple
+        elif conf.loss == "pruned":
             self.simple_am = ElasticLinear(encoder_size, vocab_size)
             self.simple_lm = ElasticLinear(decoder_size, vocab_size)
 
@@ -172,7 +184,7 @@ class TransducerCriterion(torch.nn.Module):
             encoder_out: (B, T, D).
             lengths: (B,) frames.
             targets: from `targets`.
-            joint_network: ESPnet's JointNetwork.
+            joint_network: see `Joiner`.
             ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
             least: see `prune_ranges`.
         """
@@ -194,7 +206,7 @@ class TransducerCriterion(torch.nn.Module):
             if ranges is None:
                 torchaudio = may_use_torchaudio(self.conf.backend, self.conf.modified, lengths.device)
                 return rnnt_loss(logits[rows], *part, **self.programme, by_torchaudio=torchaudio)
-            return pruned_loss(logits[rows], ranges[rows], *part, **self.programme)
+            return pruned_rnnt_loss(logits[rows], ranges[rows], *part, **self.programme)
 
         symbols = torch.arange(targets.prediction.shape[1], device=lengths.device)
         symbols = symbols.expand(1, acoustic.shape[1], -1) if ranges is None else ranges

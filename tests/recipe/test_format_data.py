@@ -1,13 +1,11 @@
+import json
 import random
 from pathlib import Path
 
-import hypothesis.strategies as st
 import numpy as np
 import soundfile
-from hypothesis import given
 
-from espnet_plugin.common.tables import Segment, read_table
-from espnet_plugin.recipe import format_data
+from espnet_plugin.common.tables import read_table
 
 
 def tone(seconds: float, fs: int) -> np.ndarray:
@@ -79,14 +77,14 @@ def test_unusable_utterances_are_listed_with_the_reason(tmp_path, run_script):
     assert read_table(tmp_path / "raw/text") == {"good": "HELLO"}
     rejected = dict(line.split("\t") for line in (tmp_path / "raw/rejected.txt").read_text().splitlines())
     assert rejected == {
-        "absent": f"no such file: {tmp_path}/absent.wav",
-        "command": "command failed: false |",
-        "cutoff": f"not readable as audio: {tmp_path}/cutoff.flac",
-        "damaged": f"not readable as audio: {tmp_path}/damaged.flac",
-        "empty": "empty audio",
-        "garbage": f"not readable as audio: {tmp_path}/garbage.wav",
+        "absent": f"audio '{tmp_path}/absent.wav' does not exist",
+        "command": "command failed with status 1: false |",
+        "cutoff": f"audio '{tmp_path}/cutoff.flac' is damaged after 0.000 s",
+        "damaged": f"audio '{tmp_path}/damaged.flac' is damaged after 0.000 s",
+        "empty": f"audio '{tmp_path}/empty.wav' has no samples",
+        "garbage": f"audio '{tmp_path}/garbage.wav' is not audio that libsndfile or FFmpeg reads",
         "long": "3.000 s, allowed are 0.1 to 2.5 s",
-        "nan": f"samples that are not finite: {tmp_path}/nan.wav",
+        "nan": f"audio '{tmp_path}/nan.wav' has samples that are infinite or no numbers",
         "short": "0.050 s, allowed are 0.1 to 2.5 s",
         "silent": "empty transcript",
         "unheard": "no audio",
@@ -95,7 +93,7 @@ def test_unusable_utterances_are_listed_with_the_reason(tmp_path, run_script):
 
 
 def test_segments_are_cut(tmp_path, run_script):
-    wave = np.concatenate([np.full(8000, level) for level in (0.1, 0.2, 0.3, 0.4)])
+    wave = np.concatenate([np.linspace(0, level, 8000) for level in (0.1, 0.2, 0.3, 0.4)])
     soundfile.write(tmp_path / "talk.wav", wave, 8000)
     segments = "u1 talk 0.5 1.5\nu2 talk 3.5 -1\nu3 talk 3 9\nu4 other 0 1\nu5 talk 2 1\nu6 talk 3.5 4.2\n"
     data = data_directory(
@@ -107,17 +105,34 @@ def test_segments_are_cut(tmp_path, run_script):
     assert {key: len(samples) for key, samples in cut.items()} == {"u1": 8000, "u2": 4000, "u6": 4000}
     np.testing.assert_allclose(cut["u1"], wave[4000:12000], atol=1e-4)
     rejected = (tmp_path / "raw/rejected.txt").read_text().splitlines()
-    assert rejected[0] == "u3\tsegment 3.0 to 9.0 s of a recording of 4.000 s"
+    assert rejected[0] == f"u3\taudio '{tmp_path}/talk.wav' has 4.000 s, a piece from 3.0 to 9.0 s is not in it"
     assert rejected[1] == "u4\tno recording 'other' in wav.scp"
     assert [line.split("\t")[0] for line in rejected] == ["u3", "u4", "u5"]
 
 
-@given(frames=st.integers(1, 400), rate=st.sampled_from([8000, 16000]), data=st.data())
-def test_neighbouring_pieces_join_to_the_whole(frames, rate, data):
-    audio = np.arange(2.0 * frames).reshape(frames, 2)
-    at = data.draw(st.integers(0, frames)) / rate
-    both = [format_data.cut(audio, rate, piece) for piece in (Segment("", 0.0, at), Segment("", at))]
-    np.testing.assert_array_equal(np.concatenate(both), audio.mean(axis=1))
+def test_what_was_mended_is_counted(tmp_path, run_script):
+    soundfile.write(tmp_path / "slow.wav", tone(1, 8000), 8000)
+    soundfile.write(tmp_path / "scale.wav", tone(1, 16000) * 32768, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "phases.wav", np.stack([tone(1, 16000), -tone(1, 16000)], axis=1), 16000)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
+    (tmp_path / "x.ark").write_bytes(b"slow " + (tmp_path / "slow.wav").read_bytes())
+    waves = {key: tmp_path / f"{key}.wav" for key in ("slow", "scale", "phases", "silence")} | {
+        "z": f"{tmp_path}/x.ark:5"
+    }
+    done = run_script(
+        "format_data",
+        "--data",
+        data_directory(tmp_path / "data", waves, dict.fromkeys(waves, "HI")),
+        "--out",
+        tmp_path / "raw",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 utterances: sampled at 8000 Hz for a model of 16000 Hz" in done.stdout
+    assert "1 utterances: floating-point samples at the scale of 16-bit" in done.stdout
+    assert "1 utterances: channels of opposite phases" in done.stdout
+    assert "silence.wav' is silent" in (tmp_path / "raw/rejected.txt").read_text()
+    for key, path in read_table(tmp_path / "raw/wav.scp").items():
+        assert np.abs(soundfile.read(path)[0] - tone(1, 16000))[200:-200].max() < 1e-3, key
 
 
 def test_real_speech_in_sph_files(tmp_path, an4_dir, run_script):
@@ -143,9 +158,7 @@ def test_mistakes_end_in_one_sentence_and_change_nothing(tmp_path, refused, run_
     assert "'u1 a zero 1' must be" in refused("format_data", "--data", data, "--out", out)
     (data / "segments").unlink()
     (tmp_path / "a.wav").unlink()
-    assert "no usable utterance among 1, a because: no such file" in refused(
-        "format_data", "--data", data, "--out", out
-    )
+    assert "no usable utterance among 1, a because: audio" in refused("format_data", "--data", data, "--out", out)
     (data / "text").unlink()
     assert f"'{data}/text' does not exist" in refused("format_data", "--data", data, "--out", out)
     assert "another folder" in refused("format_data", "--data", data, "--out", data)
@@ -186,3 +199,66 @@ def test_speeds_change_length_and_pitch(tmp_path, run_script, refused):
     assert read_table(tmp_path / "raw/text")["sp0.8-u2"] == "TWO"
     assert set(read_table(tmp_path / "raw/spk2utt")) == {"s", "sp0.8-s", "sp1.25-s"}
     assert "--speeds: 3.0 must be from 0.5 to 2.0" in refused("format_data", *options, 3)
+
+
+def test_transcripts_from_anywhere_are_read_and_normalised(tmp_path, run_script):
+    """A byte order mark, an ideographic space behind the id, U+2028 for a space, accents apart, no-break and zero-width spaces, CRLF."""
+    soundfile.write(tmp_path / "a.flac", tone(1, 16000), 16000)
+    keys = ["bom", "crlf", "line", "nfd", "noise", "wide", "plain"]
+    data = data_directory(tmp_path / "data", dict.fromkeys(keys, tmp_path / "a.flac"), {})
+    lines = [
+        "\ufeffbom ONE",
+        "crlf TWO\r",
+        "line ONE\u2028TWO\x0cTHREE",
+        "nfd a\u0306",
+        "noise <n> A<x>",
+        "wide\u3000TWO\u00a0 \u200bX",
+        "plain A",
+    ]
+    (data / "text").write_bytes("\n".join(lines).encode())
+    options = ["--symbols", "<n>", "--remove_symbols", "<x>", "--text_case", "upper"]
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw", *options)
+    assert done.returncode == 0, done.stderr
+    said = {
+        "bom": "ONE",
+        "crlf": "TWO",
+        "line": "ONE TWO THREE",
+        "nfd": "\u0102",
+        "noise": "<n> A",
+        "wide": "TWO X",
+        "plain": "A",
+    }
+    assert read_table(tmp_path / "raw/text") == said
+    facts = json.loads((tmp_path / "raw/set.json").read_text())
+    assert facts["transcripts_changed"] == 4 and facts["changes"]["Unicode form nfc"] == 1 and facts["speakers"] is None
+    assert "4 transcripts were changed by normalisation: 2 white space, " in done.stdout and "no utt2spk" in done.stdout
+    again = run_script(
+        "format_data", "--data", data, "--out", tmp_path / "other", "--text_conf", tmp_path / "raw/text.json"
+    )
+    assert again.returncode == 0 and read_table(tmp_path / "other/text") == said
+
+
+def test_a_name_that_is_too_long_for_a_file_gets_a_hash(tmp_path, run_script):
+    soundfile.write(tmp_path / "a.wav", tone(1, 8000), 8000)
+    keys = ["\u957f" * 33, "\u957f" * 33 + "2", "short/er"]
+    data = data_directory(tmp_path / "data", dict.fromkeys(keys, tmp_path / "a.wav"), dict.fromkeys(keys, "HELLO"))
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw")
+    assert done.returncode == 0, done.stderr
+    paths = read_table(tmp_path / "raw/wav.scp")
+    assert (
+        paths.keys() == set(keys) and len(set(paths.values())) == 3 and paths["short/er"].endswith("/short%2Fer.flac")
+    )
+    assert all(soundfile.info(path).frames == 16000 for path in paths.values())
+
+
+def test_a_channel_of_a_recording_may_be_named(tmp_path, run_script):
+    soundfile.write(tmp_path / "talk.wav", np.stack([tone(1, 16000), np.zeros(16000)], axis=1), 16000)
+    data = data_directory(
+        tmp_path / "data", {"talk": tmp_path / "talk.wav"}, {"l": "HI", "r": "HI"}, "l talk 0 1 A\nr talk 0 1 2\n"
+    )
+    done = run_script("format_data", "--data", data, "--out", tmp_path / "raw")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(soundfile.read(read_table(tmp_path / "raw/wav.scp")["l"])[0], tone(1, 16000), atol=1e-4)
+    assert (tmp_path / "raw/rejected.txt").read_text() == (
+        f"r\taudio '{tmp_path}/talk.wav' has 2 channels, so none of number 2, counted from 0\n"
+    )

@@ -50,3 +50,15 @@ def test_mistakes_end_in_one_sentence(tmp_path, refused):
     text.write_text("a\nb\n")
     assert "has no words" in refused("tokenizer", "--text", text, "--nbpe", 50, "--out", out)
     assert not out.exists()
+
+
+def test_characters_and_symbols(tmp_path, run_script):
+    (tmp_path / "text").write_text("a \u4f60\u597d <noise> \u4f60\nb \u597d\n")
+    (tmp_path / "text.json").write_text('{"form": "nfc", "symbols": ["<noise>"]}')
+    done = run_script("tokenizer", "--text", tmp_path / "text", "--token_type", "char", "--out", tmp_path / "char")
+    assert done.returncode == 0, done.stderr
+    tokens = (tmp_path / "char/tokens.txt").read_text().split("\n")[:-1]
+    assert tokens[:3] == ["<blank>", "<unk>", "<noise>"] and {*"\u4f60\u597d", "<space>"} < {*tokens}
+    assert (tmp_path / "char/symbols.txt").read_text() == "<noise>\n" and not (tmp_path / "char/bpe.model").exists()
+    done = run_script("tokenizer", "--text", tmp_path / "text", "--nbpe", 30, "--out", tmp_path / "bpe")
+    assert done.returncode == 0 and "<noise>" in (tmp_path / "bpe/tokens.txt").read_text().split("\n")

@@ -1,17 +1,21 @@
 """A trained model from its configuration and checkpoint, with errors that a user can act on."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from espnet2.text.abs_tokenizer import AbsTokenizer
+from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from torch.overrides import TorchFunctionMode
 
+from espnet_plugin.asr.model_dir import find_beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.compose import read_yaml
+from espnet_plugin.common.text import normaliser
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 
@@ -32,10 +36,35 @@ class TrainedModel(NamedTuple):
         """Sampling rate (Hz) that the model was trained for."""
         return sampling_rate(self.conf)
 
+    @property
+    def tokenizer(self) -> AbsTokenizer:
+        """ESPnet's tokenizer, as training had it."""
+        conf = self.conf
+        symbols = getattr(conf, "non_linguistic_symbols", None)
+        return build_tokenizer(conf.token_type, bpemodel=conf.bpemodel, non_linguistic_symbols=symbols)
+
+    @property
+    def normalise(self) -> Callable[[str], str]:
+        """What brings texts to how the model writes them, see `normaliser`."""
+        return normaliser(vars(self.conf))
+
 
 def sampling_rate(conf: argparse.Namespace) -> int:
     """Sampling rate (Hz) that a training configuration asks for."""
     return hertz((conf.frontend_conf or {}).get("fs", 16000))
+
+
+def tokenizer_of(conf: argparse.Namespace) -> Path | None:
+    """The sentencepiece model of a training configuration, None where it has other tokens.
+
+    Raises:
+        UserError: the file does not exist.
+    """
+    if conf.token_type != "bpe" or conf.bpemodel is None:
+        return None
+    if not Path(conf.bpemodel).is_file():
+        raise UserError(f"bpemodel: '{conf.bpemodel}' does not exist")
+    return Path(conf.bpemodel)
 
 
 class WithoutInit(TorchFunctionMode):
@@ -49,32 +78,19 @@ class WithoutInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def beside(conf: dict) -> Iterator[tuple[dict, str, str]]:
-    """Where a training configuration names a file that lies beside it in a model directory: a dictionary, its key, the file's own name."""
-    for section, key, name in (
-        (conf.get("normalize_conf"), "stats_file", "feats_stats.npz"),
-        (conf, "bpemodel", "bpe.model"),
-    ):
-        if isinstance(section, dict) and section.get(key):
-            yield section, key, name
-
-
 def read_config(path: Path) -> argparse.Namespace:
     """Read a training configuration that ESPnet stored.
 
-    Files that lie beside the configuration (statistics, sentencepiece model) win over the paths stored in it, so that a model directory
-    can be moved.
+    Files that lie beside the configuration win over the paths stored in it, see `find_beside`.
 
     Raises:
-        UserError: no such file, or not a configuration of model ``todm``.
+        UserError: no such file, not a configuration of model ``todm``, or a sentencepiece model that does not go with its token list.
     """
     path = Path(path)
     conf = read_yaml(path)
     if conf.get("model") != "todm":
         raise UserError(f"{path}: model is '{conf.get('model')}', must be 'todm'")
-    for section, key, name in beside(conf):
-        if (path.parent / name).is_file():
-            section[key] = str(path.parent / name)
+    find_beside(conf, path.parent)
     return argparse.Namespace(**conf)
 
 

@@ -1,7 +1,9 @@
 """ESPnet model ``todm``: a transducer whose encoder is a supernet, trained at several sizes in every step."""
 
+import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -10,9 +12,10 @@ from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShort
 from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_plugin.asr.training.batch import Batch
-from espnet_plugin.asr.training.nets import each_net, net_stats, share
-from espnet_plugin.asr.training.ranks import rank
+from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
+from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
 from espnet_plugin.encoder.checks import TooShort
 from espnet_plugin.encoder.interface import Encoder
@@ -23,11 +26,12 @@ from espnet_plugin.supernet.sizes import candidates, ladder
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
-from espnet_plugin.transducer.elastic import build_joiner
-from espnet_plugin.transducer.loss import TransducerConf, TransducerCriterion
+from espnet_plugin.transducer.elastic import at_subnet, build_joiner
+from espnet_plugin.transducer.greedy import greedy_search
+from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion
 
 
-class TODMModel(ESPnetASRModel):
+class TODMModel(Sandwich, ESPnetASRModel):
     """Supernet transducer (TODM, arXiv 2309.01947).
 
     In training, every batch goes once through frontend, normalisation, SpecAugment and time reduction, then through the layers of each
@@ -38,6 +42,7 @@ class TODMModel(ESPnetASRModel):
         transducer_conf: see `TransducerConf`.
         sampling_conf: see `SubnetSampling`.
         distill_conf: see `DistillConf`.
+        text_conf: how the transcripts were normalised, see `TextConf`; recorded for those who use the model, None: not known.
         sym_space, sym_blank, ignore_id, report_wer, extract_feats_in_collect_stats: as in ESPnet's model.
         others: built by ESPnet's ASR task.
 
@@ -62,6 +67,7 @@ class TODMModel(ESPnetASRModel):
         transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
         sampling_conf: dict = {},  # noqa: B006
         distill_conf: dict = {},  # noqa: B006
+        text_conf: dict | None = None,
         ignore_id: int = -1,
         sym_space: str = "<space>",
         sym_blank: str = "<blank>",
@@ -100,10 +106,12 @@ class TODMModel(ESPnetASRModel):
         del self.criterion_att
         self.use_transducer_decoder = True
         self.joint_network = build_joiner(
-            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
+            joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
+        self.joint_network.one_symbol_a_frame = conf.modified
         # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
         # are relative to a parameter's size, takes about a hundred updates to grow that bias (our choice).
         with torch.no_grad():
@@ -112,29 +120,22 @@ class TODMModel(ESPnetASRModel):
                     layer.bias[self.blank_id] = math.log(vocab_size)
         self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
         self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        if text_conf is not None:
+            build_conf("model_conf.text_conf", TextConf, text_conf)
         self.sym_space = sym_space
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
         self.known_updates: tuple[torch.Tensor, int, int] | None = None  # buffer, its version, its number
 
-    @property
-    def updates(self) -> int:
-        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
-        buffer, known = self.num_updates, self.known_updates
-        if known is None or known[0] is not buffer or known[1] != buffer._version:
-            self.known_updates = buffer, buffer._version, int(buffer)
-        return self.known_updates[2]
-
-    def count_update(self) -> None:
-        updates = self.updates + 1
-        self.num_updates += 1
-        self.known_updates = self.num_updates, self.num_updates._version, updates
-
-    @property
+    @cached_property
     def search_space(self) -> SearchSpace | None:
-        """The encoder's search space, None for an encoder of one fixed size."""
-        return self.encoder.search_space
+        """The encoder's search space with the widths of prediction network and joiner, None for an encoder of one fixed size."""
+        space, encoder = self.encoder.search_space, self.encoder
+        if space is None:
+            return None
+        widths = dict(prediction=self.decoder.dunits, joiner=len(self.joint_network.lin_enc.weight))
+        return space.completed(d_model=encoder.output_size(), **widths)
 
     def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
@@ -207,26 +208,111 @@ class TODMModel(ESPnetASRModel):
         target = ladder(params(space.min), params(space.max), 3)[1]
         return candidates(space, params, target, count=1, draws=50)[0]
 
+    def update_number(self) -> int:
+        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
+        buffer, known = self.num_updates, self.known_updates
+        if known is None or known[0] is not buffer or known[1] != buffer._version:
+            self.known_updates = buffer, buffer._version, int(buffer)
+        return self.known_updates[2]
+
+    def count_update(self) -> None:
+        updates = self.update_number() + 1
+        self.num_updates += 1
+        self.known_updates = self.num_updates, self.num_updates._version, updates
+
+    def parts_at(self, subnet: Subnet | None):
+        return at_subnet(self.decoder, self.joint_network, subnet)
+
     def step_subnets(self) -> tuple[tuple[str, Subnet | None], ...]:
         """Names and subnets of the coming step: from the sampling rule in training; max, a mid size and min in validation."""
         space = self.search_space
-        if space is None:
-            return (("max", None),)
+        if self.training or space is None:
+            return super().step_subnets()
         known = {space.min: "min", space.max: "max"}
-        if self.training:
-            subnets = self.sampling.subnets(space, self.updates, rank())
-            return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
         return tuple((name, subnet) for subnet, name in ({space.max: "max", self.mid: "mid"} | known).items())
+
+    def lengths(
+        self, batch: Batch, feats_lengths: torch.Tensor, stem_lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Frames of features, or of the encoder where `stem_lengths` are given, (B,) on the CPU.
+
+        Computed from what the batch knows, where frontend and encoder tell how; else read, which waits for a device.
+        """
+        lengths = feats_lengths if stem_lengths is None else stem_lengths
+        if lengths.device.type == "cpu":
+            return lengths
+        counted = None
+        if self.preencoder is None and (batch.speech.dim() == 3 or self.frontend is None):
+            counted = batch.samples
+        elif self.preencoder is None and hasattr(self.frontend, "frames"):
+            counted = self.frontend.frames(batch.samples)
+        if counted is not None and stem_lengths is not None:
+            counted = self.encoder.frames(counted)
+        return lengths.cpu() if counted is None else counted
+
+    def shared(self, batch: Batch) -> Shared:
+        """What a step computes once a batch.
+
+        Raises:
+            UserError: an utterance is too short for the encoder.
+        """
+        feats, lengths = self.features(batch.speech, batch.speech_lengths)
+        input_frames = self.lengths(batch, lengths)
+        try:
+            self.encoder.check(input_frames)
+        except TooShort as error:
+            name = batch.utt_id[int(input_frames.argmin())]
+            raise UserError(
+                f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
+            ) from error
+        stem = self.encoder.stem(feats, lengths)
+        frames, left_out = self.lengths(batch, lengths, stem.lengths), ()
+        if self.training and self.criterion.conf.modified:
+            crowded = (frames < batch.symbols).nonzero().flatten().tolist()
+            left_out = tuple(batch.utt_id[i] for i in crowded)
+            for i, name in zip(crowded, left_out):
+                logging.warning(
+                    f"utterance '{name}': {int(batch.symbols[i])} symbols do not fit into {int(frames[i])} frames, left out of the loss"
+                )
+        return self.share(stem, batch.text, batch.text_lengths, frames, batch.symbols, left_out)
+
+    def nets(self, shared: Shared) -> Iterator[NetLoss]:
+        last = len(self.step_subnets())
+        for number, net in enumerate(super().nets(shared), 1):
+            yield replace(net, last=number == last)
+
+    def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
+        """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
+        costs = self.costs(subnet, shared, teacher)
+        lattice = costs.lattice
+        step = self.update_number() if self.training else self.criterion.conf.warmup_steps
+        simple_weight, weight = self.criterion.conf.weights(step)
+        transducer = lattice.cost.mean()
+        loss = weight * transducer
+        if lattice.simple_cost is not None:
+            loss = loss + simple_weight * lattice.simple_cost.mean()
+        distillation = wer = None
+        if costs.distillation is not None:
+            distillation = costs.distillation.mean()
+            loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
+            distillation = distillation.detach()
+        loss = self.weight_of(teacher) * loss
+        if not self.training and self.report_wer:
+            lengths = shared.stem.lengths
+            found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id, silent=self.silent)
+            rate = self.word_error_rate(found, shared.text.tolist(), shared.symbols.tolist())
+            wer = torch.full((), rate, device=shared.text.device)
+        return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
     def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
         """All nets of a step and the sum of their losses: validation, and training by ESPnet's own trainer.
 
-        The trainer of this package goes through `each_net` one by one instead, so that one graph is alive at a time.
+        The trainer of this package goes through `nets` one by one instead, so that one graph is alive at a time.
 
         Returns:
             loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
         """
-        nets = list(each_net(self, share(self, Batch.of(speech, speech_lengths, text, text_lengths, **kwargs))))
+        nets = list(self.nets(self.shared(Batch.of(speech, speech_lengths, text, text_lengths, **kwargs))))
         if self.training:
             self.count_update()
         loss = sum(net.loss for net in nets)
@@ -242,9 +328,20 @@ class TODMModel(ESPnetASRModel):
             words += len(reference)
         return errors / max(words, 1)
 
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """Symbols beside blank that a search passes over, as sherpa-onnx does: ``<unk>``."""
+        return tuple(index for index, token in enumerate(self.token_list) if token == "<unk>")
+
+    @property
+    def one_symbol_a_frame(self) -> bool:
+        """Whether the model learnt to emit at most one symbol a frame (``rnnt_type: modified``)."""
+        return self.criterion.conf.modified
+
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""
-        return self.token_list[index].replace("\u2581", " ").replace(self.sym_space, " ")
+        token = self.token_list[index]
+        return " " if token == self.sym_space else token.replace(SPACE_MARK, " ")
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Words of token ids: pieces joined, split at spaces."""

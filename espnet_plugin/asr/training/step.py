@@ -7,9 +7,9 @@ from itertools import islice
 import torch
 
 from espnet_plugin.asr.training.batch import Batch
-from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.asr.training.nets import NetLoss, each_net, net_stats, share
+from espnet_plugin.asr.training.nets import NetLoss, net_stats
 from espnet_plugin.asr.training.ranks import Reduction
+from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.supernet.graph import one_by_one
 
 
@@ -34,11 +34,13 @@ class BatchResult:
         stats: means over the batch, NaN where the loss was not finite; see `net_stats`.
         subnets: text of the subnets that ran.
         bad: the first net whose loss was not finite.
+        left_out: names of utterances whose symbols do not fit into their frames.
     """
 
     stats: dict[str, float]
     subnets: tuple[str, ...]
     bad: BadNumber | None
+    left_out: tuple[str, ...] = ()
 
 
 def subnet_name(net: NetLoss) -> str:
@@ -47,11 +49,18 @@ def subnet_name(net: NetLoss) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of a batch that are still on the device. Args: values: by name, then the loss of each net; nets: of the step; utt_id."""
+    """Figures of a batch that are still on the device.
+
+    Args:
+        values: means over the batch, see `net_stats`.
+        nets: of the step.
+        utt_id, left_out: names of the batch's utterances, and of those that were left out of the loss.
+    """
 
     values: dict[str, torch.Tensor]
     nets: list[NetLoss]
     utt_id: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     def read(self, *more: torch.Tensor) -> tuple[BatchResult, list[list[float]]]:
         """Wait for the device, once. Args: more: (n,) further numbers each, read in the same transfer. Returns: them, too."""
@@ -65,10 +74,10 @@ class Figures:
         subnets = tuple(subnet_name(net) for net in self.nets)
         bad = [name for name, loss in zip(subnets, losses) if not math.isfinite(loss)]
         problem = BadNumber(self.utt_id, (bad[0],)) if bad else None
-        return BatchResult(stats, subnets, problem), rest
+        return BatchResult(stats, subnets, problem, self.left_out), rest
 
 
-def start(model: TODMModel, batch: Batch, scale: float, amp: bool, reduction: Reduction | None = None) -> Figures:
+def start(model: Sandwich, batch: Batch, scale: float, amp: bool, reduction: Reduction | None = None) -> Figures:
     """Add a batch's gradients to those of the parameters; nothing is read from the device.
 
     Args:
@@ -83,13 +92,20 @@ def start(model: TODMModel, batch: Batch, scale: float, amp: bool, reduction: Re
     def context():
         return torch.autocast(device, torch.bfloat16, enabled=amp)
 
-    nets = one_by_one(lambda: share(model, batch), lambda shared: each_net(model, shared), scale, context, announce)
+    left_out = []
+
+    def share():
+        shared = model.shared(batch)
+        left_out.extend(shared.left_out)
+        return shared
+
+    nets = one_by_one(share, model.nets, scale, context, announce)
     values = {key: value for key, value in net_stats(nets).items() if value is not None}
     values["loss"] = sum(net.loss for net in nets) / len(nets)
-    return Figures(values, nets, batch.utt_id)
+    return Figures(values, nets, batch.utt_id, tuple(left_out))
 
 
-def accumulate(model: TODMModel, batch: Batch, scale: float, amp: bool) -> BatchResult:
+def accumulate(model: Sandwich, batch: Batch, scale: float, amp: bool) -> BatchResult:
     """`start`, and then read what it gave."""
     return start(model, batch, scale, amp).read()[0]
 

@@ -12,12 +12,12 @@ import torch
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import float_or_none, int_or_none, str2bool
-from sentencepiece import SentencePieceProcessor
+from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple_str
 
+from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
-from espnet_plugin.common.files import read_text
+from espnet_plugin.common.tokens import check_bpemodel, read_tokens
 from espnet_plugin.errors import UserError
 
 # What argparse calls on a text of the command line -> types of the same option in a YAML file.
@@ -34,6 +34,12 @@ LEAST = dict(
 LEAST |= dict(num_workers=0, ngpu=0)
 
 
+def path_name_type(text: str) -> tuple[str, str, str]:
+    """A path, the name and the type of the data there, separated by commas, of which the path may have more."""
+    path, name, kind = text.strip("()").rsplit(",", 2)
+    return path.strip(" '\""), name.strip(" '\""), kind.strip(" '\"")
+
+
 class TODMTask(ASRTask):
     """Takes every option of ``espnet2.bin.asr_train``."""
 
@@ -47,7 +53,17 @@ class TODMTask(ASRTask):
             raise UserError(f"{message}; see espnet-todm train --help")
 
         parser.error = error
+        for action in parser._actions:
+            if action.type is str2triple_str:  # paths may hold commas
+                action.type = path_name_type
         return parser
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace):
+        """ESPnet's worker, after what the training uses was copied beside the model that it makes."""
+        if not args.collect_stats and not args.dry_run and not args.dist_rank:
+            keep_beside(vars(args), Path(args.output_dir))
+        super().main_worker(args)
 
     @classmethod
     def check_required_command_args(cls, args: argparse.Namespace):
@@ -104,19 +120,17 @@ class TODMTask(ASRTask):
             for path, _, _ in getattr(args, key):
                 if not Path(path).exists():
                     raise UserError(f"--{key}: '{path}' does not exist")
-        for key in ("token_list", "bpemodel"):
+        for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
             value = getattr(args, key)
             if isinstance(value, str) and not Path(value).is_file():
                 raise UserError(f"--{key}: '{value}' does not exist")
+        tokens = args.token_list
         if isinstance(args.token_list, str):
-            read_text(Path(args.token_list))
+            tokens = read_tokens(args.token_list)
         elif not isinstance(args.token_list, list | tuple | None):
             raise UserError(f"--token_list: {args.token_list!r} must be the name of a file, or a list")
-        if args.token_type == "bpe" and isinstance(args.bpemodel, str):
-            try:
-                SentencePieceProcessor(args.bpemodel)
-            except (RuntimeError, OSError) as error:  # ESPnet reads it with the first utterance only
-                raise UserError(f"--bpemodel: '{args.bpemodel}' is not a model of sentencepiece") from error
+        if args.token_type == "bpe" and isinstance(args.bpemodel, str) and tokens:
+            check_bpemodel(tokens, args.bpemodel)  # ESPnet reads it with the first utterance only
         checkpoint = Path(args.output_dir or ".") / "checkpoint.pth"
         # A checkpoint is a zip archive, whose directory comes last: a run killed while it saved left one without.
         if args.resume and checkpoint.exists() and not zipfile.is_zipfile(checkpoint):
@@ -155,7 +169,7 @@ class TODMTask(ASRTask):
         with building("optimizer", args):
             if args.optim != "scaledadam" or args.sharded_ddp or args.exclude_weight_decay:
                 return super().build_optimizers(args, model)
-            return [optim_classes[args.optim](model.named_parameters(), **args.optim_conf)]
+            return [optim_classes[args.optim](saved_names(model), **args.optim_conf)]
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
@@ -166,6 +180,12 @@ class TODMTask(ASRTask):
     def build_iter_factory(cls, args: argparse.Namespace, *others, **options):
         with building("batches", args):
             return super().build_iter_factory(args, *others, **options)
+
+
+def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    """Parameters with the names that they have in checkpoints, so that an optimizer's state fits wherever the checkpoint does."""
+    names = {id(value): name for name, value in model.state_dict(keep_vars=True).items()}
+    return [(names[id(parameter)], parameter) for parameter in model.parameters()]
 
 
 @contextmanager

@@ -11,12 +11,14 @@ from pathlib import Path
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.add_gradient_noise import add_gradient_noise
+from espnet2.train.reporter import aggregate
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import int_or_none
 
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.checkpoint import finish_epoch, whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
+from espnet_plugin.asr.training.progress import tell
 from espnet_plugin.asr.training.ranks import Reduction, everyones, means, sums, world_size
 from espnet_plugin.asr.training.step import BadNumber, clip, figures_of, start, update
 from espnet_plugin.errors import UserError
@@ -134,6 +136,7 @@ class TODMTrainer(Trainer):
         if options.reduction is None:
             options.reduction = Reduction(list(net.parameters()))
         reduction = options.reduction
+        tell(options.cost.folder, begun=reporter.get_epoch(), of=options.max_epoch, batches=batches)
         net.train()
         # Batches that were left over at the end of the last epoch, too few for an update, are not in its checkpoint either.
         net.zero_grad()
@@ -174,7 +177,7 @@ class TODMTrainer(Trainer):
                     logging.warning(f"update skipped, loss or gradient not finite: {'; '.join(map(str, problems))}")
                     if options.bad_in_a_row == options.max_bad_updates:
                         raise UserError(
-                            f"training stopped at update {net.updates}: {options.bad_in_a_row} in a row had a loss or gradient "
+                            f"training stopped at update {net.update_number()}: {options.bad_in_a_row} in a row had a loss or gradient "
                             f"that is not finite, the last one with {problems[0]}; lower optim_conf.lr, or raise --max_bad_updates"
                         )
                 else:
@@ -217,7 +220,7 @@ class TODMTrainer(Trainer):
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options: TODMTrainerOptions, distributed_option) -> None:
-        """ESPnet's validation; its time counts."""
+        """ESPnet's validation; its time counts, its figures are told."""
         super().validate_one_epoch(
             model=model,
             iterator=iterator,
@@ -226,6 +229,8 @@ class TODMTrainer(Trainer):
             distributed_option=distributed_option,
         )
         options.cost.save()
+        figures = {key: aggregate(values) for key, values in reporter.stats.items()}
+        tell(options.cost.folder, epoch=reporter.get_epoch(), valid=figures)
 
 
 def number_of(iterator) -> int | None:

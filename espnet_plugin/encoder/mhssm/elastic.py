@@ -30,7 +30,7 @@ class ElasticSSM(MultiHeadSSM):
 
     def discretise(self, heads: int | None = None, directions: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the first `directions` and `heads` (None: all), see `zero_order_hold`."""
-        parameters = (self.log_dt, self.log_decay, self.frequency, self.output)
+        parameters = (*self.dynamics.parameters(), self.readout.output)
         return zero_order_hold(*(p[:directions, :heads] for p in parameters))
 
     def kernel(self, length: int, heads: int | None = None, directions: int | None = None) -> torch.Tensor:
@@ -46,9 +46,9 @@ class ElasticSSM(MultiHeadSSM):
             directions: ways of running, ascending numbers of directions; None for that with all.
         """
         directions = directions or [self.num_directions]
-        with torch.autocast(self.skip.device.type, enabled=False):
+        with torch.autocast(self.readout.skip.device.type, enabled=False):
             kernel = self.kernel(length, heads, directions[-1])
-            return Spectrum.of(kernel, directions, self.skip[: kernel.shape[1]])
+            return Spectrum.of(kernel, directions, self.readout.skip[: kernel.shape[1]])
 
     def forward(self, u: torch.Tensor, spectrum: Spectrum, way: int = -1) -> torch.Tensor:
         """Convolve with the heads that hold the channels of `u`.
@@ -66,14 +66,14 @@ def spectra(ssms: Sequence[ElasticSSM], length: int, directions: Sequence[int]) 
 
     On a device that is not a CPU, layers of one size are computed together: each operation is small, and starting it takes longest.
     """
-    if ssms[0].skip.device.type == "cpu" or len({ssm.output.shape for ssm in ssms}) > 1:
+    device = ssms[0].readout.skip.device.type
+    if device == "cpu" or len({ssm.readout.output.shape for ssm in ssms}) > 1:
         return [ssm.spectrum(length, None, directions) for ssm in ssms]
-    with torch.autocast(ssms[0].skip.device.type, enabled=False):
-        names = ("log_dt", "log_decay", "frequency", "output", "skip")
-        *dynamics, skip = (torch.stack([getattr(ssm, name) for ssm in ssms]) for name in names)
-        dynamics = (first(p, None, directions[-1]) for p in dynamics)
-        kernels = convolution_kernel(*zero_order_hold(*dynamics), length)
-        return Spectrum.of(kernels, directions, skip).split()
+    with torch.autocast(device, enabled=False):
+        dynamics = [torch.stack(same) for same in zip(*(ssm.dynamics.parameters() for ssm in ssms))]
+        output, skip = (torch.stack(same) for same in zip(*((ssm.readout.output, ssm.readout.skip) for ssm in ssms)))
+        parameters = (first(p, None, directions[-1]) for p in (*dynamics, output))
+        return Spectrum.of(convolution_kernel(*zero_order_hold(*parameters), length), directions, skip).split()
 
 
 class ElasticMHSSM(MHSSM):
