@@ -75,7 +75,7 @@ def test_gradients_are_those_of_the_summed_loss(changes):
 def test_the_other_nets_have_their_weight_together():
     def losses(**sampling) -> list[float]:
         model = build(model_conf=model_conf(sampling_conf=dict(num_random=1, **sampling))).train()
-        return [float(net.loss) for net in model.nets(model.shared(*batch()))]
+        return [float(net.loss) for net in model.nets(model.shared(Batch.of(*batch())))]
 
     plain, weighed = losses(), losses(others_weight=0.8)
     assert len(plain) == 3 and weighed == pytest.approx([plain[0], 0.4 * plain[1], 0.4 * plain[2]])

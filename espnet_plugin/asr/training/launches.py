@@ -31,7 +31,7 @@ def train_step(model, optimizer, batch: Batch, amp: bool = False) -> BatchResult
 
 
 def count_launches(
-    conf: dict, vocabulary: int, utterances: int = 2, seconds: float = 2.0, symbols: int = 8
+    conf: dict, vocabulary: int, utterances: int = 2, seconds: float = 1.0, symbols: int = 4, steps: int = STEPS
 ) -> accelerator.Counts:
     """Count what a step of a configuration would start on a GPU; the number hardly depends on lengths.
 
@@ -39,9 +39,10 @@ def count_launches(
         conf: configuration.
         vocabulary: tokens.
         utterances, seconds, symbols: a batch of noise, and of each utterance.
+        steps: that are run, two at least.
 
     Returns:
-        counts of that one of `STEPS`, without the first, that starts the most.
+        counts of that step, but for the first, that starts the most.
     """
     torch.manual_seed(0)
     args = arguments(conf, vocabulary)
@@ -49,7 +50,7 @@ def count_launches(
     optimizer = TODMTask.build_optimizers(args, model)[0]
     batch = sent(noise(vocabulary, getattr(model.frontend, "fs", 16000), utterances, seconds, symbols))
     found = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         with accelerator.counting() as counts:
             train_step(model, optimizer, batch)
         found.append(counts)

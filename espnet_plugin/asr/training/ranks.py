@@ -110,14 +110,16 @@ class Reduction:
         ] = {}  # gradients that are still to come, of the backward passes that were announced
         self.open: list[int] = []  # parameters of each bucket for which one is
         self.sent: list[tuple[torch.Tensor, dist.Work]] = []
-        self.announced = False
-        for p in self.parameters if world_size() > 1 else ():
-            p.register_post_accumulate_grad_hook(self._arrived)
+        self.announced = self.listens = False
 
     def announce(self, *passes: list[torch.Tensor]) -> None:
         """Tell the last backward passes of an update before they begin. Args: passes: tensors that each of them starts from."""
         if world_size() == 1:
             return
+        if not self.listens:
+            self.listens = True
+            for p in self.parameters:
+                p.register_post_accumulate_grad_hook(self._arrived)
         self.expected = {}
         for tensors in passes:
             for p in leaves(tensors) & self.bucket_of.keys():
@@ -161,3 +163,8 @@ class Reduction:
             if kept:
                 torch._foreach_copy_([p.grad for p, _ in kept], [part for _, part in kept])
         self.sent, self.announced, self.expected = [], False, {}
+
+
+def reduce_gradients(parameters: list[torch.nn.Parameter]) -> None:
+    """A whole `Reduction` at once, after the backward passes."""
+    Reduction(parameters).finish()
