@@ -21,6 +21,7 @@ setup(
         "lhotse",  # Kaldi features in batches, LibriSpeech's layout
         "sentencepiece",
         "kaldialign",  # edit distances
+        "av",  # formats that libsndfile does not read, as m4a
         "soundfile",
         "soxr",  # one resampler for training and for use
         "tensorboard",  # ESPnet's trainer writes to it by default

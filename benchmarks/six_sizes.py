@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.bootstrap import relative_difference
+from espnet_plugin.recipe.bootstrap import Pair, relative_difference
 from espnet_plugin.recipe.tables import Experiments, size_order
 
 
@@ -42,9 +42,9 @@ def relative_wer(runs: Experiments, cheap: str, resamples: int) -> dict:
     """Of the cheaper scheme above the default; None where a score is missing."""
     keys = ("cheap_relative_wer", "cheap_relative_wer_low", "cheap_relative_wer_high")
     cells = [(size, test_set) for size in runs.sizes for test_set in runs.test_sets]
-    pairs = [tuple(runs.errors(run, *cell) for run in (cheap, "supernet")) for cell in cells]
-    missing = any(None in pair for pair in pairs)
-    found = None if missing else relative_difference(pairs, resamples)
+    found = [tuple(runs.counts("wer", run, *cell) for run in (cheap, "supernet")) for cell in cells]
+    missing = any(None in pair for pair in found)
+    found = None if missing else relative_difference([Pair(*pair, cheap, "supernet") for pair in found], resamples)
     return dict.fromkeys(keys) if found is None else dict(zip(keys, (found.value, found.low, found.high)))
 
 

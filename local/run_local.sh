@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# run_local.sh LOGFILE COMMAND ...: run a command here and log it: command, time, output, exit status.
+# run_local.sh [--gpu N] LOGFILE COMMAND ...: run a command here and log it: command, time, output, exit status. GPUs need no job here.
 # On failure the last line of the log, which says why, goes to stderr.
 set -u
+while [[ ${1-} == --gpu || ${1-} == --num_threads || ${1-} == --num_nodes ]]; do shift 2; done
 log=$1
 shift
 mkdir -p "$(dirname "$log")"

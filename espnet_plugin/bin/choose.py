@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.decode import DecodeConf, decode_set
+from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
@@ -218,9 +218,10 @@ def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, st
 def decoded_rates(model_dir: Path, directories: list[Path], conf: argparse.Namespace, metric: str) -> None:
     """Decode data directories and print their error rates, where they have transcripts. Args: conf: of the model."""
     for data in directories:
-        print(decode_set((model_dir, data, DecodeConf(), False)))
+        out = model_dir / "decode" / data.name
+        print(decode_set(DecodeJob(0, model_dir, data, out, DecodeConf(), streaming=False)).said)
         if (data / "text").is_file():
-            found = read_transcripts(model_dir / "decode" / data.name / "text")
+            found = read_transcripts(out / "text")
             texts = normalised(read_transcripts(data / "text"), vars(conf), data.name)
             pairs = ((units(words, metric), units(found.get(key, ""), metric)) for key, words in texts.items())
             print(f"{data.name}: {metric.upper()} {count(pairs).rate:.2f} %")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import AudioBatch, batches, read_audio
+from espnet_plugin.asr.inference.data import AudioBatch, batches
 from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
 from espnet_plugin.asr.inference.recognise import shortest_audio
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
@@ -33,7 +34,7 @@ def utterance_near(directory: Path, fs: int, seconds: float) -> AudioBatch:
     paths = read_table(directory / "wav.scp")
     if not paths:
         raise UserError(f"--data: '{directory}/wav.scp' has no utterance")
-    key = min(paths, key=lambda key: (abs(len(read_audio(paths[key], fs)) / fs - seconds), key))
+    key = min(paths, key=lambda key: (abs(len(read_mono(paths[key], fs)) / fs - seconds), key))
     return next(batches({key: paths[key]}, fs))
 
 

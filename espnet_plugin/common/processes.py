@@ -3,11 +3,15 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+
+from tqdm import tqdm
 
 from espnet_plugin.errors import UserError
 
@@ -25,11 +29,17 @@ def adopt(work: Callable) -> None:
     global work_of_process
     work_of_process = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
+    for number in (signal.SIGHUP, signal.SIGTERM):  # what the parent does with them is not for its children
+        signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=follow_parent, daemon=True).start()
 
 
 def answer(job):
     return work_of_process(job)
+
+
+def killed(who: str) -> UserError:
+    return UserError(f"--nj: {who} was killed, as the system does when memory runs out, use fewer")
 
 
 @contextmanager
@@ -56,9 +66,7 @@ def processes[J, R](work: Callable[[J], R], count: int) -> Iterator[Callable[[It
             for future in as_completed([pool.submit(answer, job) for job in jobs]):
                 yield future.result()
         except BrokenProcessPool as error:
-            raise UserError(
-                f"--nj: one of {count} processes was killed, as the system does when memory runs out, use fewer"
-            ) from error
+            raise killed(f"one of {count} processes") from error
 
     try:
         yield answers
@@ -68,3 +76,65 @@ def processes[J, R](work: Callable[[J], R], count: int) -> Iterator[Callable[[It
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def answer_to(pipe, work: Callable, job) -> None:
+    """Send through a pipe what comes of a job: whether it was an error, and the answer or error."""
+    threading.Thread(target=follow_parent, daemon=True).start()
+    try:
+        pipe.send((False, work(job)))
+    except Exception as error:
+        pipe.send((True, error))
+
+
+def in_new_process[J, R](work: Callable[[J], R], job: J) -> R:
+    """The answer of a process that is forked for this job alone, for work that leaves something behind.
+
+    Raises:
+        UserError: the process was killed.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=answer_to, args=(sender, work, job))
+    child.start()
+    sender.close()
+    try:
+        failed, found = receiver.recv()
+    except EOFError as error:
+        raise killed("a process") from error
+    finally:
+        child.join()
+    if failed:
+        raise found
+    return found
+
+
+def in_turn[J, R](work: Callable[[J], R], jobs: list[J]) -> list[R]:
+    return [work(job) for job in jobs]
+
+
+def run_jobs[J, R](
+    work: Callable[[J], R], jobs: list[J], nj: int, title: str, fresh: bool = False, chunk: int = 1
+) -> Iterator[R]:
+    """Answers to jobs, in the order in which they are known, with progress on a terminal.
+
+    Args:
+        nj: processes.
+        title: of the progress.
+        fresh: each job has a new process.
+        chunk: jobs handed over at once, for many small ones.
+
+    Raises:
+        UserError: a process was killed; or what `work` raises.
+    """
+    work = partial(in_new_process, work) if fresh else work
+    chunks = [jobs[at : at + chunk] for at in range(0, len(jobs), chunk)]
+    if not chunks:
+        return
+    with (
+        processes(partial(in_turn, work), min(nj, len(chunks))) as answers,
+        tqdm(total=len(jobs), desc=title, disable=None, file=sys.stderr) as bar,
+    ):
+        for found in answers(chunks):
+            yield from found
+            bar.update(len(found))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from espnet_plugin.asr.inference.data import read_audio
+from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.files import read_text
 from espnet_plugin.deploy.folder import check_sums
 from espnet_plugin.deploy.sherpa import PARTS
@@ -119,7 +119,7 @@ def decode(folder: Path, wavs: list[Path], threads: int = 1, size: str | None = 
         UserError: a file is wrong, or the client ended without an answer.
     """
     deployed = open_folder(folder, size)
-    audio = [read_audio(path, FS) for path in wavs]
+    audio = [read_mono(path, FS) for path in wavs]
     with tempfile.TemporaryDirectory() as temporary:
         arrays = Path(temporary) / "audio.npz"
         np.savez(arrays, **{str(i): samples for i, samples in enumerate(audio)})

@@ -1,24 +1,34 @@
-"""What run.sh needs to know of its configuration, and refusals of values that would otherwise end a run only after training.
+"""What the recipe needs to know of its configurations, and refusals of values that would otherwise end a run only after training."""
 
-Prints on one line: sampling rate (Hz), whether there are models that stream (True or False), and sums that comments do not change: of the
-keys that shape the weights, of all keys, of those that lengths and statistics of the features can depend on, of the frontend's.
-"""
-
-import argparse
 import contextlib
 import io
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_plugin.common.compose import compose, write_composed
-from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.common.compose import compose
+from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.recipe.named_sizes import named, read_name
 from espnet_plugin.supernet.space import SearchSpace
 
-# Keys that lengths and statistics of the features do not depend on.
-LATER = {"grad_clip", "max_epoch", "batch_bins", "num_iters_per_epoch", "seed"}
-LATER |= {part + end for part in ("encoder", "decoder", "model", "optim", "scheduler") for end in ("", "_conf")}
+# Keys of ESPnet that change how training is run and reported, not what comes out of it.
+HARMLESS = frozenset(
+    """num_workers log_interval log_level keep_nbest_models num_att_plot use_tensorboard use_matplotlib create_graph_in_tensorboard
+    use_wandb wandb_project wandb_id wandb_entity wandb_name""".split()
+)
+PARTS = ("encoder", "decoder", "model", "optim", "scheduler")
+# Keys that lengths and statistics of the features do not depend on: of the configuration, and of --train_args, where more are understood.
+LATER = frozenset("grad_clip max_epoch batch_bins num_iters_per_epoch seed".split()) | {
+    part + end for part in PARTS for end in ("", "_conf")
+}
+LATER_ARGUMENTS = (
+    LATER
+    | HARMLESS
+    | frozenset(
+        "init_param freeze_param ignore_init_mismatch resume patience accum_grad use_amp max_bad_updates".split()
+    )
+)
 
 
 def part(conf: dict, key: str) -> dict:
@@ -40,7 +50,7 @@ def streams(conf: dict) -> bool:
     return "forward" in directions if isinstance(directions, list) else not encoder.get("bidirectional", True)
 
 
-def check_sizes(conf: dict, names: list[str]) -> None:
+def check_sizes(conf: dict, names: tuple[str, ...]) -> None:
     """Raise a `UserError` for a name that is none of a size, or of one that the search space lacks."""
     for name in names:
         read_name(name)
@@ -52,7 +62,7 @@ def check_sizes(conf: dict, names: list[str]) -> None:
             named(space, name)
 
 
-def check_speeds(texts: list[str]) -> None:
+def check_speeds(texts: tuple[str, ...]) -> None:
     """Raise a `UserError` for a factor that is no number from 0.5 to 2.0."""
     for text in texts:
         try:
@@ -64,44 +74,94 @@ def check_speeds(texts: list[str]) -> None:
 
 
 def check_decoding(path: Path) -> None:
-    """Raise a `UserError` unless the file is a decoding configuration."""
-    # Here, since it takes seconds; ESPnet tells on standard error what optional parts it lacks.
-    with contextlib.redirect_stderr(io.StringIO()):
+    """Raise a `UserError` unless the file is a decoding configuration. This takes seconds."""
+    with contextlib.redirect_stderr(io.StringIO()):  # ESPnet tells there what optional parts it lacks
         from espnet_plugin.asr.inference.decode import read_conf
     read_conf(path)
 
 
-def sums(conf: dict, harmless: list[str]) -> list[int]:
-    """See the top of this file."""
-    shaping = {key: value for key, value in conf.items() if key not in harmless}
-    features = {key: value for key, value in conf.items() if key not in LATER}
-    parts = shaping, conf, features, [conf.get(key) for key in ("frontend", "frontend_conf")]
-    return [zlib.crc32(repr(part).encode()) for part in parts]
+def number_of(values: object) -> int:
+    """A number that stands for values; the same for a configuration with other comments."""
+    return zlib.crc32(repr(values).encode())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="training configuration, may have bases")
-    parser.add_argument("--out", type=Path, help="file to write it to in one piece (default: none)")
-    parser.add_argument("--sizes", nargs="*", default=[], metavar="LAYERSxWIDTH")
-    parser.add_argument("--speeds", nargs="*", default=[], metavar="FACTOR")
-    parser.add_argument("--harmless", nargs="*", default=[], metavar="KEY", help="keys that do not shape the weights")
-    parser.add_argument("--inference_config", type=Path, help="decoding configuration to check, which takes seconds")
-    args = parser.parse_args()
-    conf = compose(args.config)
-    try:
-        facts = hertz(part(conf, "frontend_conf").get("fs", 16000)), streams(conf)
-        check_sizes(conf, args.sizes)
-    except UserError as error:
-        where = "" if str(error).startswith("--") else f"configuration '{args.config}': "
-        raise UserError(f"{where}{error}") from error
-    check_speeds(args.speeds)
-    if args.inference_config is not None:
-        check_decoding(args.inference_config)
-    if args.out is not None:
-        write_composed(args.config, args.out)
-    print(*facts, *sums(conf, args.harmless))
+def by_key(words: list[str]) -> dict[str, str]:
+    """Options of a command as name -> values, with blanks between several: ``--a 1 --b 2 3 --c=4``; words before an option under ''."""
+    found: dict[str, list[str]] = {}
+    key = ""
+    for word in words:
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            found.setdefault(key, []).extend([value] if equals else [])
+        else:
+            found.setdefault(key, []).append(word)
+    return {key: " ".join(values) for key, values in found.items()}
 
 
-if __name__ == "__main__":
-    run_main(main)
+@dataclass(frozen=True)
+class Configuration:
+    """A training configuration and the further arguments of a run.
+
+    Args:
+        path: of the YAML file, which may have bases.
+        conf: all of it in one piece.
+        arguments: ``--train_args``, name -> values.
+    """
+
+    path: Path
+    conf: dict
+    arguments: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path, train_words: list[str], sizes: tuple[str, ...]) -> "Configuration":
+        """From a file, checked.
+
+        Raises:
+            UserError: naming the file and the key; or a size that the search space lacks.
+        """
+        found = cls(path, compose(path), by_key(train_words))
+        try:
+            found.fs, found.streams  # noqa: B018 (they are computed, and refuse)
+            check_sizes(found.conf, sizes)
+        except UserError as error:
+            where = "" if str(error).startswith("--") else f"configuration '{path}': "
+            raise UserError(f"{where}{error}") from error
+        return found
+
+    @property
+    def fs(self) -> int:
+        """Sampling rate, Hz."""
+        return hertz(part(self.conf, "frontend_conf").get("fs", 16000))
+
+    @property
+    def streams(self) -> bool:
+        """Whether there are models that stream."""
+        return streams(self.conf)
+
+    @property
+    def shaping(self) -> dict:
+        """The keys that shape the weights."""
+        return {key: value for key, value in self.conf.items() if key not in HARMLESS}
+
+    @property
+    def shaping_arguments(self) -> dict[str, str]:
+        return {key: value for key, value in self.arguments.items() if key not in HARMLESS}
+
+    @property
+    def features(self) -> dict:
+        """The keys that lengths and statistics of the features can depend on."""
+        return {key: value for key, value in self.conf.items() if key not in LATER}
+
+    @property
+    def features_number(self) -> int:
+        return number_of(self.features)
+
+    @property
+    def feature_words(self) -> list[str]:
+        """The arguments that lengths and statistics of the features can depend on."""
+        kept = {key: value for key, value in self.arguments.items() if key not in LATER_ARGUMENTS}
+        return [word for key, value in kept.items() for word in (f"--{key}", *value.split())]
+
+    @property
+    def frontend(self) -> dict:
+        return {key: self.conf.get(key) for key in ("frontend", "frontend_conf")}

@@ -14,13 +14,13 @@ from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model_dir", type=Path, nargs="+", required=True, help="extracted sizes")
     parser.add_argument("--data", type=Path, required=True, help="directory with wav.scp, to measure on")
     parser.add_argument("--utterances", type=int, default=50, help="first ones of the data (50)")
     parser.add_argument("--streaming", choices=("true", "false"), default="false", help="for the streaming client")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     streaming = args.streaming == "true"
     torch.set_num_threads(1)
     wavs = list(read_table(args.data / "wav.scp").values())[: args.utterances]

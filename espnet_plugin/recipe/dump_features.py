@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
-from espnet_plugin.asr.inference.data import read_audio
+from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import check_keys
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.common.tables import read_table, write_table
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_folder
 
 SHARD = 500  # utterances of an ark
 
@@ -63,7 +64,7 @@ def dump(shard: Shard) -> dict[str, tuple[str, int]]:
     scp = shard.folder / f"{name}.scp"
     with kaldi.WriteHelper(f"ark,scp:{shard.folder}/{name}.ark,{scp}") as ark:
         for utterance, path in shard.paths.items():
-            wave = torch.from_numpy(read_audio(path, frontend.fs))
+            wave = torch.from_numpy(read_mono(path, frontend.fs))
             feats, _ = frontend(wave[None], torch.tensor([len(wave)]))
             ark[utterance] = feats[0].numpy()
             frames[utterance] = feats.shape[1]
@@ -72,7 +73,7 @@ def dump(shard: Shard) -> dict[str, tuple[str, int]]:
     return {key: (f"{shard.final}/{name}.ark:{places[key]}", count) for key, count in frames.items()}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--config", type=Path, required=True, help="training configuration with frontend and frontend_conf"
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="formatted Kaldi data directory")
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     conf = frontend_conf(args.config)
     KaldiFbank(**conf)  # refuses wrong values before any process starts
     if args.data.resolve() == args.out.resolve():

@@ -1,6 +1,6 @@
 """Format a Kaldi data directory: mono audio at one sampling rate, one file an utterance, unusable utterances left out.
 
-Reads wav.scp (files, or commands that end in ``|``), segments where there are any, text, utt2spk. Audio that is right already is
+Reads wav.scp (see `espnet_plugin.audio.source`), segments where there are any, text, utt2spk. Audio that is right already is
 referred to, other audio is written as flac. Utterances left out are listed in rejected.txt with the reason, together with those that
 rejected.txt of the data directory names. Transcripts are normalised: text.json says how, set.json counts what the set holds.
 
@@ -9,31 +9,26 @@ recognition): sp0.9-UTTERANCE of the speaker sp0.9-SPEAKER.
 """
 
 import argparse
-import io
 import json
-import subprocess
+from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-import soundfile
-import soxr
-
+from espnet_plugin.audio.mono import MonoAudio
+from espnet_plugin.audio.source import Recording
+from espnet_plugin.audio.utterances import read_utterances
 from espnet_plugin.common.files import file_name, read_text
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.common.tables import (
     Segment,
-    read_segments,
     read_table,
     write_speakers,
     write_table,
 )
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
 from espnet_plugin.recipe.transcripts import RECORD, add_text_options, read_normalised, summary, text_conf, told
-
-OVERSHOOT = 0.5  # s that a segment may end after its recording, as in Kaldi's extract-segments
-
-WHOLE = (0.0, -1.0, None)  # start, end and channel of a piece that is the recording
 
 
 @dataclass(frozen=True)
@@ -61,111 +56,53 @@ class Job:
 
 @dataclass(frozen=True)
 class Formatted:
-    """Result of one utterance: file and samples, or the reason why it is left out."""
+    """Result of one utterance: file, samples and what was mended, or the reason why it is left out."""
 
     utterance: str
     path: str = ""
     samples: int = 0
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def read_source(source: str) -> tuple[np.ndarray, int]:
-    """Samples (S, channels) and rate. Raises `ValueError` with the reason."""
-    if source.endswith("|"):
-        done = subprocess.run(source[:-1], shell=True, capture_output=True)
-        if done.returncode:
-            raise ValueError(f"command failed: {source}")
-        file = io.BytesIO(done.stdout)
-    elif not Path(source).is_file():
-        raise ValueError(f"no such file: {source}")
-    else:
-        file = source
-    try:
-        audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"not readable as audio: {source}") from error
-    if not np.isfinite(audio).all():
-        raise ValueError(f"samples that are not finite: {source}")
-    return audio, rate
+def used_as_it_is(recording: Recording, audio: MonoAudio, job: Job, piece: Segment) -> bool:
+    """Whether a recording can be referred to, for it is a plain file of one channel at the right rate with nothing to mend."""
+    plain = recording.is_plain and recording.channels == 1 and recording.rate == job.fs
+    whole = (piece.start, piece.end) == (0.0, -1.0)
+    return plain and whole and job.speed == 1 and audio.treatment.gain == 1
 
 
-def right_already(job: Job) -> int | None:
-    """Samples of a file that can be used as it is, None for one that must be read and written anew."""
-    if job.source.endswith("|") or not Path(job.source).is_file():
-        return None
-    try:
-        with soundfile.SoundFile(job.source) as file:
-            plain = file.format in ("FLAC", "WAV") and file.subtype in ("PCM_16", "PCM_24")
-            if not plain or file.samplerate != job.fs or file.channels != 1:
-                return None
-            if file.format == "FLAC":  # damage anywhere shows in decoding, and would stop training later
-                read = sum(len(block) for block in file.blocks(65536, dtype="int16"))
-            else:  # a file that was cut off has its header, not its end
-                read = file.seek(max(file.frames - 1, 0)) + len(file.read(1))
-            return file.frames if read == file.frames else None
-    except (RuntimeError, OSError):
-        return None
+def format_piece(recording: Recording, utterance: str, job: Job) -> Formatted:
+    """Format one utterance of an open recording.
 
-
-def check_length(job: Job, utterance: str, path: str, samples: int) -> Formatted:
-    seconds = samples / job.fs
-    if samples == 0:
-        return Formatted(utterance, reason="empty audio")
-    if not job.shortest <= seconds <= job.longest:
-        return Formatted(utterance, reason=f"{seconds:.3f} s, allowed are {job.shortest} to {job.longest} s")
-    return Formatted(utterance, path, samples)
-
-
-def cut(audio: np.ndarray, rate: int, piece: Segment) -> np.ndarray:
-    """Mono samples of a piece of `audio` (S, channels). Raises `ValueError` with the reason."""
-    seconds, channels = audio.shape[0] / rate, audio.shape[1]
-    if piece.channel is not None and piece.channel >= channels:
-        raise ValueError(f"channel {piece.channel} of a recording that has {channels}, counted from 0")
-    start, end = piece.start, seconds if piece.end < 0 else piece.end
-    if not 0 <= start <= end <= seconds + OVERSHOOT:
-        raise ValueError(f"segment {start} to {end} s of a recording of {seconds:.3f} s")
-    part = audio[round(start * rate) : round(end * rate)]
-    return part.mean(axis=1) if piece.channel is None else part[:, piece.channel]
+    Raises:
+        UserError: see `MonoAudio`; or it is too short or too long.
+    """
+    piece = job.pieces[utterance]
+    audio = MonoAudio(recording, job.fs, piece.start, piece.end, piece.channel, job.speed)
+    if not job.shortest <= audio.seconds <= job.longest:
+        raise UserError(f"{audio.seconds:.3f} s, allowed are {job.shortest} to {job.longest} s")
+    if used_as_it_is(recording, audio, job, piece):
+        return Formatted(utterance, str(Path(job.source).absolute()), recording.frames, notes=audio.notes)
+    name, wave = file_name(utterance, ".flac"), audio.samples()
+    write_flac(job.folder / name, wave, job.fs)
+    return Formatted(utterance, str(job.final / name), len(wave), notes=audio.notes)
 
 
 def format_recording(job: Job) -> list[Formatted]:
     """Format the utterances of one recording."""
-    whole = [utterance for utterance, piece in job.pieces.items() if (piece.start, piece.end, piece.channel) == WHOLE]
-    frames = right_already(job) if len(whole) == len(job.pieces) == 1 and job.speed == 1 else None
-    if frames is not None:
-        return [check_length(job, whole[0], str(Path(job.source).absolute()), frames)]
     try:
-        audio, rate = read_source(job.source)
-    except ValueError as error:
+        recording = Recording(job.source)
+    except UserError as error:
         return [Formatted(utterance, reason=str(error)) for utterance in job.pieces]
     done = []
-    for utterance, piece in job.pieces.items():
-        name = file_name(utterance, ".flac")
-        try:
-            wave = cut(audio, rate, piece)
-        except ValueError as error:
-            done.append(Formatted(utterance, reason=str(error)))
-            continue
-        played = rate * job.speed
-        wave = soxr.resample(wave, played, job.fs) if played != job.fs and len(wave) else wave
-        result = check_length(job, utterance, str(job.final / name), len(wave))
-        if not result.reason:
-            write_flac(job.folder / name, wave, job.fs)
-        done.append(result)
+    with recording:
+        for utterance in job.pieces:
+            try:
+                done.append(format_piece(recording, utterance, job))
+            except UserError as error:
+                done.append(Formatted(utterance, reason=str(error)))
     return done
-
-
-def read_pieces(source: Path, recordings: dict[str, str]) -> tuple[dict[str, dict], dict[str, str]]:
-    """Recording -> its pieces (see `Job`), and utterance -> reason for those whose recording is missing."""
-    if not (source / "segments").is_file():
-        return {key: {key: Segment(key)} for key in recordings}, {}
-    pieces, rejected = {}, {}
-    for utterance, segment in read_segments(source / "segments").items():
-        if segment.recording in recordings:
-            pieces.setdefault(segment.recording, {})[utterance] = segment
-        else:
-            rejected[utterance] = f"no recording '{segment.recording}' in wav.scp"
-    return pieces, rejected
 
 
 def at_speed(speed: float, name: str) -> str:
@@ -178,7 +115,7 @@ def read_rejected(path: Path) -> dict[str, str]:
     return {key: reason for key, _, reason in (line.partition("\t") for line in lines if line)}
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Kaldi data directory to read")
     parser.add_argument("--out", type=Path, required=True, help="formatted directory to write")
@@ -188,7 +125,7 @@ def main() -> None:
     parser.add_argument("--speeds", type=float, nargs="+", default=[1.0], help="factors of speed (default: 1.0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
     add_text_options(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     conf = text_conf(args)
     for speed in args.speeds:
         if not 0.5 <= speed <= 2:
@@ -197,10 +134,10 @@ def main() -> None:
         raise UserError(f"--data: '{args.data}' does not exist")
     if args.data.resolve() == args.out.resolve():
         raise UserError(f"--out: '{args.out}' must be another folder than --data")
-    recordings, transcripts = read_table(args.data / "wav.scp"), read_normalised(args.data / "text", conf)
+    recordings, segments, lost = read_utterances(args.data)
+    transcripts = read_normalised(args.data / "text", conf)
     text, has_speakers = transcripts.texts, (args.data / "utt2spk").is_file()
     utt2spk = read_table(args.data / "utt2spk") if has_speakers else {}
-    pieces, lost = read_pieces(args.data, recordings)
     limits = args.fs, args.min_duration, args.max_duration
     speeds = dict.fromkeys(args.speeds)
     utt2spk = {at_speed(s, key): at_speed(s, utt2spk.get(key) or key) for s in speeds for key in text}
@@ -209,10 +146,13 @@ def main() -> None:
     def write(folder: Path) -> None:
         audio, final = folder / "audio", args.out.absolute() / "audio"
         audio.mkdir()
+        by_recording = [
+            (key, list(pieces)) for key, pieces in groupby(segments.items(), key=lambda item: item[1].recording)
+        ]
         jobs = [
-            Job(recordings[key], {at_speed(s, u): piece for u, piece in found.items()}, audio, final, *limits, speed=s)
+            Job(recordings[key], {at_speed(s, u): piece for u, piece in pieces}, audio, final, *limits, speed=s)
             for s in speeds
-            for key, found in pieces.items()
+            for key, pieces in by_recording
         ]
         done = [r for results in run_jobs(format_recording, jobs, args.nj, str(args.out), chunk=16) for r in results]
         kept = {r.utterance: r for r in done if not r.reason and text.get(r.utterance)}
@@ -232,7 +172,8 @@ def main() -> None:
         (folder / "feats_type").write_text("raw\n")
         (folder / RECORD).write_text(json.dumps(conf.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
         seconds = sum(r.samples for r in kept.values()) / args.fs
-        facts = summary(len(kept), seconds, speakers if has_speakers else None, transcripts, rejected)
+        mended = Counter(note for r in kept.values() for note in r.notes)
+        facts = summary(len(kept), seconds, speakers if has_speakers else None, transcripts, rejected, mended)
         (folder / "set.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         print(told(facts, args.out))
 

@@ -1,18 +1,14 @@
-"""What the data stages share: whole outputs, and processes with progress."""
+"""What the data stages share: audio files and folders that are written whole."""
 
 import argparse
 import io
-import multiprocessing
 import os
 import shutil
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
 from espnet_plugin.common.files import check_place
 
@@ -60,20 +56,3 @@ def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "")
             before.rename(target)
         shutil.rmtree(before, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def run_jobs[J, R](
-    function: Callable[[J], R], jobs: list[J], nj: int, title: str, fresh: bool = False, chunk: int = 1
-) -> Iterator[R]:
-    """Results of `function` on each job, in the order in which they end, with progress on a terminal.
-
-    Args:
-        nj: processes; fresh: a new process for each job; chunk: jobs handed over at once.
-    """
-    pool = multiprocessing.get_context("fork").Pool(
-        nj, signal.signal, (signal.SIGINT, signal.SIG_IGN), maxtasksperchild=1 if fresh else None
-    )
-    with pool, tqdm(total=len(jobs), desc=title, disable=None, file=sys.stderr) as bar:
-        for result in pool.imap_unordered(function, jobs, chunksize=chunk):
-            yield result
-            bar.update()

@@ -40,13 +40,13 @@ def named(space: SearchSpace, name: str) -> Subnet:
     return space.uniform(depth, width)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
     parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
     parser.add_argument("--sizes", nargs="+", required=True, metavar="LAYERSxWIDTH")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     # Here, since they take seconds: run.sh checks names by the functions above before anything else.
     from espnet_plugin.asr.inference.extract import num_parameters, space_of
     from espnet_plugin.asr.inference.loading import load_model

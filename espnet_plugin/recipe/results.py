@@ -37,27 +37,30 @@ def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
             score = read_json(folder / "score" / test_set / "score.json") or {}
             row = {"name": size["name"], "subnet": size["subnet"], "params": facts.get("params", size["params"])}
             row |= {"test_set": test_set} | {
-                key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub")
+                key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub", "tokens", "loss")
             }
             row |= {"train_seconds": cost.get("train_seconds"), "device": device}
             rows.append(row | {"latency": read_json(folder / "decode" / test_set / "latency.json")})
     return rows
 
 
-def percent(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.2f}"
+def figure(value: float | None, digits: int) -> str:
+    return "missing" if value is None else f"{value:.{digits}f}"
 
 
 def table(rows: list[dict], test_sets: list[str]) -> str:
-    """Markdown table, one line a size."""
+    """Markdown table, one line a size; with the held-out loss where it was computed."""
     largest = max(row["params"] for row in rows)
-    header = ["size", "subnet", "parameters", "of max"] + [f"{s} {what}" for s in test_sets for what in ("WER", "CER")]
+    measures = {"wer": "WER", "cer": "CER"} | ({"loss": "loss"} if any(row["loss"] is not None for row in rows) else {})
+    header = ["size", "subnet", "parameters", "of max"] + [
+        f"{s} {what}" for s in test_sets for what in measures.values()
+    ]
     lines = ["| " + " | ".join(header) + " |", "|---|---|" + "---:|" * (len(header) - 2)]
     for name in dict.fromkeys(row["name"] for row in rows):
         group = {row["test_set"]: row for row in rows if row["name"] == name}
         first = next(iter(group.values()))
         cells = [name, f"`{first['subnet']}`", f"{first['params']:,}", f"{first['params'] / largest:.0%}"]
-        cells += [percent(group[s][what]) for s in test_sets for what in ("wer", "cer")]
+        cells += [figure(group[s][what], 3 if what == "loss" else 2) for s in test_sets for what in measures]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -117,7 +120,7 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
     parts = [
         "# Results",
         "\n".join(lines),
-        "Error rates in percent.",
+        "Error rates in percent; losses in nats a token, summed over all alignments of the full lattice.",
         *latency_line(rows),
         table(rows, test_sets),
         "![error rate against size](pareto.png)",
@@ -210,12 +213,12 @@ def plot_device(rows: list[dict], path: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--expdir", type=Path, required=True)
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--command", required=True, help="the command that made the experiment, for the record")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     rows = collect(args.expdir, args.test_sets)
     write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))

@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kaldialign import align
@@ -19,11 +19,12 @@ from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import write_folder
 
 GAP = "*"
+LOSS = "loss"  # file in the folder of a score: utterance, nats, tokens
 
 
 @dataclass(frozen=True)
 class Score:
-    """What score.json holds; wer and cer in percent, the rest counts; ins, del and sub of words.
+    """What score.json holds; wer and cer in percent, loss in nats a token, the rest counts; ins, del and sub of words.
 
     Args:
         speakers: speaker -> {utterances, words, wer, cer}, the worst first; empty where each utterance is a speaker of its own.
@@ -39,6 +40,8 @@ class Score:
     chars: int
     cer: float
     speakers: dict[str, dict]
+    tokens: int | None = None
+    loss: float | None = None
 
     def to_json(self) -> str:
         values = asdict(self)
@@ -95,6 +98,29 @@ def score(references: dict[str, str], hypotheses: dict[str, str], speakers: dict
     )
 
 
+def read_losses(path: Path) -> dict[str, tuple[float, int]]:
+    """Utterance -> loss (nats) and tokens, of a file that `espnet_plugin.recipe.heldout` made.
+
+    Raises:
+        UserError: a line that holds something else.
+    """
+    found = {}
+    for key, values in read_table(path).items():
+        try:
+            nats, tokens = values.split()
+            found[key] = float(nats), int(tokens)
+        except ValueError as error:
+            raise UserError(f"{path}: '{key} {values}' must be 'UTTERANCE NATS TOKENS'") from error
+    return found
+
+
+def with_loss(result: Score, losses: dict[str, tuple[float, int]]) -> Score:
+    """A score with the loss in nats a token; utterances that the loss has no path for are not in it."""
+    tokens = sum(count for _, count in losses.values())
+    loss = round(sum(nats for nats, _ in losses.values()) / tokens, 5) if tokens else None
+    return replace(result, tokens=tokens, loss=loss)
+
+
 def alignments(references: dict[str, str], hypotheses: dict[str, str]) -> str:
     """One block an utterance: reference and hypothesis in columns, differences marked below."""
     blocks = []
@@ -120,13 +146,14 @@ def run_sclite(references: dict[str, str], hypotheses: dict[str, str], speakers:
             print(f"  sclite ended with status {done.returncode}: its sclite.txt cannot be relied on")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ref", type=Path, required=True, help="Kaldi text file, utt2spk beside it is read")
     parser.add_argument("--hyp", type=Path, required=True, help="Kaldi text file")
+    parser.add_argument("--loss", type=Path, help="file of espnet_plugin.recipe.heldout")
     parser.add_argument("--out", type=Path, required=True, help="folder for score.json, result.txt and trn files")
     parser.add_argument("--model_dir", type=Path, help="model that spoke: references are normalised as it writes")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     references, hypotheses = read_transcripts(args.ref), read_transcripts(args.hyp)
     if args.model_dir is not None:
         conf = read_yaml(args.model_dir / "config.yaml")
@@ -135,15 +162,20 @@ def main() -> None:
     utt2spk = args.ref.with_name("utt2spk")
     speakers = read_table(utt2spk) if utt2spk.is_file() else {}
     result = score(references, hypotheses, speakers)
+    if args.loss:
+        result = with_loss(result, read_losses(args.loss))
 
     def write(folder: Path) -> None:
         (folder / "score.json").write_text(result.to_json())
         (folder / "result.txt").write_text(alignments(references, hypotheses), encoding="utf-8")
         run_sclite(references, hypotheses, speakers, folder)
+        if args.loss:
+            shutil.copy(args.loss, folder / LOSS)
 
     write_folder(args.out, write, made_of="score.json")
     missing = f", {result.missing} without hypothesis" if result.missing else ""
-    print(f"  {args.out}: WER {result.wer:.2f} %, CER {result.cer:.2f} %, {result.words} words{missing}")
+    loss = "" if result.loss is None else f", {result.loss:.3f} nats a token"
+    print(f"  {args.out}: WER {result.wer:.2f} %, CER {result.cer:.2f} %, {result.words} words{loss}{missing}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Print the names of the sizes that sizes.json of an experiment holds."""
+"""Names of the sizes of an experiment."""
 
-import sys
 from pathlib import Path
 
 from espnet_plugin.common.files import is_plain_name, read_json
-from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.errors import UserError
 
 
 def size_names(path: Path) -> list[str]:
@@ -23,7 +22,3 @@ def size_names(path: Path) -> list[str]:
     if not names or not all(is_plain_name(name) and " " not in name for name in names):
         raise UserError(f"'{path}' is not what stage 7 writes, run it again with --redo true")
     return names
-
-
-if __name__ == "__main__":
-    run_main(lambda: print(*size_names(Path(sys.argv[1]))))

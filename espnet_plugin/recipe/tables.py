@@ -2,13 +2,15 @@
 
 --conf names a folder such as conf/mini, which says what there should be: supernet.yaml, individual/SIZE.yaml, ablation/LINE.yaml.
 --root holds what ./tables.sh made of it: seedN/supernet, seedN/individual/SIZE, seedN/ablation/LINE, each the --expdir of a recipe run.
-What is not there shows as missing. Error rates in percent, with 95 % confidence intervals over utterances.
+What is not there shows as missing. Word error rates in percent, held-out transducer losses in nats a token, with 95 % confidence intervals
+over utterances and, where there are several, over seeds.
 """
 
 import argparse
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,9 @@ from espnet_plugin.common.conf import is_of
 from espnet_plugin.common.files import read_json, read_text, write_whole
 from espnet_plugin.common.word_errors import edits
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.bootstrap import Errors, Estimate, relative_difference, word_error_rate
+from espnet_plugin.recipe.bootstrap import Counts, Estimate, Pair, ratio, relative_difference
 from espnet_plugin.recipe.environment import facts
+from espnet_plugin.recipe.score import LOSS, read_losses
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
 ABLATION = {
@@ -29,6 +32,10 @@ ABLATION = {
     "supernet": "+ ScaledAdam in place of Adam",
 }
 MISSING = "missing"
+INTERVALS = (
+    "In brackets 95 % confidence intervals: bootstrap over utterances and, where there are several, over seeds. One seed does not tell how "
+    "much another training would differ. Several seeds: their mean."
+)
 TRAINED = ".supernet.training.done"  # in the --expdir of a run: run.sh writes it when training has ended well
 
 
@@ -50,20 +57,20 @@ class Experiments:
         """Folders of the seeds that hold a folder of that name."""
         return sorted(path for path in self.root.glob("seed*") if (path / beside).is_dir())
 
-    def errors(self, run: str, size: str, test_set: str, beside: str = ".") -> Errors | None:
-        """Of all seeds that are finished, and hold `beside`; None where none is.
+    def counts(self, measure: str, run: str, size: str, test_set: str, beside: str = ".") -> Counts | None:
+        """Of all seeds that are finished, and hold `beside`; None where none is. Args: measure: of `MEASURES`.
 
         Raises:
             UserError: seeds that were scored on different references.
         """
         folders = [seed / run / "sizes" / size / "score" / test_set for seed in self.seeds(beside)]
-        found = [read_errors(folder) for folder in folders if (folder / "score.json").is_file()]
+        found = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
+        found = [one for one in found if one is not None]
         for other in found[1:]:
             check_same(found[0], other, f"{run}, {size}, {test_set}")
         if not found:
             return None
-        mean = np.mean([one.edits for one in found], axis=0)
-        return Errors(found[0].keys, mean, found[0].words, len(found))
+        return Counts(found[0].keys, np.concatenate([one.above for one in found]), found[0].below)
 
     def values(self, run: str, file: str) -> list[dict]:
         """A JSON file of a run, of each seed that has it. Raises `UserError` for a damaged one."""
@@ -92,13 +99,37 @@ class Experiments:
         return found[0]["params"] if found else None
 
 
-def read_errors(folder: Path) -> Errors:
-    """Edits of each utterance, from the trn files beside score.json. Raises `UserError` for a damaged or missing file."""
+def read_errors(folder: Path) -> Counts:
+    """Word edits of each utterance, from the trn files beside score.json. Raises `UserError` for a damaged or missing file."""
     read_json(folder / "score.json")
     words = {name: read_trn(folder / f"{name}.trn") for name in ("ref", "hyp")}
     keys = tuple(sorted(words["ref"]))
     found = [edits(words["ref"][key], words["hyp"].get(key, [])).edits for key in keys]
-    return Errors(keys, np.array(found, float), np.array([len(words["ref"][key]) for key in keys], float), 1)
+    return Counts(keys, np.array([found], float), np.array([len(words["ref"][key]) for key in keys], float))
+
+
+def read_loss(folder: Path) -> Counts | None:
+    """Held-out loss of each utterance; None for a score that was made without. Raises `UserError` for a damaged file."""
+    if not (folder / LOSS).is_file():
+        return None
+    found = read_losses(folder / LOSS)
+    keys = tuple(sorted(found))
+    return Counts(keys, np.array([[found[key][0] for key in keys]]), np.array([found[key][1] for key in keys], float))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What systems are compared by. Args: title; read: of a score's folder; scale: of the ratio."""
+
+    title: str
+    read: Callable[[Path], Counts | None]
+    scale: float
+
+
+MEASURES = {
+    "wer": Measure("Word error rates, %", read_errors, 100.0),
+    "loss": Measure("Held-out transducer loss of the full lattice, nats a token", read_loss, 1.0),
+}
 
 
 def read_trn(path: Path) -> dict[str, list[str]]:
@@ -109,8 +140,8 @@ def read_trn(path: Path) -> dict[str, list[str]]:
     return {key.removesuffix(")"): text.split() for text, _, key in lines}
 
 
-def check_same(one: Errors, other: Errors, where: str) -> None:
-    if one.keys != other.keys or (one.words != other.words).any():
+def check_same(one: Counts, other: Counts, where: str) -> None:
+    if one.keys != other.keys or (one.below != other.below).any():
         raise UserError(f"--root: {where}: runs were scored on different references")
 
 
@@ -122,44 +153,44 @@ def size_order(name: str) -> tuple[int, int]:
     return int(depth) * int(width), int(depth)
 
 
-def comparison(runs: Experiments, resamples: int) -> list[dict]:
+def comparison(runs: Experiments, measure: str, resamples: int) -> list[dict]:
     """One row for each size and test set, one for each test set over all sizes that both kinds have, one for all test sets."""
-    rows, everything = [], []
+    rows, everything, scale = [], [], MEASURES[measure].scale
     for test_set in runs.test_sets:
         pairs = []
         for size in runs.sizes:
-            supernet = runs.errors("supernet", size, test_set)
-            alone = runs.errors(f"individual/{size}", size, test_set)
-            both = [(supernet, alone)] if supernet and alone else []
+            supernet = runs.counts(measure, "supernet", size, test_set)
+            alone = runs.counts(measure, f"individual/{size}", size, test_set)
+            both = [Pair(supernet, alone, "supernet", size)] if supernet and alone else []
             if both:
                 check_same(supernet, alone, f"{size}, {test_set}")
             pairs += both
-            row = {"size": size, "params": runs.params(size), "test_set": test_set}
-            row |= estimate("supernet", supernet and word_error_rate(supernet, resamples))
-            row |= estimate("individual", alone and word_error_rate(alone, resamples))
+            row = {"measure": measure, "size": size, "params": runs.params(size), "test_set": test_set}
+            row |= estimate("supernet", supernet and ratio(supernet, scale, resamples))
+            row |= estimate("individual", alone and ratio(alone, scale, resamples))
             row |= estimate("relative", relative_difference(both, resamples))
             row |= {"supernet_seeds": supernet.runs if supernet else 0, "individual_seeds": alone.runs if alone else 0}
             rows.append(row)
         everything += pairs
         mean = estimate("relative", relative_difference(pairs, resamples))
-        rows.append({"size": "mean", "test_set": test_set} | mean | {"sizes": len(pairs)})
+        rows.append({"measure": measure, "size": "mean", "test_set": test_set} | mean | {"sizes": len(pairs)})
     if len(runs.test_sets) > 1:
         mean = estimate("relative", relative_difference(everything, resamples))
-        rows.append({"size": "mean", "test_set": "all"} | mean | {"sizes": len(everything)})
+        rows.append({"measure": measure, "size": "mean", "test_set": "all"} | mean | {"sizes": len(everything)})
     return rows
 
 
-def ablation(runs: Experiments, resamples: int) -> list[dict]:
+def ablation(runs: Experiments, measure: str, resamples: int) -> list[dict]:
     """One row for each line, size and test set; of the seeds that have lines of the ablation, so that all have the same."""
     rows = []
     beside = "ablation" if runs.seeds("ablation") else "."
     for run, title in ABLATION.items():
         for size in runs.sizes:
             for test_set in runs.test_sets:
-                errors = runs.errors(run, size, test_set, beside)
-                row = {"line": title, "run": run, "size": size, "test_set": test_set}
-                row |= estimate("wer", errors and word_error_rate(errors, resamples))
-                rows.append(row | {"seeds": errors.runs if errors else 0})
+                counts = runs.counts(measure, run, size, test_set, beside)
+                row = {"measure": measure, "line": title, "run": run, "size": size, "test_set": test_set}
+                row |= estimate("value", counts and ratio(counts, MEASURES[measure].scale, resamples))
+                rows.append(row | {"seeds": counts.runs if counts else 0})
     return rows
 
 
@@ -227,7 +258,7 @@ def comparison_text(rows: list[dict]) -> str:
 def ablation_text(rows: list[dict], runs: Experiments) -> str:
     by_cell = {(row["line"], row["size"], row["test_set"]): row for row in rows}
     lines = [
-        [title, test_set, *(show(by_cell[title, size, test_set], "wer") for size in runs.sizes)]
+        [title, test_set, *(show(by_cell[title, size, test_set], "value") for size in runs.sizes)]
         for test_set in runs.test_sets
         for title in ABLATION.values()
     ]
@@ -258,7 +289,7 @@ def write_csv(path: Path, rows: list[dict]) -> None:
     write_whole(path, write)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--conf", type=Path, required=True, help="folder with supernet.yaml, individual/, ablation/")
     parser.add_argument("--root", type=Path, required=True, help="folder with seed0, seed1 ...")
@@ -268,7 +299,7 @@ def main() -> None:
         "--command", default="espnet_plugin.recipe.tables", help="what made the experiments, for the record"
     )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     names = [path.stem for path in (args.conf / "individual").glob("*.yaml")]
     if not names:
         raise UserError(f"--conf: '{args.conf}/individual' holds no SIZE.yaml")
@@ -280,20 +311,18 @@ def main() -> None:
         raise UserError(f"--root: '{args.root}' does not exist")
     runs = Experiments(args.root, tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
     tables = {"cost": cost(runs)}  # first, since the others take their time
-    tables |= {"comparison": comparison(runs, args.resamples), "ablation": ablation(runs, args.resamples)}
-    text = "\n\n".join(
-        [
-            f"# Tables of {args.conf.name}",
-            "\n".join(facts(args.command)),
-            "Word error rates in percent; in brackets 95 % confidence intervals, bootstrap over utterances. Several seeds: their mean.",
-            "## The supernet's sizes against individually trained models",
-            comparison_text(tables["comparison"]),
-            "## Ablation",
-            ablation_text(tables["ablation"], runs),
-            "## Training cost",
-            cost_text(tables["cost"]),
-        ]
-    )
+    compared = {measure: comparison(runs, measure, args.resamples) for measure in MEASURES}
+    ablated = {measure: ablation(runs, measure, args.resamples) for measure in MEASURES}
+    tables |= {"comparison": [*chain(*compared.values())], "ablation": [*chain(*ablated.values())]}
+    parts = [f"# Tables of {args.conf.name}", "\n".join(facts(args.command)), INTERVALS]
+    parts.append("## The supernet's sizes against individually trained models")
+    for measure, rows in compared.items():
+        parts += [f"{MEASURES[measure].title}:", comparison_text(rows)]
+    parts.append("## Ablation")
+    for measure, rows in ablated.items():
+        parts += [f"{MEASURES[measure].title}:", ablation_text(rows, runs)]
+    parts += ["## Training cost", cost_text(tables["cost"])]
+    text = "\n\n".join(parts)
     for name, rows in tables.items():
         write_csv(args.root / f"{name}.csv", rows)
     temporary = args.root / ".TABLES.md.tmp"

@@ -14,7 +14,7 @@ from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import positive, write_folder
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True, help="Kaldi text file of the training set, normalised")
     parser.add_argument(
@@ -22,7 +22,7 @@ def main() -> None:
     )
     parser.add_argument("--nbpe", type=positive, help="sentencepiece units; fewer if the text does not hold so many")
     parser.add_argument("--out", type=Path, required=True, help="folder for tokens.txt and bpe.model")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     sentences = [words for words in read_transcripts(args.text).values() if words]
     if not sentences:
         raise UserError(f"--text: '{args.text}' has no words")

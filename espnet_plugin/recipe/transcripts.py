@@ -63,7 +63,7 @@ def read_normalised(path: Path, conf: TextConf) -> Transcripts:
 
 def kind(reason: str) -> str:
     """Of a reason for leaving an utterance out, without the file and the numbers of this utterance."""
-    return re.sub(r"\d+(\.\d+)?", "…", reason.partition(":")[0])
+    return re.sub(r"\d+(\.\d+)?", "…", re.sub(r"^audio '.*?' ", "audio ", reason).partition(":")[0])
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -77,6 +77,7 @@ def summary(
     utt2spk: Mapping[str, str] | None,
     transcripts: Transcripts,
     rejected: Mapping[str, str],
+    mended: Counter[str],
 ):
     """What set.json holds of a formatted set.
 
@@ -84,6 +85,7 @@ def summary(
         utterances: kept; seconds: of audio in them.
         utt2spk: of the kept ones, None where the data directory names no speakers.
         rejected: utterance -> reason.
+        mended: what was mended in the audio -> utterances.
     """
     return {
         "utterances": utterances,
@@ -91,6 +93,7 @@ def summary(
         "speakers": None if utt2spk is None else len(set(utt2spk.values())),
         "left_out": len(rejected),
         "reasons": dict(Counter(map(kind, rejected.values())).most_common()),
+        "mended": dict(mended.most_common()),
         "transcripts_changed": transcripts.changed,
         "changes": transcripts.changes,
     }
@@ -105,6 +108,7 @@ def told(facts: Mapping, place: Path) -> str:
         lines.append(
             f"  {facts['transcripts_changed']} transcripts were changed by normalisation: {counted(facts['changes'])}"
         )
+    lines += [f"  {number} utterances: {what}" for what, number in facts["mended"].items()]
     if facts["speakers"] is None:
         lines.append("  no utt2spk: each utterance counts as a speaker")
     return "\n".join(lines)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from espnet2.text.token_id_converter import TokenIDConverter
 
 from espnet_plugin.asr.inference.data import batches
+from espnet_plugin.asr.inference.heldout import symbol_ids
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
 from espnet_plugin.common.tables import read_table, read_transcripts
@@ -95,10 +95,7 @@ class DevelopmentSet:
 
     def symbol_ids(self) -> dict[str, torch.Tensor]:
         """Utterance -> (U,) symbols, of those with a transcript."""
-        tokenizer = self.trained.tokenizer
-        converter = TokenIDConverter(self.model.token_list)
-        ids = {key: converter.tokens2ids(tokenizer.text2tokens(words)) for key, words in self.texts.items() if words}
-        return {key: torch.tensor(symbols) for key, symbols in ids.items()}
+        return symbol_ids(self.trained, self.texts)
 
     def with_labels(self, stem: Stem, keys: Sequence[str], ids: dict[str, torch.Tensor]) -> ProxyBatch:
         """Utterances with their symbols and the max net's prune ranges."""

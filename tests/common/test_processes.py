@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from espnet_plugin.common.processes import processes
+from espnet_plugin.common.processes import processes, run_jobs
 from espnet_plugin.errors import UserError
 
 # Two processes that would answer in a minute; prints their parent's id when they are at work.
@@ -60,6 +60,47 @@ def test_a_killed_process_is_told():
 
     with pytest.raises(UserError, match="--nj: one of 2 processes was killed"), processes(killed, 2) as answers:
         list(answers(range(4)))
+
+
+def halve(number: int) -> int:
+    if number % 2:
+        raise UserError(f"{number} is odd")
+    return number // 2
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_jobs_give_all_answers_and_pass_errors_on(fresh):
+    for chunk in (1, 2, 9):
+        assert sorted(run_jobs(halve, [2, 4, 6], 2, "halving", fresh, chunk)) == [1, 2, 3]
+    assert list(run_jobs(halve, [], 2, "halving", fresh)) == []
+    with pytest.raises(UserError, match="3 is odd"):
+        list(run_jobs(halve, [2, 3], 2, "halving", fresh))
+
+
+def test_a_new_process_for_each_job_leaves_nothing_behind():
+    kept = []
+
+    def keep(job):
+        kept.append(job)
+        return len(kept)
+
+    assert list(run_jobs(keep, list(range(5)), 1, "keeping", fresh=True)) == [1] * 5
+    assert list(run_jobs(keep, list(range(5)), 1, "keeping")) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_killed_worker_ends_the_jobs_at_once(fresh):
+    """As the system kills when memory runs out: the others would have worked for a minute."""
+
+    def work(job):
+        if job == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"--nj: .* was killed, as the system does when memory runs out"):
+        list(run_jobs(work, [0, 1], 2, "working", fresh))
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("how, status", [(signal.SIGINT, 1), (signal.SIGKILL, -signal.SIGKILL)])

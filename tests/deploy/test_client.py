@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from espnet_plugin.asr.inference.data import batches, read_audio
+from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.recognise import greedy
+from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.deploy.client import decode, open_folder
 from espnet_plugin.deploy.client_process import TAIL
 from espnet_plugin.deploy.folder import sums_text
@@ -42,7 +43,7 @@ def test_offline_client_says_the_words_of_our_search(offline, an4_wavs):
     words = {word for text in found.texts for word in text.split()}
     assert len(words) > 8 and len(set(found.texts)) == len(wavs)  # so that agreement means something
     assert all(len(text) > 10 for text in found.texts)
-    assert found.heard == pytest.approx([len(read_audio(path, 16000)) / 16000 for path in wavs])  # all of it, offline
+    assert found.heard == pytest.approx([len(read_mono(path, 16000)) / 16000 for path in wavs])  # all of it, offline
     assert 0 < max(found.waited) < found.seconds
     assert found.real_time_factor > 0 and (found.peak_bytes is None or found.peak_bytes > 0)
 
@@ -58,7 +59,7 @@ def test_streaming_client_says_the_words_of_our_search_on_the_frames_it_was_give
     wavs = an4_wavs[:5]
     found = decode(tmp_path / "stream", wavs)
     for path, text in zip(wavs, found.texts):
-        audio = np.concatenate([read_audio(path, 16000), np.zeros(int(TAIL * 16000), dtype=np.float32)])
+        audio = np.concatenate([read_mono(path, 16000), np.zeros(int(TAIL * 16000), dtype=np.float32)])
         encoded, lengths = model.encode(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
         frames = int(model.frontend(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[1])
         chunks = (frames - MHSSMExport.stream_frames) // MHSSMExport.stream_shift + 1
@@ -73,7 +74,7 @@ def test_streaming_client_says_the_words_of_our_search_on_the_frames_it_was_give
 def test_the_readmes_script_decodes(offline, an4_wavs, tmp_path):
     _, folder = offline
     script = re.search(r"<<'EOF'\n(.*)EOF\n", (folder / "README.md").read_text(), re.DOTALL).group(1)
-    soundfile.write(tmp_path / "a.wav", read_audio(an4_wavs[0], 16000), 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "a.wav", read_mono(an4_wavs[0], 16000), 16000, subtype="FLOAT")
     done = subprocess.run(
         [sys.executable, "-", tmp_path / "a.wav"], input=script, cwd=folder, capture_output=True, text=True
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe.kaldi_data import run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import write_flac, write_folder
 
 
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path):
@@ -41,15 +41,3 @@ def test_a_full_disk_says_so_and_names_the_output(tmp_path):
         write_folder(tmp_path / "out", fill)
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "out")
     assert not any(tmp_path.iterdir())
-
-
-def halve(number: int) -> int:
-    if number % 2:
-        raise UserError(f"{number} is odd")
-    return number // 2
-
-
-def test_jobs_give_all_results_and_pass_errors_on():
-    assert sorted(run_jobs(halve, [2, 4, 6], 2, "halving")) == [1, 2, 3]
-    with pytest.raises(UserError, match="3 is odd"):
-        list(run_jobs(halve, [2, 3], 2, "halving", fresh=True))

@@ -74,7 +74,7 @@ def test_help_lists_stages_and_options():
     "options, said",
     [
         (["--corpse", "mini"], "option '--corpse' is unknown"),
-        (["--corpus", "timit"], "--corpus 'timit' is not one of mini, custom, librispeech"),
+        (["--corpus", "timit"], "--corpus 'timit' is not one of custom, librispeech, mini"),
         (["--stage", "two"], "--stage 'two' must be a positive number"),
         (["--nj"], "option '--nj' needs a value"),
         (["mini"], "argument 'mini' is not an option"),

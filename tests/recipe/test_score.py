@@ -36,6 +36,18 @@ def test_program_writes_scores_and_alignments(tmp_path):
     assert (tmp_path / "out" / "hyp.trn").read_text() == "ONE TOO THREE (all-a)\n (all-b)\n"
 
 
+def test_a_held_out_loss_joins_the_score(tmp_path):
+    (tmp_path / "ref").write_text("a ONE TWO THREE\nb FOUR\n")
+    (tmp_path / "loss").write_text("a 6.0 11\nb 1.5 4\n")
+    given = ("--ref", tmp_path / "ref", "--hyp", tmp_path / "ref", "--loss", tmp_path / "loss")
+    assert run(*given, "--out", tmp_path / "out").returncode == 0
+    values = json.loads((tmp_path / "out" / "score.json").read_text())
+    assert (values["loss"], values["tokens"], values["wer"]) == (0.5, 15, 0.0)
+    assert (tmp_path / "out" / "loss").read_text() == (tmp_path / "loss").read_text()
+    (tmp_path / "loss").write_text("a 6.0\n")
+    assert "'a 6.0' must be 'UTTERANCE NATS TOKENS'" in run(*given, "--out", tmp_path / "new").stderr
+
+
 def test_speakers_are_told_apart_the_worst_first(tmp_path):
     (tmp_path / "text").write_text("a ONE TWO\nb ONE\nc ONE\n")
     (tmp_path / "utt2spk").write_text("a X\nb Y\nc X\n")
@@ -98,6 +110,8 @@ def test_a_missing_run_shows_as_missing(experiment):
     assert [(row["name"], row["wer"]) for row in rows] == [("max", 5.0), ("min", None)]
     text = results.report(rows, ["test"], "./run.sh")
     assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 |" in text
+    with_loss = results.report([row | {"loss": 0.25} for row in rows], ["test"], "./run.sh")
+    assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 | 0.250 |" in with_loss and "test loss" in with_loss
     assert "| min | `0x4` | 500 | 25% | missing | missing |" in text
     assert "1.5 minutes" in text and "`./run.sh`" in text
     results.plot(rows, ["test"], experiment / "pareto.png")

@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugin.recipe.bootstrap import Errors, relative_difference, word_error_rate
+from espnet_plugin.recipe.bootstrap import Counts, Pair, ratio, relative_difference
 
 REFERENCE = {"u1": "A B C D", "u2": "A B", "u3": "A B C D"}
 GOOD = REFERENCE | {"u1": "A B C"}  # 1 error in 10 words
 BAD = REFERENCE | {"u1": "A B X", "u2": "A B C D"}  # 4 errors
 
 
-def errors(edits, words) -> Errors:
-    return Errors(tuple(f"u{i}" for i in range(len(words))), np.array(edits, float), np.array(words, float), 1)
+def errors(edits, words) -> Counts:
+    """Of one run, or of several: (N,) or (R, N) edits."""
+    keys = tuple(f"u{i}" for i in range(len(words)))
+    return Counts(keys, np.atleast_2d(np.array(edits, float)), np.array(words, float))
 
 
 def write_run(expdir, sizes: dict[str, tuple[int, dict[str, str]]], hours: float) -> None:
@@ -28,6 +30,9 @@ def write_run(expdir, sizes: dict[str, tuple[int, dict[str, str]]], hours: float
         for name, table in (("ref", REFERENCE), ("hyp", hypotheses)):
             (folder / f"{name}.trn").write_text("".join(f"{words} (spk-{key})\n" for key, words in table.items()))
         (folder / "score.json").write_text("{}")
+        nats = {key: 2.0 * len(words.split()) for key, words in hypotheses.items()}
+        tokens = {key: len(words.split()) for key, words in REFERENCE.items()}
+        (folder / "loss").write_text("".join(f"{key} {nats[key]} {tokens[key]}\n" for key in REFERENCE))
         (expdir / "sizes" / size / "subnet.json").write_text(json.dumps({"params": params}))
     cost = {"cpu_hours": hours, "updates": 100, "audio_hours": 2.0}
     (expdir / "supernet").mkdir(parents=True)
@@ -47,9 +52,9 @@ def folders(tmp_path):
     return ["--conf", tmp_path / "conf", "--root", tmp_path / "root", "--test_sets", "test", "--resamples", 100]
 
 
-def rows(folder, name: str) -> list[dict]:
+def rows(folder, name: str, measure: str = "wer") -> list[dict]:
     with (folder / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if row.get("measure", measure) == measure]
 
 
 def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, run_script):
@@ -61,9 +66,12 @@ def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, ru
     assert float(large["relative"]) == -75.0 and float(large["individual_low"]) <= 40 <= float(large["individual_high"])
     assert (small["params"], float(small["supernet"]), small["individual"], small["relative"]) == ("500000", 40, "", "")
     assert (mean["size"], mean["sizes"], float(mean["relative"])) == ("mean", "1", -75.0)
+    by_loss, *_ = rows(tmp_path / "root", "comparison", "loss")
+    assert (float(by_loss["supernet"]), float(by_loss["individual"])) == (1.8, 2.4)  # 9 and 12 words of 10
+    assert float(by_loss["relative"]) == pytest.approx(-25.0) and "nats a token" in text
     line = next(line for line in text.splitlines() if line.startswith("| test | 3x64"))
     assert "0.50 M" in line and line.count("missing") == 2 and " 0.00" not in line
-    by_line = {(row["run"], row["size"]): row["wer"] for row in rows(tmp_path / "root", "ablation")}
+    by_line = {(row["run"], row["size"]): row["value"] for row in rows(tmp_path / "root", "ablation")}
     assert by_line["supernet", "6x512"] == "10.0" and by_line["ablation/alone", "6x512"] == ""
     costs = {row["model"]: row for row in rows(tmp_path / "root", "cost")}
     assert costs["supernet"]["hours"] == "3.0" and costs["individual/3x64"]["hours"] == ""
@@ -80,9 +88,9 @@ def test_the_last_mean_is_over_all_test_sets(folders, tmp_path, run_script):
     write_run(tmp_path / "root/seed0/individual/3x64", {"3x64": (500_000, BAD)}, 0.5)
     for score in sorted((tmp_path / "root").glob("seed0/**/score")):
         shutil.copytree(score / "test", score / "other")
-        for side in ("ref", "hyp"):  # another number of utterances
-            lines = (score / "other" / f"{side}.trn").read_text().splitlines(keepends=True)
-            (score / "other" / f"{side}.trn").write_text("".join(lines[:-1]))
+        for file in ("ref.trn", "hyp.trn", "loss"):  # another number of utterances
+            lines = (score / "other" / file).read_text().splitlines(keepends=True)
+            (score / "other" / file).write_text("".join(lines[:-1]))
     folders.insert(folders.index("test") + 1, "other")
     assert run_script("tables", *folders).returncode == 0
     found = rows(tmp_path / "root", "comparison")
@@ -102,7 +110,9 @@ def test_seeds_are_averaged(folders, tmp_path, run_script):
     write_run(tmp_path / "root/seed0/ablation/alone", {"6x512": (2_000_000, BAD)}, 3.0)
     assert run_script("tables", *folders).returncode == 0
     found = {
-        row["run"]: (row["wer"], row["seeds"]) for row in rows(tmp_path / "root", "ablation") if row["size"] == "6x512"
+        row["run"]: (row["value"], row["seeds"])
+        for row in rows(tmp_path / "root", "ablation")
+        if row["size"] == "6x512"
     }
     assert found["supernet"] == ("10.0", "1") and found["ablation/alone"] == ("40.0", "1")
 
@@ -123,6 +133,7 @@ def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):
         ("supernet/cost.json", '{"cpu_hou', "cost.json', line 1: is not JSON"),
         ("supernet/cost.json", '{"cpu_hours": 1}', "cost.json': holds no number 'updates'"),
         ("sizes/6x512/score/test/score.json", "", "score.json', line 1: is not JSON"),
+        ("sizes/6x512/score/test/loss", "u1 many 4\n", "loss: 'u1 many 4' must be 'UTTERANCE NATS TOKENS'"),
     ],
 )
 def test_damaged_files_are_told_in_one_sentence(folders, tmp_path, refused, file, content, said):
@@ -143,7 +154,7 @@ def test_mistakes_end_in_one_sentence(folders, tmp_path, refused):
 def test_interval_agrees_with_resampling_by_hand():
     rng = np.random.default_rng(1)
     words, edits = rng.integers(1, 30, 200), rng.integers(0, 5, 200)
-    found = word_error_rate(errors(edits, words), resamples=4000)
+    found = ratio(errors(edits, words), 100, resamples=4000)
     draws = rng.integers(0, 200, (4000, 200))
     rates = 100 * edits[draws].sum(1) / words[draws].sum(1)
     assert found.value == pytest.approx(100 * edits.sum() / words.sum())
@@ -151,14 +162,41 @@ def test_interval_agrees_with_resampling_by_hand():
     assert found.low == pytest.approx(low, rel=0.02) and found.high == pytest.approx(high, rel=0.02)
 
 
+def test_seeds_are_drawn_too():
+    """Three runs that differ as wholes: the interval is that of drawing runs and utterances by hand, wider than one run's."""
+    rng = np.random.default_rng(3)
+    words = rng.integers(5, 10, 80)
+    edits = np.stack([rng.binomial(words, share) for share in (0.05, 0.1, 0.2)])
+    found = ratio(errors(edits, words), 100, resamples=4000)
+    rates = []
+    for _ in range(4000):
+        runs, drawn = rng.integers(0, 3, 3), rng.integers(0, 80, 80)
+        rates.append(100 * edits[runs][:, drawn].sum() / (3 * words[drawn].sum()))
+    assert found.value == pytest.approx(100 * edits.sum() / (3 * words.sum()))
+    low, high = np.percentile(rates, [2.5, 97.5])
+    assert found.low == pytest.approx(low, abs=0.4) and found.high == pytest.approx(high, abs=0.4)
+    one = ratio(errors(edits[1], words), 100)
+    assert found.high - found.low > 1.5 * (one.high - one.low)
+
+
+def test_trainings_of_one_name_are_drawn_together():
+    """A supernet's sizes come from one training: seeds that are good for one are good for the other, so that their ratio stands still."""
+    words, edits = [10] * 4, [[1] * 4, [2] * 4, [4] * 4]
+    large, small = errors(edits, words), errors(2 * np.array(edits), words)
+    same = relative_difference([Pair(small, large, "supernet", "supernet")])
+    assert (same.value, same.low, same.high) == (100.0, 100.0, 100.0)
+    apart = relative_difference([Pair(small, large, "small", "large")])
+    assert apart.value == 100.0 and apart.low < 50 and apart.high > 150
+
+
 def test_relative_difference_of_two_pairs_by_hand():
     words = [10, 10, 10]
     old, new = errors([2, 2, 2], words), errors([1, 1, 1], words)
-    assert relative_difference([(new, old), (old, old)]).value == pytest.approx(-25.0)
-    found = relative_difference([(new, old)])
+    assert relative_difference([Pair(new, old), Pair(old, old)]).value == pytest.approx(-25.0)
+    found = relative_difference([Pair(new, old)])
     assert (found.low, found.high) == (-50.0, -50.0)  # each utterance has the same ratio
-    assert relative_difference([]) is None and relative_difference([(new, errors([0, 0, 0], words))]) is None
-    assert word_error_rate(errors([1], [4])).low is None
+    assert relative_difference([]) is None and relative_difference([Pair(new, errors([0, 0, 0], words))]) is None
+    assert ratio(errors([1], [4])).low is None
 
 
 def test_test_sets_of_different_lengths_are_drawn_each_for_itself():
@@ -166,13 +204,13 @@ def test_test_sets_of_different_lengths_are_drawn_each_for_itself():
     rng = np.random.default_rng(2)
     pairs = []
     for count in (60, 90):
-        old = errors(rng.integers(1, 5, count), [9] * count)
-        pairs.append((errors(np.minimum(old.edits, rng.integers(0, 5, count)), [9] * count), old))
-    found = relative_difference(pairs, resamples=4000)
+        old = rng.integers(1, 5, count)
+        pairs.append((np.minimum(old, rng.integers(0, 5, count)), old))
+    found = relative_difference([Pair(*(errors(e, [9] * len(e)) for e in pair)) for pair in pairs], resamples=4000)
     means = []
     for _ in range(4000):
-        draws = [rng.integers(0, len(new.keys), len(new.keys)) for new, _ in pairs]
-        means.append(np.mean([new.edits[d].sum() / old.edits[d].sum() for d, (new, old) in zip(draws, pairs)]))
+        draws = [rng.integers(0, len(new), len(new)) for new, _ in pairs]
+        means.append(np.mean([new[d].sum() / old[d].sum() for d, (new, old) in zip(draws, pairs)]))
     low, high = 100 * (np.percentile(means, [2.5, 97.5]) - 1)
     assert found.low == pytest.approx(low, abs=0.5) and found.high == pytest.approx(high, abs=0.5)
 
@@ -181,8 +219,8 @@ def test_test_sets_of_different_lengths_are_drawn_each_for_itself():
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=2, max_size=20))
 def test_a_system_differs_not_from_itself(utterances):
     one = errors(*zip(*utterances))
-    found = relative_difference([(one, one)], resamples=50)
-    if one.edits.any():
+    found = relative_difference([Pair(one, one)], resamples=50)
+    if one.above.any():
         assert found.value == 0.0
         assert found.low in (0.0, None) and found.high in (0.0, None)
     else:

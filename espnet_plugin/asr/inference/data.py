@@ -1,43 +1,14 @@
-"""Audio for decoding: formatted Kaldi directories and single files."""
+"""Audio in batches, for a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 import torch
 
-from espnet_plugin.errors import UserError
+from espnet_plugin.audio.mono import read_mono
 
-
-def read_audio(path: Path, fs: int) -> np.ndarray:
-    """Mono audio in [-1, 1] at a sampling rate.
-
-    Args:
-        path: a file that libsndfile reads; several channels are averaged.
-        fs: Hz wanted, other rates are resampled.
-
-    Returns:
-        (samples,) float32.
-
-    Raises:
-        UserError: missing, unreadable, empty, or with samples that are no numbers.
-    """
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        reason = "does not exist" if not Path(path).exists() else "is not audio that libsndfile reads"
-        raise UserError(f"audio '{path}' {reason}") from error
-    audio = audio.mean(axis=1)
-    if not np.isfinite(audio).all():
-        raise UserError(f"audio '{path}' has samples that are infinite or no numbers")
-    # The resampler of the recipe's formatting: another one leaves other traces above the old Nyquist frequency, and a model hears them.
-    audio = audio if rate == fs else soxr.resample(audio, rate, fs)
-    if not len(audio):
-        raise UserError(f"audio '{path}' has no samples at {fs} Hz")
-    return audio
+POOL = 16  # batches whose audio is held and sorted by length at a time, so that little is padded
 
 
 @dataclass(frozen=True)
@@ -49,19 +20,38 @@ class AudioBatch:
     lengths: torch.Tensor
 
 
-def batches(paths: dict[str, str], fs: int, batch_seconds: float = 60.0) -> Iterator[AudioBatch]:
-    """Audio files in batches of similar length, longest first.
+def grouped(waves: Iterable[tuple[str, np.ndarray]], most_samples: int) -> Iterator[AudioBatch]:
+    """All of some audio in batches of similar length, longest first.
 
     Args:
-        paths: utterance id -> audio file.
+        waves: key and samples (n,), n above 0.
+        most_samples: padded, in a batch of more than one.
+    """
+    rest = sorted(waves, key=lambda wave: -len(wave[1]))
+    while rest:
+        count = max(1, most_samples // len(rest[0][1]))
+        taken, rest = rest[:count], rest[count:]
+        lengths = torch.tensor([len(wave) for _, wave in taken])
+        padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(wave) for _, wave in taken], batch_first=True)
+        yield AudioBatch(tuple(key for key, _ in taken), padded, lengths)
+
+
+def batches(paths: Mapping[str, str], fs: int, batch_seconds: float = 60.0) -> Iterator[AudioBatch]:
+    """Recordings in batches of similar length; some batches are in memory at a time, however many recordings there are.
+
+    Args:
+        paths: utterance id -> source, see `audio.source`.
         fs: Hz.
         batch_seconds: padded audio in a batch, s.
+
+    Raises:
+        UserError: see `audio.mono.MonoAudio`.
     """
-    audio = {key: torch.from_numpy(read_audio(path, fs)) for key, path in paths.items()}
-    keys = sorted(audio, key=lambda key: -len(audio[key]))
-    while keys:
-        count = max(1, int(batch_seconds * fs / len(audio[keys[0]])))
-        taken, keys = keys[:count], keys[count:]
-        waves = [audio.pop(key) for key in taken]
-        lengths = torch.tensor([len(wave) for wave in waves])
-        yield AudioBatch(tuple(taken), torch.nn.utils.rnn.pad_sequence(waves, batch_first=True), lengths)
+    most, pool, held = int(batch_seconds * fs), [], 0
+    for key, path in paths.items():
+        pool.append((key, read_mono(str(path), fs)))
+        held += len(pool[-1][1])
+        if held >= POOL * most:
+            yield from grouped(pool, most)
+            pool, held = [], 0
+    yield from grouped(pool, most)

@@ -1,22 +1,33 @@
 """Decoding of a Kaldi data directory with a model directory, and its options."""
 
+import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.asr.inference.recognise import BeamSearch, check_beam, greedy
-from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms, streamed
+from espnet_plugin.asr.inference.longform import Answer, LongForm, Progress, streamed
+from espnet_plugin.asr.inference.recognise import BeamSearch, Recogniser, check_beam
+from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms
+from espnet_plugin.audio.mono import MonoAudio
+from espnet_plugin.audio.utterances import open_utterances, read_utterances
+from espnet_plugin.audio.windows import WindowConf
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.files import write_whole
-from espnet_plugin.common.tables import read_table, write_table
+from espnet_plugin.common.tables import write_table
 from espnet_plugin.errors import UserError
+
+type Answers = Callable[
+    [Iterator[tuple[str, MonoAudio | UserError]], Progress], Iterator[tuple[str, Answer | UserError]]
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class DecodeConf:
         transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
         batch_seconds: audio in a batch of the greedy search, s.
         chunk_ms: audio fed at a time with ``--streaming``, ms.
+        window_seconds: longer audio is cut at pauses into windows of at most so many s, unless the model streams.
 
     Raises:
         UserError: a value that is not allowed.
@@ -37,6 +49,7 @@ class DecodeConf:
     transducer_conf: dict | None = None
     batch_seconds: float = 60.0
     chunk_ms: int = 320
+    window_seconds: float = WindowConf.longest
 
     def __post_init__(self):
         if self.beam_size < 1:
@@ -45,6 +58,7 @@ class DecodeConf:
             raise UserError(f"batch_seconds: {self.batch_seconds} must be finite and above 0 s")
         if self.chunk_ms < 1:
             raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
+        WindowConf.of(self.window_seconds)
         check_beam(self.transducer_conf or {})
 
 
@@ -57,52 +71,149 @@ def read_conf(path: Path | None) -> DecodeConf:
     return DecodeConf() if path is None else build_conf(str(path), DecodeConf, read_yaml(path))
 
 
-def searcher(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Callable, int, StreamLatency | None]:
+def streams(recogniser: Recogniser, chunk_ms: int) -> Answers:
+    """What feeds each utterance in chunks, as it would come from a microphone.
+
+    Raises:
+        UserError: the model needs whole utterances.
+    """
+    check_streaming(recogniser.model)
+
+    def answers(audio, progress):
+        for key, heard in audio:
+            yield key, heard if isinstance(heard, UserError) else streamed(recogniser, heard, chunk_ms / 1000, progress)
+
+    return answers
+
+
+def open_model(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Answers, int, StreamLatency | None]:
     """Load a model directory.
 
     Args:
-        streaming: feed each file in chunks, as it would come from a microphone; greedy search.
+        streaming: see `streams`; greedy search.
 
     Returns:
-        what makes words of an `AudioBatch`, the sampling rate (Hz), and with `streaming` its latency.
+        what answers to audio, the sampling rate (Hz), and with `streaming` its latency.
 
     Raises:
         UserError: no model, or with `streaming` one that needs whole utterances.
     """
     config, checkpoint = model_dir_files(model_dir)
     trained = load_model(config, checkpoint)
-    model, fs = trained.model, trained.fs
     if streaming:
-        check_streaming(model)
-        latency = StreamLatency(conf.chunk_ms, look_ahead_ms(model))
-        return lambda batch: streamed(model, batch, fs, conf.chunk_ms), fs, latency
+        answers = streams(Recogniser(trained), conf.chunk_ms)
+        return answers, trained.fs, StreamLatency(conf.chunk_ms, look_ahead_ms(trained.model))
     if conf.beam_size == 1:
-        return lambda batch: greedy(model, batch, fs), fs, None
-    beam = BeamSearch(config, checkpoint, trained.conf.bpemodel, conf.beam_size, conf.transducer_conf or {})
-    return lambda batch: beam(batch, fs), fs, None
+        recogniser = Recogniser(trained)
+    else:
+        recogniser = BeamSearch(trained, config, checkpoint, conf.beam_size, conf.transducer_conf or {})
+    return LongForm(recogniser, WindowConf.of(conf.window_seconds), conf.batch_seconds), trained.fs, None
 
 
-def decode_set(job: tuple[Path, Path, DecodeConf, bool]) -> str:
-    """Decode one data directory with one model; write MODEL_DIR/decode/SET/text, and latency.json of a stream.
+@dataclass(frozen=True)
+class DecodeJob:
+    """A data directory to decode. Args: number: of the job, from 0; out: folder to write to; the others as in `open_model`."""
 
-    Returns:
-        a line that says so.
+    number: int
+    model_dir: Path
+    data: Path
+    out: Path
+    conf: DecodeConf
+    streaming: bool
+
+
+@dataclass(frozen=True)
+class DecodedSet:
+    """What became of a data directory. Args: said: lines for the user; rejected: utterances that could not be used."""
+
+    said: str
+    rejected: int
+
+
+class Journal:
+    """Answers so far, so that decoding that was stopped goes on.
+
+    Args:
+        path: of the file, a JSON object a line; the first one holds the sum of all that answers depend on.
+        sum: of what they depend on now; answers that depend on something else are dropped.
+    """
+
+    def __init__(self, path: Path, sum: str):
+        self.path, self.answers = path, {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # the last one may be cut
+        if lines and lines[0] == json.dumps({"sum": sum}):
+            for line in lines[1:]:
+                self.answers |= json.loads(line)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(
+                "".join(
+                    json.dumps(entry) + "\n" for entry in ({"sum": sum}, *({k: v} for k, v in self.answers.items()))
+                )
+            )
+
+    def add(self, key: str, text: str) -> None:
+        self.answers[key] = text
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({key: text}) + "\n")
+
+
+def sum_of(job: DecodeJob) -> str:
+    """Of all that the answers of a job depend on: model, data and options."""
+    config, checkpoint = model_dir_files(job.model_dir)
+    tables = [path.read_bytes() for name in ("wav.scp", "segments") if (path := job.data / name).is_file()]
+    state = checkpoint.stat()
+    facts = (str(checkpoint.absolute()), state.st_size, state.st_mtime_ns, job.conf, job.streaming)
+    return hashlib.sha256(b"\0".join([repr(facts).encode(), config.read_bytes(), *tables])).hexdigest()
+
+
+def decode_set(job: DecodeJob) -> DecodedSet:
+    """Decode one data directory with one model.
+
+    Writes into the job's folder: text; rejected.txt with what could not be used and why, where there is any; latency.json of a stream.
+    What was answered when decoding was stopped is in unfinished.jsonl and not decoded again.
 
     Raises:
-        UserError: see `searcher`; a file cannot be read.
+        UserError: see `open_model`, `read_utterances`.
     """
-    model_dir, data, conf, streaming = job
     torch.set_num_threads(1)
-    paths = read_table(data / "wav.scp")
-    search, fs, latency = searcher(model_dir, conf, streaming)
-    found = {}
-    for batch in batches(paths, fs, conf.batch_seconds):
-        found |= search(batch)
-    out = model_dir / "decode" / data.name / "text"
-    write_whole(out, lambda path: write_table(path, found))
-    said, latency_file = f"{out}: {len(found)} utterances", out.with_name("latency.json")
-    if latency is None:
-        latency_file.unlink(missing_ok=True)
-        return said
-    write_whole(latency_file, lambda path: path.write_text(json.dumps(latency.as_dict()) + "\n"))
-    return f"{said}, latency at most {latency.most_ms:g} ms of audio"
+    recordings, segments, rejected = read_utterances(job.data)
+    answers, fs, latency = open_model(job.model_dir, job.conf, job.streaming)
+    journal = Journal(job.out / "unfinished.jsonl", sum_of(job))
+    found = {key: text for key, text in journal.answers.items() if key in segments}
+    notes, named = Counter(), {}
+    todo = {key: segment for key, segment in segments.items() if key not in found}
+    before = len(found)
+    bar = partial(
+        tqdm, desc=f"{job.model_dir.name} {job.data.name}", unit="utt", disable=None, leave=False, mininterval=1
+    )
+    with bar(total=len(segments), initial=before, position=job.number + 1) as shown:
+        for key, answer in answers(open_utterances(recordings, todo, fs), lambda seconds: None):
+            if isinstance(answer, UserError):
+                rejected[key] = str(answer)
+            else:
+                found[key] = answer.best[0].text
+                journal.add(key, found[key])
+                notes.update(answer.notes)
+                named |= {note: key for note in answer.notes if note not in named}
+            shown.update()
+    write_whole(job.out / "text", lambda path: write_table(path, found))
+    said = [f"{job.out / 'text'}: {len(found)} utterances" + (f", {before} of them decoded before" if before else "")]
+    said += [f"  {count} utterances ('{named[note]}' ...): {note}" for note, count in notes.items()]
+    write_or_drop(job.out / "rejected.txt", "".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))
+    write_or_drop(job.out / "latency.json", "" if latency is None else json.dumps(latency.as_dict()) + "\n")
+    journal.path.unlink()
+    if latency is not None:
+        said[0] += f", latency at most {latency.most_ms:g} ms of audio"
+    if rejected:
+        first = min(rejected)
+        said.append(f"  {len(rejected)} left out, see {job.out}/rejected.txt: '{first}' because: {rejected[first]}")
+    return DecodedSet("\n".join(said), len(rejected))
+
+
+def write_or_drop(path: Path, text: str) -> None:
+    """Write a file whole; without a text there is none."""
+    if text:
+        write_whole(path, lambda whole: whole.write_text(text, encoding="utf-8"))
+    else:
+        path.unlink(missing_ok=True)

@@ -71,7 +71,8 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     space_of(model).check(subnet)
     args = copy.deepcopy(trained.conf)
     args.encoder, args.encoder_conf = model.encoder.plain_class.name, model.encoder.extracted_conf(subnet)
-    args.model_conf = {**args.model_conf, "transducer_conf": {"loss": "full"}, "sampling_conf": {}, "distill_conf": {}}
+    transducer = {"loss": "full", "rnnt_type": model.criterion.conf.rnnt_type}  # the lattice that it was trained on
+    args.model_conf = {**args.model_conf, "transducer_conf": transducer, "sampling_conf": {}, "distill_conf": {}}
     if subnet.joiner is not None:
         args.model_conf["joint_space_size"] = subnet.joiner
     if isinstance(model.decoder, ElasticStatelessDecoder):

@@ -7,6 +7,7 @@ import torch
 
 from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.inference.streaming import check_streaming
 from espnet_plugin.asr.inference.words import Recognised, frame_seconds, recognised
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.conf import need_kind
@@ -46,6 +47,20 @@ class Recogniser:
     def __init__(self, trained: TrainedModel):
         self.model, self.fs = trained.model, trained.fs
         self.seconds = frame_seconds(self.model, self.fs)
+
+    @property
+    def times(self) -> bool:
+        """Whether answers have times, so that those to windows can be joined."""
+        return True
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model hears the past only and the search goes on from chunk to chunk, so that no window is needed."""
+        try:
+            check_streaming(self.model)
+        except UserError:
+            return False
+        return True
 
     @torch.no_grad()
     def __call__(self, batch: AudioBatch) -> dict[str, list[Recognised]]:
@@ -95,28 +110,35 @@ def check_beam(conf: dict) -> None:
             raise UserError(f"transducer_conf.{key}: {value} must be at least {int(least)}")
 
 
-class BeamSearch:
-    """ESPnet's own Speech2Text on a model directory.
+class BeamSearch(Recogniser):
+    """ESPnet's own Speech2Text on a model directory; its answers have no times.
 
     Args:
-        train_config, model_file, bpemodel: files.
+        trained: the model.
+        train_config, model_file: files.
         beam_size: hypotheses kept; transducer_conf: further options of ESPnet's BeamSearchTransducer.
 
     Raises:
         UserError: options that do not go with the model's vocabulary.
     """
 
-    def __init__(self, train_config, model_file, bpemodel, beam_size: int, transducer_conf: dict):
+    times = streams = False
+
+    def __init__(self, trained: TrainedModel, train_config, model_file, beam_size: int, transducer_conf: dict):
         from espnet2.bin.asr_inference import Speech2Text  # takes seconds to import
 
+        super().__init__(trained)
         logging.getLogger().setLevel(logging.WARNING)
-        options = dict(bpemodel=bpemodel, beam_size=beam_size, transducer_conf=transducer_conf)
+        options = dict(bpemodel=trained.conf.bpemodel, beam_size=beam_size, transducer_conf=transducer_conf)
         try:
             self.speech2text = Speech2Text(str(train_config), str(model_file), **options)
         except AssertionError as error:
             raise UserError(f"beam_size: {beam_size} with transducer_conf {transducer_conf}: {error}") from error
 
-    def __call__(self, batch: AudioBatch, fs: int) -> dict[str, str]:
-        speech, lengths = pad_short(self.speech2text.asr_model.encoder, batch, fs)
+    def __call__(self, batch: AudioBatch) -> dict[str, list[Recognised]]:
+        speech, lengths = pad_short(self.model.encoder, batch, self.fs)
         found = (self.speech2text(wave[:length])[0] for wave, length in zip(speech, lengths))
-        return {key: text for key, (text, *_) in zip(batch.keys, found)}
+        return {
+            key: [Recognised(text, (), Hypothesis(tuple(ids), (), (), float(hypothesis.score)))]
+            for key, (text, _, ids, hypothesis) in zip(batch.keys, found)
+        }

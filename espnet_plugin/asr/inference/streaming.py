@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
-from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 from espnet_plugin.frontend.streaming import StreamingFbank
-from espnet_plugin.transducer.greedy import Predictor, greedy_search
+from espnet_plugin.transducer.greedy import Predictor, greedy_hypotheses
+from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
 def check_streaming(model: TODMModel) -> None:
@@ -89,18 +89,41 @@ class StreamingRecogniser:
         with torch.no_grad():
             self.predictor = Predictor(model.decoder, 1, model.blank_id)
         self.symbols: list[int] = []
+        self.frames: list[int] = []  # of each symbol
+        self.log_probs: list[float] = []
+        self.heard, self.score = 0, 0.0  # encoder frames
 
     def feed(self, samples: torch.Tensor) -> str:
         """Args: samples (n,) in [-1, 1] at the model's rate. Returns: the words so far."""
-        return self.advance(self.fbank.feed(samples))
+        self.push(samples)
+        return self.text
 
     def finish(self) -> str:
         """End of the utterance. Returns: all words."""
-        return self.advance(self.fbank.finish())
+        self.end()
+        return self.text
+
+    @property
+    def text(self) -> str:
+        """The words so far."""
+        return " ".join(self.model.words(self.symbols))
+
+    @property
+    def hypothesis(self) -> Hypothesis:
+        """The symbols so far, with their times."""
+        return Hypothesis(tuple(self.symbols), tuple(self.frames), tuple(self.log_probs), self.score)
+
+    def push(self, samples: torch.Tensor) -> None:
+        """As `feed`, without the words."""
+        self.advance(self.fbank.feed(samples))
+
+    def end(self) -> None:
+        """As `finish`, without the words."""
+        self.advance(self.fbank.finish())
 
     @torch.no_grad()
-    def advance(self, feats: torch.Tensor) -> str:
-        """Args: feats (S, F). Returns: the words so far."""
+    def advance(self, feats: torch.Tensor) -> None:
+        """Args: feats (S, F)."""
         model = self.model
         if len(feats):
             feats = feats.unsqueeze(0)
@@ -110,16 +133,9 @@ class StreamingRecogniser:
             length = torch.tensor([encoder_out.shape[1]], device=feats.device)
             if length > 0:
                 search = (model.decoder, model.joint_network, model.blank_id, self.predictor)
-                self.symbols += greedy_search(encoder_out, length, *search)[0]
-        return " ".join(model.words(self.symbols))
-
-
-def streamed(model: TODMModel, batch: AudioBatch, fs: int, chunk_ms: int) -> dict[str, str]:
-    """Greedy search of each utterance fed in chunks. Returns: utterance id -> words."""
-    found = {}
-    for key, wave, length in zip(batch.keys, batch.speech, batch.lengths.tolist()):
-        recogniser = StreamingRecogniser(model)
-        for chunk in wave[:length].split(fs * chunk_ms // 1000):
-            recogniser.feed(chunk)
-        found[key] = recogniser.finish()
-    return found
+                found = greedy_hypotheses(encoder_out, length, *search)[0].later(self.heard)
+                self.symbols += found.tokens
+                self.frames += found.frames
+                self.log_probs += found.log_probs
+                self.score += found.score
+                self.heard += int(length)

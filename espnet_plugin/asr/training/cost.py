@@ -33,6 +33,7 @@ class CostRecord:
     """
 
     def __init__(self, folder: Path | None, workers: int, gpu: bool, resume: bool):
+        self.folder = folder
         self.path = None if folder is None else folder / "cost.json"
         self.workers, self.gpu = workers, gpu
         self.epochs: dict[int, Counter] = {}

@@ -12,11 +12,13 @@ import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.add_gradient_noise import add_gradient_noise
 from espnet2.torch_utils.device_funcs import to_device
+from espnet2.train.reporter import aggregate
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import int_or_none
 
 from espnet_plugin.asr.training.checkpoint import finish_epoch, whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
+from espnet_plugin.asr.training.progress import tell
 from espnet_plugin.asr.training.ranks import everyones, means, reduce_gradients, sums, world_size
 from espnet_plugin.asr.training.step import BadNumber, accumulate
 from espnet_plugin.errors import UserError
@@ -130,6 +132,7 @@ class TODMTrainer(Trainer):
         log_interval = options.log_interval or (100 if batches is None else max(batches // 20, 10))  # as ESPnet
         set_epoch_lengths(schedulers, batches, options)
         options.cost.begin(reporter.get_epoch())
+        tell(options.cost.folder, begun=reporter.get_epoch(), of=options.max_epoch, batches=batches)
         net.train()
         # Batches that were left over at the end of the last epoch, too few for an update, are not in its checkpoint either.
         net.zero_grad()
@@ -206,7 +209,7 @@ class TODMTrainer(Trainer):
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter, options: TODMTrainerOptions, distributed_option) -> None:
-        """ESPnet's validation; its time counts."""
+        """ESPnet's validation; its time counts, its figures are told."""
         super().validate_one_epoch(
             model=model,
             iterator=iterator,
@@ -215,6 +218,8 @@ class TODMTrainer(Trainer):
             distributed_option=distributed_option,
         )
         options.cost.save()
+        figures = {key: aggregate(values) for key, values in reporter.stats.items()}
+        tell(options.cost.folder, epoch=reporter.get_epoch(), valid=figures)
 
 
 def number_of(iterator) -> int | None:

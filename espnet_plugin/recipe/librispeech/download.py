@@ -90,7 +90,7 @@ def unpack(archive: Path, part: str, corpus: Path) -> None:
     shutil.rmtree(temporary)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for LibriSpeech/")
     parser.add_argument("--parts", nargs="+", required=True, help=f"of {', '.join(PARTS)}")
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument(
         "--sha256", nargs="*", default=[], metavar="PART=SUM", help="other checksums, for a mirror that cuts down"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     sums = {name: part.sha256 for name, part in PARTS.items()}
     for text in args.sha256:
         name, equals, value = text.partition("=")

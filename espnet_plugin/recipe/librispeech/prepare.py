@@ -86,7 +86,7 @@ def incomplete(corpus: Path, parts: list[str], complete: bool) -> list[str]:
     return found
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that holds train-clean-100, dev-clean, ...")
     parser.add_argument("--sets", nargs="+", required=True, metavar="SET", help="parts, or NAME=PART+PART")
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument(
         "--complete", action="store_true", help="refuse a part with fewer utterances than LibriSpeech's"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     sets = parse_sets(args.sets)
     parts = sorted({part for group in sets.values() for part in group})
     if not args.corpus.is_dir():

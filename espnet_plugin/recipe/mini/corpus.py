@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.kaldi_data import positive, run_jobs, write_flac, write_folder
+from espnet_plugin.recipe.kaldi_data import positive, write_flac, write_folder
 from espnet_plugin.recipe.mini.grammar import sentence
 
 FS = 16000  # Hz
@@ -276,7 +277,7 @@ def write_speaker(job: tuple[Path, Speaker, int]) -> float:
     return samples / FS
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; LibriSpeech/ appears in it")
     for name, default, what in (
@@ -288,7 +289,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=positive, default=default, help=f"utterances {what} (default: {default})")
     parser.add_argument("--seed", type=int, default=0, help="other seeds make other corpora (default: 0)")
     parser.add_argument("--nj", type=positive, default=2, help="processes (default: 2)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     target = args.out / "LibriSpeech"
     if target.exists():
         raise UserError(f"--out: '{target}' exists already, remove it to make the corpus again")

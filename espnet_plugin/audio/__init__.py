@@ -1,0 +1,1 @@
+"""Audio before any model: where it comes from, what is wrong with it, where it can be cut."""

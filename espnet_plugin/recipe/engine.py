@@ -1,0 +1,212 @@
+"""Runs the pieces of work of stages: those that are asked for and not complete, each in a process group of its own, one run in a folder."""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.recipe.record import (
+    as_json,
+    differences,
+    marker_of,
+    read_record,
+    reason,
+    write_record,
+)
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+PATIENCE = 2.0  # s that the processes of a run which was stopped may take to end
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A stage.
+
+    Args:
+        number: as ``--stage`` names it.
+        name: of the method that yields its work.
+        about: what it does, for ``--help``.
+    """
+
+    number: int
+    name: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work of a stage.
+
+    Args:
+        output: file or folder that it makes; the record of `inputs` is put beside it when it has ended well.
+        inputs: what it depends on, label -> value; with other values it is done again, and the label says why.
+        run: does it.
+        kind: of work, if not the stage's name; records of different kinds may stand beside one output.
+        of: what it is done for, such as a set.
+    """
+
+    output: Path
+    inputs: dict
+    run: Callable[[], None]
+    kind: str = ""
+    of: str = ""
+
+
+class Lock:
+    """One run at a time works in a folder. The processes of a stage inherit the lock, so that those of a run that was killed keep it as
+    long as they live.
+
+    Args:
+        path: file, which says who has it.
+        folder: for the message.
+
+    Raises:
+        UserError: another run has it.
+    """
+
+    def __init__(self, path: Path, folder: Path):
+        self.path = path
+        self.file = path.open("a")
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    who = path.read_text().strip()
+                    raise UserError(f"--expdir '{folder}': a run is at work there ({who}), must end first") from None
+                time.sleep(0.05)
+        os.set_inheritable(self.file.fileno(), True)
+        self.tell(f"process {os.getpid()}")
+
+    def tell(self, who: str) -> None:
+        self.path.write_text(f"{who} on {socket.gethostname()}\n")
+
+
+class Engine:
+    """Runs work, and stops it when this process is asked to stop.
+
+    Args:
+        first, last: numbers of stages.
+        redo: do again what is complete.
+        lock: of the folder.
+        same_as_before: takes kind, text and `Work.of` of a record without labels, which an earlier version wrote; whether it stands for
+            the inputs of today.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        redo: bool,
+        lock: Lock,
+        same_as_before: Callable[[str, str, str], bool],
+    ):
+        self.first, self.last, self.redo, self.lock = first, last, redo, lock
+        self.same_as_before = same_as_before
+        self.group: int | None = None
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP under nohup
+                signal.signal(number, self.stop)
+
+    def stop(self, number: int, _frame) -> None:
+        """End the stage at work, and this process."""
+        if self.group is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.group, signal.SIGTERM)
+        raise SystemExit(128 + number)
+
+    def stages(self, specs: Iterable[Spec], recipe: object) -> None:
+        """Run all stages that are asked for, in their order. Work is asked for only when that before it has ended."""
+        for spec in specs:
+            if self.first <= spec.number <= self.last:
+                for work in getattr(recipe, spec.name)():
+                    self.work(spec, work)
+
+    def work(self, spec: Spec, work: Work) -> None:
+        kind = work.kind or spec.name
+        title = f"stage {spec.number}, {kind} {work.of}".rstrip()
+        marker, now = marker_of(work.output, kind), as_json(work.inputs)
+        recorded = read_record(marker)
+        there = work.output.exists()
+        if isinstance(recorded, str) and there and self.same_as_before(kind, recorded, work.of):
+            write_record(marker, now)
+            recorded = now
+        changes = differences(recorded, now) if isinstance(recorded, dict) else []
+        if not self.redo and there and isinstance(recorded, dict) and not changes:
+            print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
+            return
+        print(f"{title}{why(self.redo, there, recorded, changes)}", flush=True)
+        marker.unlink(missing_ok=True)
+        began = time.monotonic()
+        status = self.in_group(work.run)
+        if status:
+            raise SystemExit(status)
+        write_record(marker, now)
+        print(f"{title}: done in {time.monotonic() - began:.0f} s", flush=True)
+
+    def in_group(self, run: Callable[[], None]) -> int:
+        """Exit status of a function, run in a process group of its own."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)
+            os._exit(status_of(run))
+        with suppress(PermissionError, ProcessLookupError):  # it has done so itself, and may have ended
+            os.setpgid(child, child)
+        self.group = child
+        self.lock.tell(f"process group {child}")
+        _, code = os.waitpid(child, 0)
+        self.group = None
+        status = os.waitstatus_to_exitcode(code)
+        return status if status >= 0 else 128 - status
+
+
+def why(redo: bool, there: bool, recorded: dict | str | None, changes: list[str]) -> str:
+    """Why work is done that had been done before."""
+    if not there or recorded is None:
+        return ""
+    if redo:
+        return " again: --redo true"
+    return f" again: {reason(changes) or 'an earlier version made it, of other inputs'}"
+
+
+def status_of(run: Callable[[], None]) -> int:
+    """Run a function as a program: its exit status, after a sentence for a mistake of the user's and a traceback for one of ours."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        run()
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else bool(end.code)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+    return 1
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or file, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

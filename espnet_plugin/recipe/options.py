@@ -1,0 +1,176 @@
+"""Options of the recipe. Each is declared once: a field of a dataclass with its default, the shape of its value, and what it is.
+
+The corpora in ``local/corpora`` declare options of their own in the same way. ``--help``, the checks and the refusals are made of these
+declarations.
+"""
+
+import dataclasses
+import os
+import re
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_type_hints
+
+from espnet_plugin.errors import UserError
+
+
+def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, ...] = (), per_corpus: bool = False):
+    """A field that is an option.
+
+    Its type says what it takes: ``int`` a number of at least `least`, ``bool`` true or false, ``tuple`` words, ``str`` any text.
+
+    Args:
+        shape: of the value, for ``--help``, as in ``NAME``.
+        about: what it is, for ``--help``.
+        choices: the texts that are allowed; none for any.
+        per_corpus: the corpus has a default of its own for it.
+    """
+    about = dict(shape=shape, about=about, least=least, choices=choices, per_corpus=per_corpus)
+    return dataclasses.field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``run.sh`` takes with every corpus."""
+
+    stage: int = option(1, "N", "first stage")
+    stop_stage: int = option(12, "N", "last stage")
+    corpus: str = option("mini", "NAME", "one of the corpora above")
+    train_set: str = option("train", "NAME", "set to train on", per_corpus=True)
+    valid_set: str = option("valid", "NAME", "development set, on which sizes are chosen", per_corpus=True)
+    test_sets: tuple[str, ...] = option(("test",), '"NAME ..."', "sets to decode and score", per_corpus=True)
+    nj: int = option(os.cpu_count() or 1, "N", "processes for data and decoding")
+    ngpu: int = option(0, "N", "GPUs of a node for training; cmd.sh says how jobs reach them", least=0)
+    num_nodes: int = option(1, "N", "nodes for training")
+    dry_run: bool = option(False, "true", "print what training would cost on such GPUs, and do nothing")
+    gpu: str = option("a100", "NAME", "kind of GPU for --dry_run: a100, h100, ...")
+    utilisation: str = option(
+        "", "N", "share of its matrix rate that training reaches, for --dry_run (that of a step measured here)"
+    )
+    speed_perturb_factors: tuple[str, ...] = option(
+        ("1.0",), '"N ..."', "the training set at each of these speeds", per_corpus=True
+    )
+    feats_type: str = option(
+        "raw",
+        "NAME",
+        "what training reads: raw (audio) or fbank (features dumped in stage 2, for fast disks and slow CPUs)",
+        choices=("raw", "fbank"),
+    )
+    nbpe: int = option(100, "N", "sentencepiece units", per_corpus=True)
+    asr_config: str = option("conf/train_mini.yaml", "FILE", "training configuration", per_corpus=True)
+    inference_config: str = option("conf/decode.yaml", "FILE", "decoding configuration")
+    train_args: str = option("", '"..."', "further options of espnet-todm train")
+    average: int = option(8, "N", "checkpoints averaged")
+    sizes: tuple[str, ...] = option(
+        (),
+        '"NAME ..."',
+        "sizes of LAYERSxWIDTH, as 12x384 for 12 layers with 384 feed-forward channels, in place of chosen ones",
+    )
+    num_sizes: int = option(5, "N", "sizes to choose", least=2)
+    num_candidates: int = option(6, "N", "subnets decoded for each of them")
+    expdir: str = option("", "DIR", "models and results (exp/CORPUS)")
+    dumpdir: str = option("", "DIR", "data, tokens, statistics (dump/CORPUS)")
+    streaming: bool = option(False, "true", "sizes of forward direction, decoded in chunks")
+    redo: bool = option(False, "true", "do stages again though their outputs are complete")
+
+    def __post_init__(self):
+        if self.num_sizes < 2:
+            raise UserError(f"--num_sizes '{self.num_sizes}' must be at least 2, the largest and the smallest model")
+        if self.stage > self.stop_stage:
+            raise UserError(f"--stage '{self.stage}' must not be after --stop_stage '{self.stop_stage}'")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """All sets, each once, training set first."""
+        return tuple(dict.fromkeys((self.train_set, self.valid_set, *self.test_sets)))
+
+    @property
+    def train_words(self) -> list[str]:
+        """``--train_args`` as words of a command. Raises `UserError` for a quote that does not end."""
+        try:
+            return shlex.split(self.train_args)
+        except ValueError as error:
+            raise UserError(f"--train_args '{self.train_args}': a quote does not end") from error
+
+
+def read_words(words: Sequence[str], known: Sequence[str], program: str) -> dict[str, str]:
+    """Names and values of ``--name value ...``; the last of several values counts.
+
+    Raises:
+        UserError: an unknown option, one without a value, or a word that is no option.
+    """
+    given, rest = {}, list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UserError(f"argument '{word}' is not an option, see ./{program} --help")
+        if word[2:] not in known:
+            raise UserError(f"option '{word}' is unknown, see ./{program} --help")
+        if not rest:
+            raise UserError(f"option '{word}' needs a value")
+        given[word[2:]] = rest.pop(0)
+    return given
+
+
+def converted(cls: type, given: Mapping[str, str]) -> dict:
+    """The values that `given` has for fields of a dataclass, each of the field's type; an empty text stands for the default.
+
+    Raises:
+        UserError: a value that the option does not take.
+    """
+    kinds, found = get_type_hints(cls), {}
+    for field in dataclasses.fields(cls):
+        text, kind, about = given.get(field.name), kinds[field.name], field.metadata
+        if text is None:
+            continue
+        name = f"--{field.name} '{text}'"
+        if kind is bool:
+            if text not in ("true", "false"):
+                raise UserError(f"{name} must be true or false")
+            found[field.name] = text == "true"
+        elif kind is int:
+            if text == "" and about["per_corpus"]:
+                continue
+            positive = about["least"] > 0
+            if not re.fullmatch(r"[1-9][0-9]{0,8}" if positive else r"[0-9]{1,9}", text):
+                raise UserError(f"{name} must be a {'positive number' if positive else 'whole number'}")
+            found[field.name] = int(text)
+        elif text != "":
+            if about["choices"] and text not in about["choices"]:
+                raise UserError(f"{name} is not one of {', '.join(about['choices'])}")
+            found[field.name] = text if kind is str else tuple(text.split())
+    return found
+
+
+def shown(value) -> str:
+    """A default as ``--help`` shows it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def option_lines(cls: type, defaults: Mapping[str, Mapping] | None = None) -> list[str]:
+    """Lines of ``--help`` on the options of a dataclass.
+
+    Args:
+        defaults: those that each corpus has of its own.
+    """
+    lines = []
+    for field in dataclasses.fields(cls):
+        about = field.metadata
+        others = {name: values[field.name] for name, values in (defaults or {}).items() if field.name in values}
+        default = shown(field.default)
+        if others:
+            default = ", ".join([*(f"{name}: {shown(value)}" for name, value in others.items()), f"else {default}"])
+        end = f" ({default})" if default else ""
+        left = f"  --{field.name} {about['shape']}"
+        left = f"{left:<27}" if len(left) < 27 else f"{left} "
+        lines += textwrap.wrap(f"{about['about']}{end}", 118, initial_indent=left, subsequent_indent=" " * 27)
+    return lines
+
+
+def quoted(words: list[str]) -> str:
+    """A command as it can be typed."""
+    return " ".join(re.sub(r"([^A-Za-z0-9@%_+=:,./~-])", r"\\\1", word) if word else "''" for word in words)

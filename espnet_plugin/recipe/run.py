@@ -1,0 +1,117 @@
+"""The program behind ``run.sh``: options, checks, then the stages."""
+
+import os
+import sys
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+
+from espnet_plugin.common.compose import write_composed
+from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe import legacy, training
+from espnet_plugin.recipe.configured import Configuration, check_decoding, check_speeds
+from espnet_plugin.recipe.corpus import Corpus, choose, corpora
+from espnet_plugin.recipe.engine import Engine, Lock
+from espnet_plugin.recipe.launch import Machines
+from espnet_plugin.recipe.options import Options, option_lines, quoted, read_words
+from espnet_plugin.recipe.record import sum_of
+from espnet_plugin.recipe.stages import Recipe
+
+
+def names_of(cls: type) -> list[str]:
+    return [field.name for field in fields(cls)]
+
+
+def usage(known: dict[str, type[Corpus]]) -> str:
+    """Text of ``--help``."""
+    stages = [f"  {spec.number:2}  {spec.name:<14}{spec.about}" for spec in Recipe.stages]
+    about = [f"  {name:<16}{(cls.__doc__ or '').strip().splitlines()[0]}" for name, cls in known.items()]
+    own = [
+        line
+        for name, cls in known.items()
+        if names_of(cls)
+        for line in (f"\noptions of corpus {name}", *option_lines(cls))
+    ]
+    parts = ["usage: ./run.sh [--option value] ...", "\nstages", *stages, "\ncorpora (files in local/corpora)", *about]
+    parts += ["\nrelative paths are relative to the folder of this script", "\noptions (default)"]
+    parts += [*option_lines(Options, {name: cls.defaults for name, cls in known.items()}), *own]
+    return "\n".join(parts)
+
+
+def plan(recipe: Recipe) -> None:
+    """``--dry_run true``: become the program that says what training would cost."""
+    options, stats = recipe.options, recipe.stats_folder
+    command = ["espnet-todm", "plan", "--config", options.asr_config, "--vocabulary", str(options.nbpe)]
+    command += ["--individual", *map(str, sorted(Path(options.asr_config).parent.glob("individual/*.yaml")))]
+    if (stats / "train" / "speech_shape").is_file():
+        command += ["--stats", str(stats)]
+    elif recipe.corpus.hours is not None:
+        command += ["--hours", str(recipe.corpus.hours)]
+    else:
+        raise UserError(f"--dry_run: corpus '{options.corpus}' is as long as stage 4 finds, run --stop_stage 4 first")
+    command += ["--speeds", " ".join(options.speed_perturb_factors), "--gpu", options.gpu]
+    command += ["--num_gpus", str(options.num_nodes * max(options.ngpu, 1))]
+    command += ["--utilisation", options.utilisation] if options.utilisation else []
+    os.execvp(command[0], command)
+
+
+def checked_files(options: Options) -> None:
+    for file in (options.asr_config, options.inference_config):
+        if not Path(file).is_file():
+            raise UserError(f"configuration '{file}' does not exist")
+
+
+def check_inference_config(recipe: Recipe) -> None:
+    """Decoding comes last, and its configuration takes seconds to check: once."""
+    path, options = Path(recipe.options.inference_config), recipe.options
+    known, now = recipe.exp.root / ".inference_config.checked", sum_of(path)
+    before = known.read_text().strip() if known.is_file() else ""
+    if options.stage <= 9 <= options.stop_stage and before not in (now, now[1:]):
+        check_decoding(path)
+    known.write_text(f"{now}\n")
+
+
+def main() -> None:
+    program, *words = sys.argv[1:]
+    known = corpora()
+    names = [name for cls in (Options, *known.values()) for name in names_of(cls)]
+    if any(word in ("-h", "--help") for word in words):
+        print(usage(known))
+        return
+    corpus, options = choose(read_words(words, names, Path(program).name), known)
+    checked_files(options)
+    check_speeds(options.speed_perturb_factors)
+    machines = Machines.from_environment(1 if options.dry_run else options.num_nodes, options.ngpu)
+    conf = Configuration.read(Path(options.asr_config), options.train_words, options.sizes)
+    if options.streaming and not conf.streams:
+        where = f"encoder_conf.search_space.directions in '{options.asr_config}'"
+        raise UserError(f"--streaming 'true': {where} must name 'forward' (or bidirectional be false)")
+    recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]))
+    if options.dry_run:
+        plan(recipe)
+    if options.stage <= 5 <= options.stop_stage:
+        machines.check_gpus()
+    work(recipe)
+
+
+def work(recipe: Recipe) -> None:
+    """Run the stages in a folder that nobody else works in."""
+    options, exp = recipe.options, recipe.exp
+    exp.root.mkdir(parents=True, exist_ok=True)
+    lock = Lock(exp.lock, exp.root)
+    check_inference_config(recipe)
+    write_composed(recipe.conf.path, exp.composed)
+    exp.log.mkdir(exist_ok=True)
+    if not exp.supernet.exists():
+        exp.train_config.write_bytes(exp.composed.read_bytes())
+    if isinstance(
+        training.recorded(exp.supernet), str
+    ):  # of an earlier version: taken up, if it stands for these inputs
+        training.is_of(recipe, exp.supernet, recipe.training_inputs)
+    taken_up = partial(legacy.matches, recipe)
+    engine = Engine(options.stage, options.stop_stage, options.redo, lock, taken_up)
+    engine.stages(recipe.stages, recipe)
+
+
+if __name__ == "__main__":
+    run_main(main)

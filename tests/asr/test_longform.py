@@ -1,0 +1,89 @@
+"""Audio of any length and number: windows, batches, streams."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import arguments, build
+
+from espnet_plugin.asr.inference.extract import extract
+from espnet_plugin.asr.inference.loading import TrainedModel
+from espnet_plugin.asr.inference.longform import LongForm
+from espnet_plugin.asr.inference.recognise import Recogniser
+from espnet_plugin.audio.mono import MonoAudio
+from espnet_plugin.audio.source import Recording
+from espnet_plugin.audio.windows import WindowConf
+from espnet_plugin.errors import UserError
+
+FS = 16000
+
+
+def talkative(size: str) -> Recogniser:
+    """A tiny model that says much."""
+    space = dict(ffn_dims=[8], directions=["bidirectional", "forward"])
+    conf = dict(encoder_conf=dict(d_model=8, num_heads=4, num_modes=2, num_layers=2, search_space=space))
+    model = build(3, **conf).eval().requires_grad_(False)
+    for linear, scale in (("lin_enc", 20), ("lin_dec", 3), ("lin_out", 8)):
+        getattr(model.joint_network, linear).weight.mul_(scale)
+    model.joint_network.lin_out.bias[:] = torch.tensor([0.0, -99, 0, 0, 0, 0, -99])
+    return Recogniser(extract(TrainedModel(model, arguments(**conf)), model.search_space.resolve(size)))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Bursts of noise with pauses: two files of 0.5 and 7 s, silence, and none."""
+    folder, rng = tmp_path_factory.mktemp("audio"), np.random.default_rng(0)
+    for name, seconds in (("short", 0.5), ("long", 7.0)):
+        time = np.arange(int(seconds * FS)) / FS
+        wave = 0.1 * rng.standard_normal(len(time)) * (np.sin(2 * np.pi * 0.7 * time) > -0.5) * (1 + np.sin(5 * time))
+        soundfile.write(folder / f"{name}.wav", wave, FS)
+    soundfile.write(folder / "silence.wav", np.zeros(FS), FS)
+    return folder
+
+
+def answers(recogniser, folder, names, progress=lambda seconds: None, **conf):
+    def audio():
+        for name in names:
+            try:
+                with Recording(f"{folder}/{name}.wav") as recording:
+                    yield name, MonoAudio(recording, FS)
+            except UserError as error:
+                yield name, error
+
+    return dict(LongForm(recogniser, WindowConf(**conf), batch_seconds=2.0)(audio(), progress))
+
+
+def test_answers_come_in_order_and_bad_files_as_the_reason(files):
+    recogniser, heard = talkative("max"), []
+    found = answers(recogniser, files, ["short", "none", "long", "silence"], heard.append, longest=3.0, margin=0.5)
+    assert list(found) == ["short", "none", "long", "silence"]
+    assert "does not exist" in str(found["none"]) and "is silent" in str(found["silence"])
+    assert found["short"].cuts == () and len(found["short"].best[0].words) > 0
+    long = found["long"]
+    assert len(long.cuts) >= 2 and long.seconds == 7
+    starts = [word.start for word in long.best[0].words]
+    assert len(starts) > 20 and starts == sorted(starts) and starts[-1] > 6
+    assert sum(heard) == pytest.approx(7.5, abs=0.2)
+
+
+def test_windows_at_pauses_say_what_they_say_alone(files, tmp_path):
+    recogniser = talkative("max")
+    found = answers(recogniser, files, ["long"], longest=3.0, margin=0.5)["long"]
+    wave, _ = soundfile.read(files / "long.wav")
+    places, expected = [0, *(round(cut * FS) for cut in found.cuts), len(wave)], []
+    for begin, end in zip(
+        places, places[1:]
+    ):  # a window goes on to the pause's middle, the next one begins a frame's grid before it
+        soundfile.write(tmp_path / "part.wav", wave[begin : end + 639], FS)
+        expected += answers(recogniser, tmp_path, ["part"])["part"].best[0].text.split()
+    same = np.mean([a == b for a, b in zip(found.best[0].text.split(), expected)])
+    assert len(expected) == pytest.approx(len(found.best[0].words), abs=len(places)) and same > 0.3
+
+
+def test_a_model_that_streams_needs_no_windows(files):
+    recogniser = talkative("max_forward")
+    whole = answers(recogniser, files, ["long"])["long"]
+    cut = answers(recogniser, files, ["long"], longest=2.0, margin=0.5)["long"]
+    assert recogniser.streams and cut.cuts == ()
+    assert len(whole.best[0].words) > 20
+    assert (cut.best[0].text, cut.best[0].hypothesis.frames) == (whole.best[0].text, whole.best[0].hypothesis.frames)

@@ -1,0 +1,113 @@
+"""Recordings by every way of naming them."""
+
+import io
+import struct
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet_plugin.audio.mono import read_mono
+from espnet_plugin.audio.source import Recording
+from espnet_plugin.errors import UserError
+
+RNG = np.random.default_rng(0)
+WAVE = np.round(RNG.uniform(-0.5, 0.5, 8000) * 32768) / 32768
+
+
+def in_memory(wave=WAVE, rate=16000, **options) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, **{"format": "WAV", "subtype": "PCM_16"} | options)
+    return file.getvalue()
+
+
+@pytest.fixture
+def wav(tmp_path):
+    path = tmp_path / "a b, c.wav"
+    path.write_bytes(in_memory())
+    return path
+
+
+def test_every_name_of_a_recording_gives_its_samples(wav, tmp_path, monkeypatch):
+    other = in_memory(-WAVE)
+    (tmp_path / "x.ark").write_bytes(b"u0 " + in_memory() + b"u1 " + other)
+    (tmp_path / "x.ark:3").write_bytes(other)  # a file of that name comes first
+    standard = type("", (), {"buffer": io.BytesIO(in_memory())})
+    monkeypatch.setattr(sys, "stdin", standard)
+    place = 3 + len(in_memory()) + 3
+    for source, expected in (
+        (str(wav), WAVE),
+        (f"cat '{wav}' |", WAVE),
+        (f"{tmp_path}/x.ark:{place}", -WAVE),
+        (f"{tmp_path}/x.ark:3", -WAVE),
+        ("-", WAVE),
+    ):
+        np.testing.assert_array_equal(read_mono(source, 16000), expected.astype(np.float32), err_msg=source)
+
+
+def test_pieces_and_blocks_are_parts_of_the_whole(wav):
+    with Recording(str(wav)) as recording:
+        assert (recording.rate, recording.channels, recording.frames) == (16000, 1, 8000)
+        blocks = list(recording.blocks(1000, 7777, seconds=0.1))
+    assert [len(block) for block in blocks] == [1600] * 4 + [377]
+    np.testing.assert_array_equal(np.concatenate(blocks)[:, 0], WAVE[1000:7777].astype(np.float32))
+
+
+def test_formats_that_libsndfile_does_not_read(tmp_path):
+    av = pytest.importorskip("av")
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) * 32768).astype(np.int16)
+    with av.open(str(tmp_path / "a.m4a"), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        frame.rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    wave = read_mono(tmp_path / "a.m4a", 16000)
+    assert abs(len(wave) - 16000) <= 3000  # the encoder pads
+    spectrum = np.abs(np.fft.rfft(wave[4000:12000]))
+    assert np.argmax(spectrum) * 2 == 440
+    with av.open(str(tmp_path / "picture.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 16
+        picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        for packet in (*stream.encode(picture), *stream.encode(None)):
+            container.mux(packet)
+    with pytest.raises(UserError, match=r"picture.mp4' has no sound"):
+        Recording(str(tmp_path / "picture.mp4"))
+
+
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("none.wav", r"none.wav' does not exist"),
+        ("none.ark:12", r"none.ark:12' does not exist: there is no file '.*none.ark'"),
+        ("text.wav", "text.wav' is not audio that libsndfile or FFmpeg reads"),
+        ("", "' is a folder"),
+        ("cut.flac", r"cut.flac' is damaged after 0.000 s"),
+    ],
+)
+def test_what_cannot_be_read_is_named(source, said, tmp_path):
+    (tmp_path / "text.wav").write_text("no audio")
+    (tmp_path / "cut.flac").write_bytes(in_memory(format="FLAC")[:-8000])
+    with pytest.raises(UserError, match=said):
+        read_mono(f"{tmp_path}/{source}", 16000)
+
+
+def test_a_command_that_fails_says_why(tmp_path):
+    with pytest.raises(UserError, match=r"command failed with status 3: echo sorry >&2; exit 3 \|: sorry"):
+        Recording("echo sorry >&2; exit 3 |")
+    with pytest.raises(UserError, match="is not audio"):
+        Recording("true |")
+
+
+def test_a_wav_file_that_was_cut_off_is_used_as_far_as_it_goes_and_said(wav, tmp_path):
+    whole = wav.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[:5044])
+    with Recording(str(tmp_path / "cut.wav")) as recording:
+        assert recording.frames == 2500
+        assert "shorter than its header says" in recording.notes[0]
+    piped = whole[:40] + struct.pack("<I", 0xFFFFFFFF) + whole[44:]  # as programs write that do not know yet
+    (tmp_path / "piped.wav").write_bytes(piped)
+    with Recording(str(tmp_path / "piped.wav")) as recording:
+        assert (recording.frames, recording.notes) == (8000, ())
