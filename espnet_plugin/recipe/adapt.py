@@ -19,7 +19,7 @@ from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import write_folder
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--model_dir", type=Path, required=True, help="training directory of a supernet, or a model of one size"
@@ -32,7 +32,7 @@ def main() -> None:
         "--config", type=Path, help="training configuration; the architecture in it is replaced by the model's"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     texts = [words for words in read_transcripts(args.text).values() if words]
     if not texts:
         raise UserError(f"--text: '{args.text}' has no words")

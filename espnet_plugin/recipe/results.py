@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,8 @@ from matplotlib.transforms import Bbox
 from espnet_plugin.common.files import read_json, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.environment import facts
+from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.sections import data_section, speaker_section
 
 KINDS = ("float", "int8")
 
@@ -107,8 +110,8 @@ def latency_line(rows: list[dict]) -> list[str]:
     ]
 
 
-def report(rows: list[dict], test_sets: list[str], command: str) -> str:
-    """Text of RESULTS.md."""
+def report(rows: list[dict], test_sets: list[str], command: str, sections: Sequence[str] = ()) -> str:
+    """Text of RESULTS.md. Args: sections: further ones, on data and speakers."""
     seconds = rows[0]["train_seconds"]
     time = "missing" if seconds is None else f"{seconds / 60:.1f} minutes for all sizes together"
     counts = ["| size | test set | words | ins | del | sub |", "|---|---|---:|---:|---:|---:|"]
@@ -125,7 +128,7 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
         table(rows, test_sets),
         "![error rate against size](pareto.png)",
     ]
-    return "\n\n".join([*parts, *device_table(rows), "## Edits", "\n".join(counts)]) + "\n"
+    return "\n\n".join([*parts, *device_table(rows), *sections, "## Edits", "\n".join(counts)]) + "\n"
 
 
 def label(axes, taken: list, text: str, xy: tuple, offsets: list[int], **style) -> None:
@@ -218,6 +221,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--expdir", type=Path, required=True)
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--command", required=True, help="the command that made the experiment, for the record")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="formatted sets, to say what they hold")
     args = parser.parse_args(argv)
     rows = collect(args.expdir, args.test_sets)
     write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
@@ -226,7 +230,11 @@ def main(argv: list[str] | None = None) -> None:
     if any(row["device"] for row in rows):
         write_whole(args.expdir / "device.png", lambda path: plot_device(rows, path))
         pictures += ", device.png"
-    text = report(rows, args.test_sets, args.command)
+    exp, names = Experiment(args.expdir), list(dict.fromkeys(row["name"] for row in rows))
+    cost = read_json(exp.cost) or {}
+    left_out = cost["left_out"] / cost["utterances"] if cost.get("utterances") else None
+    sections = [*data_section(args.data, left_out), *speaker_section(exp, names, args.test_sets)]
+    text = report(rows, args.test_sets, args.command, sections)
     write_whole(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(table(rows, args.test_sets))
     print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, {pictures}")

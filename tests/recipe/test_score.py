@@ -130,6 +130,27 @@ def test_the_device_table_has_every_size_number_and_thread(experiment):
     assert (experiment / "device.png").stat().st_size > 5000
 
 
+def test_sets_and_the_worst_speakers_are_shown(experiment, tmp_path):
+    folder = experiment / "sizes" / "max" / "score" / "test"
+    speakers = {f"s{n:02d}": {"utterances": 2, "words": 10, "wer": 50.0 - n, "cer": 1.0} for n in range(12)}
+    values = json.loads((folder / "score.json").read_text()) | {"speakers": speakers}
+    (folder / "score.json").write_text(json.dumps(values))
+    raw = tmp_path / "raw" / "train"
+    raw.mkdir(parents=True)
+    facts = dict(utterances=90, hours=1.25, speakers=None, left_out=3, reasons={"no audio": 2, "empty audio": 1})
+    (raw / "set.json").write_text(json.dumps(facts | dict(transcripts_changed=0, changes={})))
+    (experiment / "supernet" / "cost.json").write_text('{"train_seconds": 90.0, "utterances": 1000, "left_out": 20}')
+    results.main(["--expdir", str(experiment), "--test_sets", "test", "--command", "./run.sh", "--data", str(raw)])
+    text = (experiment / "RESULTS.md").read_text()
+    assert (
+        "| train | 90 | 1.25 | not given | 3 | 0 |" in text
+        and "- left out of train, see its rejected.txt: 2 no audio, 1 empty audio" in text
+    )
+    assert "- left out of the loss: 2.00% of the utterances in training" in text
+    assert "| speaker of test | words | max WER | min WER |" in text and "| s00 | 10 | 50.00 | missing |" in text
+    assert "| s09 |" in text and "| s10 |" not in text
+
+
 def test_results_before_sizes_are_refused(tmp_path):
     command = [
         sys.executable,
