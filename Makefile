@@ -1,13 +1,17 @@
 # make demo   train, cut, decode and score on the embedded corpus
 # make test   run the tests
-# make lint   check style
+# make quick  run the tests of the core, in under a minute on an idle machine
+# make lint   check style, types and that the documentation can be built
+# make site   build the documentation in build/site
 # make venv   only make the environment in .venv (the other targets do it when it is missing)
 
 SHELL := /bin/bash
 STAMP := .venv/.complete
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test quick lint site venv clean
+
+QUICK := tests/supernet tests/transducer tests/optim tests/encoder tests/frontend tests/common
 
 venv: $(STAMP)
 
@@ -16,7 +20,7 @@ venv: $(STAMP)
 $(STAMP): setup.py constraints.txt
 	@python=$$(local/find_python.sh) && echo "making .venv with $$python (about 3 minutes, 7 GB)" && \
 	rm -rf .venv && $$python -m venv .venv && \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[recipe,tests,export]' && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[espnet,recipe,tests,export,docs]' && \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps zipformer && \
 	touch $@ && echo "environment ready"
 
@@ -26,8 +30,15 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=$(CORES) .venv/bin/python -m pytest
 
+quick: $(STAMP)
+	OMP_NUM_THREADS=$(CORES) .venv/bin/python -m pytest -x --durations=0 --durations-min=2 $(QUICK)
+
 lint: $(STAMP)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	$(MAKE) --no-print-directory site
+
+site: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv egs2/librispeech_todm/{data,dump,exp,downloads}

@@ -15,22 +15,26 @@ setup(
     packages=find_packages(include=["espnet_plugin", "espnet_plugin.*"]),
     package_data={"espnet_plugin.search": ["page.html"]},
     install_requires=[
-        "espnet==202611",
         "torch",
         "torchaudio",  # full transducer loss
-        "lhotse",  # Kaldi features in batches, LibriSpeech's layout
+        "lhotse",  # Kaldi features in batches, LibriSpeech's layout, icefall's manifests
+        "numpy",
+        "scipy",  # fast lengths of Fourier transforms
+        "PyYAML",
         "sentencepiece",
         "kaldialign",  # edit distances
         "av",  # formats that libsndfile does not read, as m4a
         "soundfile",
         "soxr",  # one resampler for training and for use
-        "tensorboard",  # ESPnet's trainer writes to it by default
         "tqdm",
         "wrapt",  # registration when ESPnet is imported, not before
     ],
     extras_require={
+        # Training and use in ESPnet; for icefall's recipes the rest is enough.
+        "espnet": ["espnet==202611", "tensorboard"],  # ESPnet's trainer writes to tensorboard by default
         "recipe": ["espeakng-loader", "matplotlib"],
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff", "warprnnt-numba"],
     },
     entry_points={"console_scripts": ["espnet-todm = espnet_plugin.bin.main:main"]},

@@ -49,10 +49,10 @@ def register(module) -> None:
         if table is None:
             raise UserError(f"{module.__name__} has no {table_name}: espnet_plugin needs ESPnet 202611")
         value = getattr(import_module(module_name), class_name)
+        base = getattr(table, "base_type", None)
+        if base is not None and not issubclass(value, base):
+            base.register(value)  # a virtual subclass: our classes know nothing of ESPnet
         add(getattr(table, "classes", table), name, value)
-        if table_name == "encoder_choices":
-            # encoder/ itself knows nothing of ESPnet where it needs none of its layers.
-            import_module("espnet2.asr.encoder.abs_encoder").AbsEncoder.register(value)
         if table_name == "scheduler_classes":
             # ESPnet's trainer asks each scheduler for its kind; optim/ itself knows nothing of ESPnet.
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)

@@ -3,7 +3,6 @@
 import warnings
 
 import torch
-from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from lhotse.features.kaldi.layers import Wav2LogFilterBank
 
 from espnet_plugin.errors import UserError
@@ -12,7 +11,7 @@ from espnet_plugin.frontend.rate import hertz
 FRAME_LENGTH, FRAME_SHIFT = 0.025, 0.010  # s
 
 
-class KaldiFbank(AbsFrontend):
+class KaldiFbank(torch.nn.Module):
     """Kaldi's fbank: Povey window, DC removal, pre-emphasis 0.97, no dither, 20 Hz to Nyquist - 400 Hz, ``snip_edges=False``.
 
     Audio in [-1, 1]. Kaldi reflects an utterance at both ends; here each utterance is reflected at its own end, so that its features do

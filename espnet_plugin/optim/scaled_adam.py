@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import torch
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.optim.stacked import is_stacked, unstacked
 
 EARLY = (10, 20, 40)  # steps with an early estimate of the clipping threshold, doubled
 
@@ -26,7 +27,8 @@ class ScaledAdam(torch.optim.Optimizer):
 
     Args:
         params: parameters, groups, or pairs of a name and a parameter. With names, a loaded state follows the names: parameters may be
-            reordered, and new ones begin afresh. Without names it follows the positions.
+            reordered, and new ones begin afresh. Without names it follows the positions. Groups may be icefall's, whose parameters are
+            pairs under ``named_params``.
         lr: rate, relative to the size of each parameter.
         clipping_scale: gradients are scaled down to this multiple of the median norm of the last `clipping_update_period` steps, measured
             as the norm of g rms(p); None for no clipping. A step whose norm is not finite moves by momentum only.
@@ -72,7 +74,7 @@ class ScaledAdam(torch.optim.Optimizer):
             raise UserError(f"optim_conf.betas: {betas!r} must be two numbers of at least 0 and below 1")
         # Norms of past steps and the threshold live in the group, so that they are saved with it.
         options |= dict(clipping_scale=clipping_scale, clip_step=0, clip_threshold=None, clip_norms=None)
-        params = groups_by_rate(params, lr, lr_scales) if lr_scales else params
+        params = groups_by_rate(params, lr, lr_scales) if lr_scales else with_params(params)
         super().__init__(params, options | periods | dict(betas=tuple(betas)))
 
     @torch.no_grad()
@@ -184,11 +186,13 @@ class ScaledAdam(torch.optim.Optimizer):
                 state["delta"].add_(p, alpha=(1 - beta1) * move)
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Load what `state_dict` gave, matching parameters by name where both sides have names.
+        """Load what `state_dict` gave, matching parameters by name where both sides have names, or what icefall's ScaledAdam gave.
 
         Raises:
             UserError: the state of a parameter has another shape than the parameter.
         """
+        if is_stacked(state_dict):
+            state_dict = unstacked(state_dict, self.param_groups)
         state_dict = follow_names(state_dict, self.param_groups)
         flat = [p for group in self.param_groups for p in group["params"]]
         for index, state in state_dict["state"].items():
@@ -198,6 +202,14 @@ class ScaledAdam(torch.optim.Optimizer):
                     f"which must be {tuple(flat[index].shape)} as in the model"
                 )
         super().load_state_dict(state_dict)
+
+
+def with_params(params: Iterable) -> Iterable:
+    """Parameters or groups as torch takes them: icefall's ``named_params`` of a group become its ``params``."""
+    params = list(params)
+    if not params or not isinstance(params[0], dict):
+        return params
+    return [{("params" if key == "named_params" else key): value for key, value in group.items()} for group in params]
 
 
 def groups_by_rate(params: Iterable, lr: float, lr_scales: dict[str, float]) -> list[dict]:

@@ -49,12 +49,12 @@ def write_losses(job: tuple[Path, Path]) -> str:
     return f"{out}: {mean:.4f} nats a token" + (f", {left_out} utterances left out" if left_out else "")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model_dir", type=Path, nargs="+", required=True)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="directories with wav.scp and text")
     parser.add_argument("--nj", type=int, default=1, help="processes (default: 1)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.nj < 1:
         raise UserError(f"--nj: {args.nj} must be at least 1")
     jobs = [(model_dir, data) for model_dir in args.model_dir for data in args.data]

@@ -3,6 +3,7 @@
 As in ESPnet's egs3 systems a stage is a method, named in the tuple ``stages``.
 """
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -233,19 +234,27 @@ class Recipe:
         yield Work(self.exp.sizes, inputs, self.decode)
 
     def decode(self) -> None:
-        models = [str(self.exp.size(name)) for name in size_names(self.exp.sizes_json)]
-        options = ["--data", *(str(self.dump.raw(name)) for name in self.options.test_sets)]
-        options += ["--config", self.options.inference_config, "--streaming", str(self.options.streaming).lower()]
+        options = ["--config", self.options.inference_config, "--streaming", str(self.options.streaming).lower()]
+        self.for_each_size("decode", [TOOL, "decode"], options)
+        self.for_each_size("heldout", [sys.executable, "-m", "espnet_plugin.recipe.heldout"], [])
+
+    def for_each_size(self, name: str, program: list[str], options: list[str]) -> None:
+        """Run a program that takes models and test sets; an array of jobs, one for each model, where there is Slurm."""
+        models = [str(self.exp.size(size)) for size in size_names(self.exp.sizes_json)]
+        options = ["--data", *(str(self.dump.raw(test_set)) for test_set in self.options.test_sets), *options]
         if self.machines.backend == "slurm":
-            script = f'count=$1; {TOOL} decode --model_dir "${{@:1+JOB:1}}" "${{@:2+count}}"'
-            command = ["bash", "-c", script, "decode", str(len(models)), *models, *options]
-            return self.machines.decode(self.exp.log / "decode.JOB.log", command, jobs=len(models))
-        command = [TOOL, "decode", "--model_dir", *models, *options, "--nj", str(self.options.nj)]
-        self.machines.decode(self.exp.log / "decode.log", command)
+            script = f'count=$1; {shlex.join(program)} --model_dir "${{@:1+JOB:1}}" "${{@:2+count}}"'
+            command = ["bash", "-c", script, name, str(len(models)), *models, *options]
+            return self.machines.decode(self.exp.log / f"{name}.JOB.log", command, jobs=len(models))
+        command = [*program, "--model_dir", *models, *options, "--nj", str(self.options.nj)]
+        self.machines.decode(self.exp.log / f"{name}.log", command)
 
     @property
     def score_inputs(self) -> dict:
-        return self.decoding_inputs | {"decoded texts": self.made("*/decode/*/text")}
+        return self.decoding_inputs | {
+            "decoded texts": self.made("*/decode/*/text"),
+            "losses": self.made("*/decode/*/loss"),
+        }
 
     def scoring(self) -> Iterator[Work]:
         yield Work(self.exp.sizes, self.score_inputs, self.score)
@@ -253,9 +262,10 @@ class Recipe:
     def score(self) -> None:
         for name in size_names(self.exp.sizes_json):
             for test_set in self.options.test_sets:
-                words = ["--ref", str(self.dump.raw(test_set) / "text")]
-                words += ["--hyp", str(self.exp.decoded(name, test_set) / "text")]
+                decoded = self.exp.decoded(name, test_set)
+                words = ["--ref", str(self.dump.raw(test_set) / "text"), "--hyp", str(decoded / "text")]
                 words += ["--model_dir", str(self.exp.size(name))]
+                words += ["--loss", str(decoded / "loss")] if (decoded / "loss").is_file() else []
                 own_program("score", [*words, "--out", str(self.exp.score(name, test_set))])
 
     @property

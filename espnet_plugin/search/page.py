@@ -33,12 +33,18 @@ def collect(expdir: Path) -> dict:
                 scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
                 sets = {path.parent.name: read_json(path) for path in scores}
                 point |= {"name": name, "sets": {key: {k: s[k] for k in ("wer", "cer")} for key, s in sets.items()}}
-        model = ["--train_config", found["train_config"], "--model_file", found["model_file"]]
+        model = ["--train_config", from_here(found["train_config"]), "--model_file", from_here(found["model_file"])]
         return found | {"extract": shlex.join(["espnet-todm", "extract", *model])}
     except (KeyError, TypeError) as error:
         raise UserError(
             f"'{expdir}': search.json, sizes.json or a score.json lacks {error}, do its stage again"
         ) from error
+
+
+def from_here(path: str) -> str:
+    """A path as one types it in the current directory; one outside of it stays whole."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def html(found: dict) -> str:

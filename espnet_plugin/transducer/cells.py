@@ -11,6 +11,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from espnet_plugin.transducer.fused import pruned_logits
+from espnet_plugin.transducer.joiner import Joiner
 from espnet_plugin.transducer.pruned import gather_pruned
 
 
@@ -28,7 +29,7 @@ class LogitsInParts:
         acoustic: (B, T, J).
         prediction: (B, U + 1, J).
         ranges: (B, T, R) prune ranges, None for all symbols.
-        joint_network: ESPnet's JointNetwork.
+        joint_network: see `Joiner`.
         at_once: utterances in a part.
         constant: whether they are made without a graph.
     """
@@ -36,7 +37,7 @@ class LogitsInParts:
     acoustic: torch.Tensor
     prediction: torch.Tensor
     ranges: torch.Tensor | None
-    joint_network: torch.nn.Module
+    joint_network: Joiner
     at_once: int
     constant: bool = False
 
@@ -64,7 +65,7 @@ def joiner_logits(
     acoustic: torch.Tensor,
     prediction: torch.Tensor,
     ranges: torch.Tensor | None,
-    joint_network: torch.nn.Module,
+    joint_network: Joiner,
     max_mb: float | None = None,
 ) -> torch.Tensor | LogitsInParts:
     """Logits of a lattice: a tensor, or parts of at most `max_mb` (10^6 bytes as float32; an utterance at least) where it is larger.

@@ -21,6 +21,6 @@ def recurrent_cost(decoder: torch.nn.Module, rate: int) -> Cost:
 
 
 def joiner_cost(vocab_size: int, encoder_dim: int, prediction_dim: int, width: int, bias: bool, rate: int) -> Cost:
-    """Of ESPnet's JointNetwork; bias: whether the prediction network's projection has one."""
+    """Of an additive joiner; bias: whether the prediction network's projection has one."""
     weights = width * (encoder_dim + prediction_dim + vocab_size)
     return Cost(weights + width * (1 + bias) + vocab_size, rate * weights)

@@ -1,12 +1,12 @@
 """Prediction network and joiner that run at a subnet's widths."""
 
 import torch
-from espnet2.asr_transducer.joint_network import JointNetwork
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticDepthwiseConv1d, ElasticEmbedding, ElasticLinear
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.joiner import AdditiveJoiner, Joiner
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
 
@@ -47,14 +47,10 @@ class PredictionAt:
         return self.decoder(labels, self.width)
 
 
-class ElasticJointNetwork(JointNetwork):
-    """ESPnet's joiner, for encoders and prediction networks of any active width; `JoinerAt` narrows it itself."""
+class ElasticJointNetwork(AdditiveJoiner):
+    """A joiner for encoders and prediction networks of any active width; `JoinerAt` narrows it itself."""
 
-    def __init__(self, output_size: int, encoder_size: int, decoder_size: int, joint_space_size: int = 256):
-        super().__init__(output_size, encoder_size, decoder_size, joint_space_size)
-        self.lin_enc = ElasticLinear(encoder_size, joint_space_size)
-        self.lin_dec = ElasticLinear(decoder_size, joint_space_size)
-        self.lin_out = ElasticLinear(joint_space_size, output_size)
+    linear_class = ElasticLinear
 
 
 class JoinerAt:
@@ -90,14 +86,21 @@ def at_subnet(decoder, joiner, subnet: Subnet | None):
     return decoder, joiner
 
 
-def build_joiner(given, space: SearchSpace | None, decoder, vocab_size: int, encoder_size: int, joint_space_size: int):
-    """The joiner: the one given, or ESPnet's JointNetwork, elastic in a supernet.
+def build_joiner(
+    given: Joiner | None,
+    space: SearchSpace | None,
+    decoder,
+    vocab_size: int,
+    encoder_size: int,
+    joint_space_size: int,
+) -> Joiner:
+    """The joiner: the one given, or an additive one, elastic in a supernet.
 
     Raises:
         UserError: the search space asks of prediction network or joiner what they cannot do.
     """
     if space is None:
-        return given or JointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
+        return given or AdditiveJoiner(vocab_size, encoder_size, decoder.dunits, joint_space_size)
     if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
         raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
     space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)

@@ -51,7 +51,7 @@ def greedy_hypotheses(
         encoder_out: (B, T, D).
         lengths: (B,) frames.
         decoder: `StatelessDecoder`, `PredictionAt` or ESPnet's TransducerDecoder.
-        joint_network: ESPnet's JointNetwork or `JoinerAt`.
+        joint_network: see `Joiner`.
         blank_id: index of blank.
         predictor: to go on from on a stream, and changed by the search; None at the start of the utterances.
 

@@ -13,7 +13,7 @@ from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
-from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_loss, simple_loss
+from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_rnnt_loss, simple_loss
 
 LOSSES = ("pruned", "full")
 RNNT_TYPES = ("regular", "modified")
@@ -171,7 +171,7 @@ class TransducerCriterion(torch.nn.Module):
             encoder_out: (B, T, D).
             lengths: (B,) frames.
             targets: from `targets`.
-            joint_network: ESPnet's JointNetwork.
+            joint_network: see `Joiner`.
             ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
         """
         problem = (targets.labels, lengths, targets.lengths)
@@ -191,7 +191,7 @@ class TransducerCriterion(torch.nn.Module):
             if ranges is None:
                 torchaudio = may_use_torchaudio(self.conf.backend, self.conf.modified, lengths.device)
                 return rnnt_loss(logits[rows], *part, **self.programme, by_torchaudio=torchaudio)
-            return pruned_loss(logits[rows], ranges[rows], *part, **self.programme)
+            return pruned_rnnt_loss(logits[rows], ranges[rows], *part, **self.programme)
 
         symbols = torch.arange(targets.prediction.shape[1], device=lengths.device)
         symbols = symbols.expand(1, acoustic.shape[1], -1) if ranges is None else ranges

@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from espnet2.asr.decoder.abs_decoder import AbsDecoder
 
 from espnet_plugin.errors import UserError
 
 
-class StatelessDecoder(AbsDecoder):
+class StatelessDecoder(torch.nn.Module):
     """Embedding, depthwise convolution over the last symbols, ReLU (Ghodsi et al. 2020; context 2 as in icefall).
 
     Before the first symbol stand zero vectors and then blank, as sherpa-onnx does with its first context [-1, 0]. A search state is the

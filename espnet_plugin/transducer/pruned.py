@@ -141,7 +141,7 @@ def cell_mask(ranges: torch.Tensor, T_lens: torch.Tensor, U_lens: torch.Tensor) 
     return t & (ranges <= U_lens.view(-1, 1, 1))
 
 
-def pruned_loss(
+def pruned_rnnt_loss(
     logits: torch.Tensor,
     ranges: torch.Tensor,
     targets: torch.Tensor,

@@ -120,6 +120,8 @@ def test_multiply_adds_of_prediction_network_and_joiner_are_those_of_the_built_o
 @pytest.mark.parametrize("name", ["max", "min", "max_forward", "min_bidirectional"])
 def test_espnets_speech2text_loads_a_size(name, tmp_path):
     model, args = build(2).eval(), arguments()
+    with torch.no_grad():
+        model.joint_network.lin_out.bias[0] -= 2  # so that there is something to find
     subnet = model.search_space.resolve(name)
     write_model_dir(TrainedModel(model, args), subnet, tmp_path / "size")
     speech2text = Speech2Text(str(tmp_path / "size" / "config.yaml"), str(tmp_path / "size" / "model.pth"), beam_size=1)

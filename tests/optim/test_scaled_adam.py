@@ -293,3 +293,68 @@ def test_wrong_lr_scales_are_refused(scales):
         ScaledAdam(torch.nn.Linear(2, 2).named_parameters(), lr_scales=scales)
     with pytest.raises(UserError, match="names"):
         ScaledAdam(torch.nn.Linear(2, 2).parameters(), lr_scales={"bias": 0.5})
+
+
+def test_eden_as_icefalls_loop_calls_it():
+    reference = reference_module()
+    optimizers = [torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.045) for _ in range(2)]
+    ours, theirs = (
+        module.Eden(optimizer, 50, 2, warmup_batches=10, warmup_start=0.1)
+        if module is reference
+        else Eden(optimizer, 50, 2, warmup_batches=10, warmup_start=0.1)
+        for module, optimizer in zip((None, reference), optimizers)
+    )
+    for batch in range(1, 40):
+        for eden in (ours, theirs):
+            if batch % 8 == 1:
+                eden.step_epoch(batch // 8)
+            eden.step_batch(batch)
+        assert ours.get_last_lr() == pytest.approx([optimizers[1].param_groups[0]["lr"]], rel=1e-9)
+    resumed = Eden(
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.045), 50, 2, warmup_batches=10, warmup_start=0.1
+    )
+    resumed.load_state_dict({key: value for key, value in theirs.state_dict().items() if key != "base_lrs"})
+    assert resumed.get_last_lr() == pytest.approx(ours.get_last_lr(), rel=1e-9)
+
+
+def test_whole_epochs_by_hand():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    eden = Eden(optimizer, 1e9, 2, batches_per_epoch=4, warmup_batches=0, epochs="whole")
+    rates = []
+    for _ in range(9):
+        rates.append(optimizer.param_groups[0]["lr"])
+        eden.step()
+    assert rates == pytest.approx([1.0] * 4 + [1.25**-0.25] * 4 + [2**-0.25])
+    with pytest.raises(UserError, match="epochs: 'half' is not one of"):
+        Eden(optimizer, epochs="half")
+
+
+def icefalls_groups(net):
+    pairs = list(net.named_parameters())
+    return [{"named_params": pairs[:3], "lr": 0.03}, {"named_params": pairs[3:], "lr": 0.01}]
+
+
+def test_icefalls_groups_and_states_go_on_as_they_would_have_there():
+    """Trained by the reference, saved in the middle, on with ours: the same weights as all of it with the reference."""
+    reference = reference_module()
+    there, here = Net(), Net()
+    options = dict(clipping_scale=2.0, clipping_update_period=20)
+    theirs = reference.ScaledAdam(icefalls_groups(there), lr=0.03, **options)
+    train(there, theirs, range(43))
+    here.load_state_dict(there.state_dict())
+    ours = ScaledAdam(icefalls_groups(here), lr=0.5, **options)
+    assert [group["lr"] for group in ours.param_groups] == [0.03, 0.01]
+    ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    train(there, theirs, range(43, 130))
+    train(here, ours, range(43, 130))
+    for (name, p), q in zip(here.named_parameters(), there.parameters()):
+        torch.testing.assert_close(p, q, atol=2e-5, rtol=2e-5, msg=name)
+
+
+def test_groups_with_names_are_those_without():
+    nets = Net(), Net()
+    for net, groups in zip(nets, (icefalls_groups(nets[0]), None)):
+        pairs = [(p for _, p in group["named_params"]) for group in icefalls_groups(net)]
+        groups = groups or [{"params": list(params), "lr": lr} for params, lr in zip(pairs, (0.03, 0.01))]
+        train(net, ScaledAdam(groups, clipping_scale=2.0), range(30))
+    assert all(torch.equal(p, q) for p, q in zip(nets[0].parameters(), nets[1].parameters()))

@@ -100,6 +100,13 @@ def test_an_array_numbers_its_jobs_and_names_what_failed(cluster, tmp_path):
     assert "'--fast' is not one of" in slurm(cluster, "--fast", 1, tmp_path / "c.log", "true").stderr
 
 
+def test_commands_that_ask_for_gpus_run_here_too(tmp_path):
+    """As ESPnet's launcher calls the program for several GPUs of one machine."""
+    command = [ROOT / "local" / "run_local.sh", "--gpu", "2", tmp_path / "a.log", "echo", "two words"]
+    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+    assert "two words\n" in (tmp_path / "a.log").read_text() and [path.name for path in tmp_path.iterdir()] == ["a.log"]
+
+
 def run(*options: object, **variables: str) -> subprocess.CompletedProcess:
     command = [RECIPE / "run.sh", *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, env=environment(ROOT, **variables))
@@ -150,6 +157,24 @@ def test_tables_are_made_of_runs_that_it_names(tmp_path):
     supernet, large, small = done.stdout.splitlines()
     assert "seed2/supernet " in supernet and "--sizes 6x512\\ 3x64 " in supernet
     assert all("--train_args --seed\\ 2\\ --max_epoch\\ 4 " in line for line in (supernet, large, small))
-    for wrong in (["--scale", "huge"], ["--sizes", "9x9"], ["--ablation", "none"], ["--seeds", "one"]):
-        refused = subprocess.run([RECIPE / "tables.sh", *wrong], capture_output=True, text=True)
-        assert refused.returncode == 1 and f"{wrong[0]}" in refused.stderr and wrong[1] in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (["--scale", "huge"], "--scale 'huge': 'conf/huge/individual' does not exist"),
+        (["--sizes", "9x9"], "--sizes: 'conf/mini/individual/9x9.yaml' does not exist"),
+        (["--ablation", "none"], "--ablation: 'conf/mini/ablation/none.yaml' does not exist"),
+        (["--seeds", "one"], "--seeds: 'one' must be a whole number"),
+        (["--seeds", "0 0"], "--seeds: '0' stands twice"),
+        (["--seeds", ""], "--seeds '' must name at least one"),
+        (["--", "--expdir", "DIR"], "option '--expdir' after -- is one that tables.sh itself gives run.sh"),
+        (["--only_tables", "true", "--root", "{tmp}/none"], "none' does not exist"),
+        (["--only_tables", "true", "--root", "{tmp}"], "holds no seedN/RUN, so it is none of tables.sh"),
+    ],
+)
+def test_wrong_options_of_tables_end_in_one_sentence(tmp_path, wrong, said):
+    wrong = [word.format(tmp=tmp_path) for word in wrong]
+    refused = subprocess.run([RECIPE / "tables.sh", *wrong], capture_output=True, text=True, env=environment(ROOT))
+    assert refused.returncode == 1 and refused.stdout == "" and not list(tmp_path.iterdir())
+    assert refused.stderr.startswith("error: ") and said in refused.stderr and refused.stderr.count("\n") == 1

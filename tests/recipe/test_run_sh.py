@@ -81,6 +81,9 @@ def test_help_lists_stages_and_options():
         (["--corpus", "custom"], "--corpus custom needs --data_dir"),
         (["--asr_config", "conf/none.yaml"], "configuration 'conf/none.yaml' does not exist"),
         (["--redo", "maybe"], "--redo 'maybe' must be true or false"),
+        (["--stage", "5", "--ngpu", "99"], "--ngpu '99' is more than the"),
+        (["--ngpu", "-1"], "--ngpu '-1' must be a whole number"),
+        (["--train_args", "--optim_conf 'lr=1"], "--train_args '--optim_conf 'lr=1': a quote does not end"),
     ],
 )
 def test_wrong_options_end_in_one_sentence(options, said):
@@ -118,6 +121,7 @@ def test_complete_stages_are_skipped_and_redone_on_request(corpus):
     text = corpus / "kaldi" / "test" / "text"
     text.write_text(text.read_text().replace("TONE", "TUNE"))
     edited = stages(corpus, 1, 2).stdout
+    assert "stage 2, formatting test again: files of test has changed\n" in edited
     assert "stage 2, formatting test: done" in edited and "formatting train: complete" in edited
     assert "TUNE" in (corpus / "dump" / "raw" / "test" / "text").read_text()
     other = stages(corpus, 3, 3, "--nbpe", 21)
@@ -225,6 +229,7 @@ def trained(corpus):
 def test_a_trained_supernet_outlives_other_options(trained):
     exp = trained / "exp"
     weights = (exp / "supernet" / "averaged.pth").read_bytes()
+    (trained / "init.pth").write_bytes(weights)
     plain = (exp / "train.yaml").read_text()
 
     def train(last: int, *options: str) -> subprocess.CompletedProcess:
@@ -243,8 +248,9 @@ def test_a_trained_supernet_outlives_other_options(trained):
     # What is put aside is numbered, and comes back with its inputs.
     (exp / "supernet.old").mkdir()
     (exp / "supernet.old" / "1epoch.pth").write_bytes(b"older")
-    other = train(5, "--train_args", "--max_epoch 2")
+    other = train(5, "--train_args", f"--max_epoch 2 --init_param {exp}/supernet.old/../../init.pth")
     assert other.returncode == 0 and "kept in" in other.stdout, other.stderr
+    assert "stage 5, training again: max_epoch 1 -> 2; init_param (none) -> " in other.stdout
     assert (exp / "supernet.old.2" / "averaged.pth").read_bytes() == weights
     back = train(6, "--train_args", "--max_epoch 1")
     assert back.returncode == 0 and f"going on with what was trained with these inputs, from {exp}" in back.stdout

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
-from espnet_plugin.transducer.pruned import gather_pruned, prune_ranges, pruned_loss, simple_loss
+from espnet_plugin.transducer.pruned import gather_pruned, prune_ranges, pruned_rnnt_loss, simple_loss
 
 REFERENCE = json.loads(Path(__file__).with_name("k2_reference.json").read_text())
 
@@ -53,7 +53,7 @@ def test_ranges(case):
 def test_pruned_loss_and_its_gradient(case):
     ranges = case.expected["ranges"]
     logits = (2 * torch.tanh(case.am.unsqueeze(2) + gather_pruned(case.lm, ranges))).requires_grad_()
-    found = pruned_loss(logits, ranges, *case.problem, **case.early)
+    found = pruned_rnnt_loss(logits, ranges, *case.problem, **case.early)
     torch.testing.assert_close(found, case.expected["pruned"], atol=1e-4, rtol=1e-5)
     (gradient,) = torch.autograd.grad(found.sum(), logits)
     torch.testing.assert_close(gradient, case.expected["pruned_gradient"], atol=1e-5, rtol=1e-4)

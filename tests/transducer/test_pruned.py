@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.transducer.lattice import antidiagonals, frame_by_frame, lattice, rnnt_loss
-from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_loss, simple_loss
+from espnet_plugin.transducer.pruned import cell_mask, gather_pruned, prune_ranges, pruned_rnnt_loss, simple_loss
 
 
 def problem(seed, sizes, V=6):
@@ -70,7 +70,7 @@ def test_ranges_can_be_walked_from_start_to_end(sizes, seed, s_range, modified):
     assert (steps >= 0).all() and (steps <= (1 if modified else R - 1)).all()
     assert (ranges.diff(dim=2) == 1).all() and ranges.max() <= targets.shape[1]
     logits = torch.randn(*ranges.shape, 6)
-    cost = pruned_loss(logits, ranges, targets, T_lens, U_lens, recursion=recursion)
+    cost = pruned_rnnt_loss(logits, ranges, targets, T_lens, U_lens, recursion=recursion)
     assert (cost < 1e5).all() and ((cost > 0) | (T_lens < U_lens)).all()
     for row, (T, U) in enumerate(sizes):
         assert U in ranges[row, T - 1] or (modified and U >= T)
@@ -85,7 +85,7 @@ def test_a_range_of_all_symbols_gives_the_full_loss(sizes, seed, modified):
     ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, 99, modified)
     logits = torch.tanh(am.unsqueeze(2) + gather_pruned(lm, ranges))
     full = torch.tanh(am.unsqueeze(2) + lm.unsqueeze(1))
-    pruned = pruned_loss(logits, ranges, targets, T_lens, U_lens, recursion=recursion)
+    pruned = pruned_rnnt_loss(logits, ranges, targets, T_lens, U_lens, recursion=recursion)
     expected = rnnt_loss(full, targets, T_lens, U_lens, recursion=recursion, by_torchaudio=not modified)
     torch.testing.assert_close(pruned, expected, atol=1e-3, rtol=1e-4)
 
@@ -106,7 +106,7 @@ def test_pruned_loss_is_the_full_loss_without_the_cut_cells(blank):
     expected = lattice(
         torch.where(kept, logp[..., blank], -1e30), torch.where(kept[..., :6], emit, -1e30), T_lens, U_lens
     )[0]
-    found = pruned_loss(logits, ranges, targets, T_lens, U_lens, blank)
+    found = pruned_rnnt_loss(logits, ranges, targets, T_lens, U_lens, blank)
     torch.testing.assert_close(found, expected)
     gradients = [torch.autograd.grad(cost.sum(), full, retain_graph=True)[0] for cost in (found, expected)]
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
@@ -136,5 +136,5 @@ def test_padding_of_targets_does_not_matter():
         simple = simple_loss(am, lm, padded, T_lens, U_lens, lm_scale=0.2, am_scale=0.1)
         ranges = prune_ranges(simple.occupation_blank, simple.occupation_emit, T_lens, U_lens, 3)
         logits = torch.tanh(am.unsqueeze(2) + gather_pruned(lm, ranges))
-        costs.append(torch.stack([simple.cost, pruned_loss(logits, ranges, padded, T_lens, U_lens)]))
+        costs.append(torch.stack([simple.cost, pruned_rnnt_loss(logits, ranges, padded, T_lens, U_lens)]))
     assert all(torch.equal(cost, costs[0]) for cost in costs)

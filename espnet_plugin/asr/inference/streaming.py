@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
@@ -93,9 +94,9 @@ class StreamingRecogniser:
         self.log_probs: list[float] = []
         self.heard, self.score = 0, 0.0  # encoder frames
 
-    def feed(self, samples: torch.Tensor) -> str:
+    def feed(self, samples: torch.Tensor | np.ndarray) -> str:
         """Args: samples (n,) in [-1, 1] at the model's rate. Returns: the words so far."""
-        self.push(samples)
+        self.push(torch.as_tensor(samples, dtype=torch.float32))
         return self.text
 
     def finish(self) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 
 import torch
@@ -10,8 +10,8 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 
-from espnet_plugin.asr.training.nets import NetLoss, Shared, detached, net_stats
-from espnet_plugin.asr.training.ranks import rank
+from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
+from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
@@ -21,15 +21,14 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.registry import encoder_names
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
-from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
 from espnet_plugin.transducer.elastic import at_subnet, build_joiner
 from espnet_plugin.transducer.greedy import greedy_search
-from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion, distillation_cost
+from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion
 
 
-class TODMModel(ESPnetASRModel):
+class TODMModel(Sandwich, ESPnetASRModel):
     """Supernet transducer (TODM, arXiv 2309.01947).
 
     In training, every batch goes once through frontend, normalisation, SpecAugment and time reduction, then through the layers of each
@@ -123,11 +122,6 @@ class TODMModel(ESPnetASRModel):
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
 
-    @property
-    def search_space(self) -> SearchSpace | None:
-        """The encoder's search space, None for an encoder of one fixed size."""
-        return self.encoder.search_space
-
     def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
 
@@ -193,15 +187,18 @@ class TODMModel(ESPnetASRModel):
         target = ladder(params(space.min), params(space.max), 3)[1]
         return candidates(space, params, target, count=1, draws=50)[0]
 
+    def update_number(self) -> int:
+        return int(self.num_updates)
+
+    def parts_at(self, subnet: Subnet | None):
+        return at_subnet(self.decoder, self.joint_network, subnet)
+
     def step_subnets(self) -> tuple[tuple[str, Subnet | None], ...]:
         """Names and subnets of the coming step: from the sampling rule in training; max, a mid size and min in validation."""
         space = self.search_space
-        if space is None:
-            return (("max", None),)
+        if self.training or space is None:
+            return super().step_subnets()
         known = {space.min: "min", space.max: "max"}
-        if self.training:
-            subnets = self.sampling.subnets(space, int(self.num_updates), rank())
-            return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
         return tuple((name, subnet) for subnet, name in ({space.max: "max", self.mid: "mid"} | known).items())
 
     def shared(self, speech, speech_lengths, text, text_lengths, utt_id=None, **kwargs) -> Shared:
@@ -227,10 +224,10 @@ class TODMModel(ESPnetASRModel):
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
         stem = self.encoder.stem(feats, lengths)
-        widest = at_subnet(self.decoder, self.joint_network, self.search_space and self.search_space.max)
-        targets = self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest)
-        if self.training and self.criterion.conf.modified:
-            for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
+        shared = self.share(stem, text, text_lengths)
+        targets = shared.targets
+        if self.training:
+            for i in self.misfits(shared).nonzero().flatten().tolist():
                 name, symbols, frames = (
                     i if utt_id is None else utt_id[i],
                     int(targets.lengths[i]),
@@ -239,45 +236,12 @@ class TODMModel(ESPnetASRModel):
                 logging.warning(
                     f"utterance '{name}': {symbols} symbols do not fit into {frames} frames, left out of the loss"
                 )
-        return Shared(stem, targets, text)
-
-    def shares_prediction(self, subnet: Subnet | None) -> bool:
-        """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `shared` ran them."""
-        if subnet is None:
-            return True
-        largest = self.search_space.max
-        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
-
-    def nets(self, shared: Shared) -> Iterator[NetLoss]:
-        """The nets of the step, one after the other.
-
-        A net's graph belongs to the loss that was handed out: a caller that goes backward before it asks for the next net holds one
-        graph at a time. In training, nets after the max net see a share of the batch where the sampling rule says so.
-        """
-        teacher = rows = None
-        for name, subnet in self.step_subnets():
-            part = shared
-            if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
-                part = shared.select(rows)
-            net, lattice = self.net(name, subnet, part, teacher)
-            if name == "max":
-                teacher = detached(lattice)
-                if self.training and self.sampling.student_share < 1:
-                    rows = self.sampling.rows(len(shared.text), int(self.num_updates), rank())
-                    rows = torch.tensor(rows, device=shared.text.device)
-                    teacher = teacher.select(rows)
-            del lattice
-            yield net
+        return shared
 
     def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
         """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
-        stem, targets = shared.stem, shared.targets
-        decoder, joiner = at_subnet(self.decoder, self.joint_network, subnet)
-        if not self.shares_prediction(subnet):
-            targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
-        encoder_out = self.encoder.run(stem, subnet)
-        ranges = None if teacher is None else teacher.ranges
-        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
+        costs = self.costs(subnet, shared, teacher)
+        lattice = costs.lattice
         step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
         simple_weight, weight = self.criterion.conf.weights(step)
         transducer = lattice.cost.mean()
@@ -285,15 +249,14 @@ class TODMModel(ESPnetASRModel):
         if lattice.simple_cost is not None:
             loss = loss + simple_weight * lattice.simple_cost.mean()
         distillation = wer = None
-        if teacher is not None and self.distill.weight > 0:
-            frames = self.sampling.every(self.distill.frame_stride if self.training else 1, step, rank())
-            costs = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id, frames)
-            distillation = costs.mean()
+        if costs.distillation is not None:
+            distillation = costs.distillation.mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
         if not self.training and self.report_wer:
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, self.blank_id)
-            wer = self.word_error_rate(found, shared.text, targets.lengths)
+            lengths = shared.stem.lengths
+            found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id)
+            wer = self.word_error_rate(found, shared.text, shared.targets.lengths)
         return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
     def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):

@@ -1,0 +1,133 @@
+"""The nets of a step on one batch: what ESPnet's model and icefall's have in common."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from espnet_plugin.asr.training.nets import Shared, detached
+from espnet_plugin.asr.training.ranks import rank
+from espnet_plugin.encoder.interface import Encoder, Stem
+from espnet_plugin.supernet.sandwich import SubnetSampling
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.transducer.distill import DistillConf
+from espnet_plugin.transducer.loss import Lattice, TransducerCriterion, distillation_cost
+
+
+@dataclass(frozen=True)
+class NetCosts:
+    """Costs of one net, of each utterance (nats), not weighed.
+
+    Args:
+        encoder_out: (B, T, d).
+        lattice: with the transducer and the simple cost.
+        distillation: (B,) divergence from the teacher; None for the teacher itself or without distillation.
+    """
+
+    encoder_out: torch.Tensor
+    lattice: Lattice
+    distillation: torch.Tensor | None
+
+
+class Sandwich:
+    """Part of a model that trains several subnets in a step; the max net, which comes first, teaches the others.
+
+    A model has a method `net`, which makes of a net's costs what it wants of them, and besides:
+
+    Attributes:
+        encoder, criterion, sampling, distill: see their classes.
+        blank_id: index of blank.
+        training: whether it is.
+    """
+
+    encoder: Encoder
+    criterion: TransducerCriterion
+    sampling: SubnetSampling
+    distill: DistillConf
+    blank_id: int
+    training: bool
+
+    @property
+    def search_space(self) -> SearchSpace | None:
+        """The encoder's search space, None for an encoder of one fixed size."""
+        return self.encoder.search_space
+
+    def update_number(self) -> int:
+        """Updates so far: keys every choice of a step."""
+        raise NotImplementedError
+
+    def parts_at(self, subnet: Subnet | None) -> tuple[Callable, Callable]:
+        """Prediction network and joiner (see `Joiner`) as a subnet uses them."""
+        raise NotImplementedError
+
+    def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None):
+        """What a net gives, and its lattice."""
+        raise NotImplementedError
+
+    def step_subnets(self) -> tuple[tuple[str, Subnet | None], ...]:
+        """Names and subnets of a step of training, from the sampling rule."""
+        space = self.search_space
+        if space is None:
+            return (("max", None),)
+        known = {space.min: "min", space.max: "max"}
+        subnets = self.sampling.subnets(space, self.update_number(), rank())
+        return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
+
+    def misfits(self, shared: Shared) -> torch.Tensor:
+        """Which utterances have more symbols than frames where the loss allows one a frame, so that it leaves them out: (B,) bool."""
+        return (shared.stem.lengths < shared.targets.lengths) & self.criterion.conf.modified
+
+    def share(self, stem: Stem, text: torch.Tensor, text_lengths: torch.Tensor) -> Shared:
+        """What all nets of a step share.
+
+        Args:
+            stem: of the encoder.
+            text: (B, U) token ids, any padding; text_lengths: (B,).
+        """
+        widest = self.parts_at(self.search_space and self.search_space.max)
+        return Shared(stem, self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest), text)
+
+    def shares_prediction(self, subnet: Subnet | None) -> bool:
+        """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `share` ran them."""
+        if subnet is None:
+            return True
+        largest = self.search_space.max
+        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
+
+    def nets(self, shared: Shared) -> Iterator:
+        """What `net` gives for the nets of the step, one after the other.
+
+        A net's graph belongs to what was handed out: a caller that goes backward before it asks for the next net holds one graph at a
+        time. In training, nets after the max net see a share of the batch where the sampling rule says so.
+        """
+        teacher = rows = None
+        for name, subnet in self.step_subnets():
+            part = shared
+            if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
+                part = shared.select(rows)
+            net, lattice = self.net(name, subnet, part, teacher)
+            if name == "max":
+                teacher = detached(lattice)
+                if self.training and self.sampling.student_share < 1:
+                    rows = self.sampling.rows(len(shared.text), self.update_number(), rank())
+                    rows = torch.tensor(rows, device=shared.text.device)
+                    teacher = teacher.select(rows)
+            del lattice
+            yield net
+
+    def costs(self, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> NetCosts:
+        """Costs of one net; the teacher is the max net's lattice."""
+        stem, targets = shared.stem, shared.targets
+        decoder, joiner = self.parts_at(subnet)
+        if not self.shares_prediction(subnet):
+            targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
+        encoder_out = self.encoder.run(stem, subnet)
+        ranges = None if teacher is None else teacher.ranges
+        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
+        distillation = None
+        if teacher is not None and self.distill.weight > 0:
+            stride = self.distill.frame_stride if self.training else 1
+            frames = self.sampling.every(stride, self.update_number(), rank())
+            distillation = distillation_cost(teacher, lattice, targets.labels, self.distill, self.blank_id, frames)
+        return NetCosts(encoder_out, lattice, distillation)
