@@ -19,6 +19,7 @@ NAMES = {
     "alpha_divergence": "espnet_plugin.transducer.distill",
     "ScaledAdam": "espnet_plugin.optim.scaled_adam",
     "Eden": "espnet_plugin.optim.eden",
+    "register_encoder": "espnet_plugin.registry",
     "UserError": "espnet_plugin.errors",
 }
 

@@ -149,7 +149,7 @@ def test_a_stage_that_fails_is_not_complete(corpus):
     "options, said",
     [
         (["--sizes", "9x64 foo"], "--sizes: 'foo' is not LAYERSxWIDTH"),
-        (["--sizes", "6x512 9x64"], "--sizes: '9x64': 9 layers, the search space has [3, 4, 5, 6]"),
+        (["--sizes", "6x512 9x64"], "--sizes: '9x64': layers: 9 is not one of [3, 4, 5, 6] of the search space"),
         (["--num_sizes", 1], "--num_sizes '1' must be at least 2"),
         (["--speed_perturb_factors", "1.0 fast"], "--speed_perturb_factors: 'fast' must be a number from 0.5 to 2.0"),
         (["--speed_perturb_factors", "3"], "--speed_perturb_factors: '3' must be a number from 0.5 to 2.0"),

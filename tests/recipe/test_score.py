@@ -6,6 +6,7 @@ import pytest
 import sentencepiece
 
 from espnet_plugin.recipe import results, score
+from espnet_plugin.recipe.layout import Experiment
 
 
 def test_counts_by_hand():
@@ -106,7 +107,7 @@ def experiment(tmp_path):
 
 
 def test_a_missing_run_shows_as_missing(experiment):
-    rows = results.collect(experiment, ["test"])
+    rows = results.collect(Experiment(experiment), ["test"])
     assert [(row["name"], row["wer"]) for row in rows] == [("max", 5.0), ("min", None)]
     text = results.report(rows, ["test"], "./run.sh")
     assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 |" in text
@@ -123,32 +124,11 @@ def test_the_device_table_has_every_size_number_and_thread(experiment):
     cost = {"bytes": 4000, "threads": {"1": speed, "2": speed | {"rtf": 0.008}}}
     facts = {"data": "test", "utterances": 3, "float": cost, "int8": cost | {"bytes": 1234}}
     (experiment / "sizes" / "max" / "device.json").write_text(json.dumps(facts))
-    rows = results.collect(experiment, ["test"])
+    rows = results.collect(Experiment(experiment), ["test"])
     text = results.report(rows, ["test"], "./run.sh")
     assert "| max | int8 | 1,234 | 2 | 0.0080 | unknown | 12.5 |" in text and "| min | float" not in text
     results.plot_device(rows, experiment / "device.png")
     assert (experiment / "device.png").stat().st_size > 5000
-
-
-def test_sets_and_the_worst_speakers_are_shown(experiment, tmp_path):
-    folder = experiment / "sizes" / "max" / "score" / "test"
-    speakers = {f"s{n:02d}": {"utterances": 2, "words": 10, "wer": 50.0 - n, "cer": 1.0} for n in range(12)}
-    values = json.loads((folder / "score.json").read_text()) | {"speakers": speakers}
-    (folder / "score.json").write_text(json.dumps(values))
-    raw = tmp_path / "raw" / "train"
-    raw.mkdir(parents=True)
-    facts = dict(utterances=90, hours=1.25, speakers=None, left_out=3, reasons={"no audio": 2, "empty audio": 1})
-    (raw / "set.json").write_text(json.dumps(facts | dict(transcripts_changed=0, changes={})))
-    (experiment / "supernet" / "cost.json").write_text('{"train_seconds": 90.0, "utterances": 1000, "left_out": 20}')
-    results.main(["--expdir", str(experiment), "--test_sets", "test", "--command", "./run.sh", "--data", str(raw)])
-    text = (experiment / "RESULTS.md").read_text()
-    assert (
-        "| train | 90 | 1.25 | not given | 3 | 0 |" in text
-        and "- left out of train, see its rejected.txt: 2 no audio, 1 empty audio" in text
-    )
-    assert "- left out of the loss: 2.00% of the utterances in training" in text
-    assert "| speaker of test | words | max WER | min WER |" in text and "| s00 | 10 | 50.00 | missing |" in text
-    assert "| s09 |" in text and "| s10 |" not in text
 
 
 def test_results_before_sizes_are_refused(tmp_path):

@@ -21,6 +21,7 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.registry import encoder_names
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
+from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
 from espnet_plugin.transducer.elastic import at_subnet, build_joiner
@@ -103,7 +104,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
         del self.criterion_att
         self.use_transducer_decoder = True
         self.joint_network = build_joiner(
-            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
+            joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
@@ -121,6 +122,15 @@ class TODMModel(Sandwich, ESPnetASRModel):
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+
+    @cached_property
+    def search_space(self) -> SearchSpace | None:
+        """The encoder's search space with the widths of prediction network and joiner, None for an encoder of one fixed size."""
+        space, encoder = self.encoder.search_space, self.encoder
+        if space is None:
+            return None
+        widths = dict(prediction=self.decoder.dunits, joiner=len(self.joint_network.lin_enc.weight))
+        return space.completed(d_model=encoder.output_size(), **widths)
 
     def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
@@ -253,6 +263,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
             distillation = costs.distillation.mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
+        loss = self.weight_of(teacher) * loss
         if not self.training and self.report_wer:
             lengths = shared.stem.lengths
             found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id)
