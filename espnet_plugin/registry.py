@@ -12,7 +12,7 @@ from espnet_plugin.errors import UserError
 
 ASR = "espnet2.tasks.asr"
 
-# module of ESPnet -> (its table, name, our class)
+# module of ESPnet -> (its table, name, our class or function)
 ADDITIONS = {
     "espnet2.tasks.abs_task": [
         ("optim_classes", "scaledadam", "espnet_plugin.optim.scaled_adam.ScaledAdam"),
@@ -27,7 +27,9 @@ ADDITIONS = {
         ("decoder_choices", "stateless", "espnet_plugin.transducer.prediction.StatelessDecoder"),
         ("decoder_choices", "stateless_supernet", "espnet_plugin.transducer.elastic.ElasticStatelessDecoder"),
         ("model_choices", "todm", "espnet_plugin.asr.training.model.TODMModel"),
+        ("specaug_choices", "perturbed_specaug", "espnet_plugin.asr.training.specaug.PerturbedSpecAug"),
     ],
+    "espnet2.layers.augmentation": [("effects_dict", "noise", "espnet_plugin.frontend.augment.noise")],
 }
 
 
@@ -65,6 +67,12 @@ def register(module) -> None:
         if table_name == "scheduler_classes":
             # ESPnet's trainer asks each scheduler for its kind; optim/ itself knows nothing of ESPnet.
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
+
+
+def replace_search(module) -> None:
+    """Let ESPnet's Speech2Text search a model of one symbol a frame with our beam search, and any other as ever."""
+    choose = import_module("espnet_plugin.asr.inference.speech2text").chooser
+    module.BeamSearchTransducer = choose(module.BeamSearchTransducer)
 
 
 def register_encoder(name: str, elastic_class: type, plain_class: type) -> None:
@@ -118,6 +126,7 @@ def encoder_names() -> list[str]:
 
 def register_on_import() -> None:
     """Register now where ESPnet is already imported, otherwise when it will be."""
+    wrapt.register_post_import_hook(replace_search, "espnet2.bin.asr_inference")
     for module_name in ADDITIONS:
         wrapt.register_post_import_hook(register, module_name)
     wrapt.register_post_import_hook(load_entry_points, ASR)

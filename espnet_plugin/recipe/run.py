@@ -79,6 +79,8 @@ def main() -> None:
         print(usage(known))
         return
     asked = read_words(words, names, Path(program).name)
+    numbers = {spec.name: str(spec.number) for spec in Recipe.stages}
+    asked |= {name: numbers[asked[name]] for name in ("stage", "stop_stage") if asked.get(name) in numbers}
     corpus, options = choose(asked, known)
     checked_files(options)
     check_speeds(options.speed_perturb_factors)
