@@ -58,6 +58,15 @@ def register(module) -> None:
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
 
 
+def our_class(table_name: str, name: str | None) -> type | None:
+    """The class that has a name in a table of ESPnet's ASR task, None where it is not one of ours; ESPnet's task is not imported."""
+    for table, ours, path in ADDITIONS["espnet2.tasks.asr"]:
+        if (table, ours) == (table_name, name):
+            module_name, class_name = path.rsplit(".", 1)
+            return getattr(import_module(module_name), class_name)
+    return None
+
+
 def encoder_names() -> list[str]:
     """Names of the encoders that this package knows how to run, in ESPnet's table."""
     encoder = import_module("espnet_plugin.encoder.interface").Encoder

@@ -1,10 +1,7 @@
 """ESPnet's ASR task with the plugin's classes and checks that come before any training."""
 
 import argparse
-import logging
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import espnet2.tasks.asr as espnet_asr
@@ -14,6 +11,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple_str
 
+from espnet_plugin.asr.build import building
 from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
@@ -180,21 +178,3 @@ class TODMTask(ASRTask):
     def build_iter_factory(cls, args: argparse.Namespace, *others, **options):
         with building("batches", args):
             return super().build_iter_factory(args, *others, **options)
-
-
-@contextmanager
-def building(what: str, args: argparse.Namespace) -> Iterator[None]:
-    """Tell what goes wrong before training, where a configuration is at fault more often than the program, in a sentence.
-
-    Raises:
-        UserError: naming the configuration; the traceback is in the log with ``--log_level DEBUG``.
-    """
-    try:
-        yield
-    except (UserError, OSError):
-        raise
-    except Exception as error:  # of any library that takes part
-        logging.debug(f"building the {what} failed", exc_info=True)
-        text = " ".join(str(error).split()) or type(error).__name__
-        config = f"configuration '{args.config}'" if getattr(args, "config", None) else "configuration"
-        raise UserError(f"{config}: the {what} cannot be built: {text}") from error
