@@ -35,8 +35,8 @@ def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, 
 class Options:
     """What ``run.sh`` takes with every corpus."""
 
-    stage: int = option(1, "N", "first stage")
-    stop_stage: int = option(12, "N", "last stage")
+    stage: int = option(1, "N", "first stage, by number or name")
+    stop_stage: int = option(12, "N", "last stage, by number or name")
     corpus: str = option("mini", "NAME", "one of the corpora above")
     train_set: str = option("train", "NAME", "set to train on", per_corpus=True)
     valid_set: str = option("valid", "NAME", "development set, on which sizes are chosen", per_corpus=True)

@@ -11,7 +11,11 @@ from espnet_plugin.asr.training.task import TODMTask
 
 
 def test_the_model_is_that_of_espnet_s_task():
-    for changes in ({}, {"decoder": "stateless_supernet"}, {"specaug": "specaug", "specaug_conf": dict(apply_time_mask=False)}):
+    for changes in (
+        {},
+        {"decoder": "stateless_supernet"},
+        {"specaug": "specaug", "specaug_conf": dict(apply_time_mask=False)},
+    ):
         models = []
         for build in (build_model, TODMTask.build_model):
             torch.manual_seed(0)

@@ -66,7 +66,7 @@ class ChunkedSSM(torch.nn.Module):
         # (R, H, P, 1, 1, N); twice, since a mode stands for a conjugate pair.
         self.register_buffer("readout_real", 2 * readout.real[:, :, :, None, None])
         self.register_buffer("readout_imag", 2 * readout.imag[:, :, :, None, None])
-        self.register_buffer("skip", ssm.skip.detach().float())  # (E,)
+        self.register_buffer("skip", ssm.readout.skip.detach().float())  # (E,)
 
     @property
     def state_size(self) -> int:
