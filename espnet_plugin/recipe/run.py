@@ -96,7 +96,7 @@ def main() -> None:
     recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]), given)
     if options.dry_run:
         plan(recipe)
-    if options.stage <= 5 <= options.stop_stage:
+    if options.stage <= 5 <= options.stop_stage and not recipe.exp.trained.is_file():
         machines.check_gpus()
     work(recipe)
 
