@@ -8,6 +8,8 @@ NAMES = {
     "load_model": "espnet_plugin.asr.inference.loading",
     "TrainedModel": "espnet_plugin.asr.inference.loading",
     "extract": "espnet_plugin.asr.inference.extract",
+    "Recogniser": "espnet_plugin.asr.inference.recognise",
+    "SearchConf": "espnet_plugin.asr.inference.search",
     "StreamingRecogniser": "espnet_plugin.asr.inference.streaming",
     "SearchSpace": "espnet_plugin.supernet.space",
     "Subnet": "espnet_plugin.supernet.subnet",

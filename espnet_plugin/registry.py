@@ -69,6 +69,12 @@ def register(module) -> None:
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
 
 
+def replace_search(module) -> None:
+    """Let ESPnet's Speech2Text search a model of one symbol a frame with our beam search, and any other as ever."""
+    choose = import_module("espnet_plugin.asr.inference.speech2text").chooser
+    module.BeamSearchTransducer = choose(module.BeamSearchTransducer)
+
+
 def register_encoder(name: str, elastic_class: type, plain_class: type) -> None:
     """Add an encoder of another package: the supernet as ``NAME_supernet``, one size of it as ``NAME``.
 
@@ -120,6 +126,7 @@ def encoder_names() -> list[str]:
 
 def register_on_import() -> None:
     """Register now where ESPnet is already imported, otherwise when it will be."""
+    wrapt.register_post_import_hook(replace_search, "espnet2.bin.asr_inference")
     for module_name in ADDITIONS:
         wrapt.register_post_import_hook(register, module_name)
     wrapt.register_post_import_hook(load_entry_points, ASR)

@@ -33,9 +33,9 @@ def main(argv: list[str]) -> None:
         raise UserError(f"the model directories have {len(files)} names for {len(args.model_dir)} sizes, rename them")
     chosen = target(args.format)
     chosen.check(len(files), args.int8, args.streaming)
-    models = {name: load_model(*paths).model for name, paths in files.items()}
+    sizes = {name: load_model(*paths) for name, paths in files.items()}
     try:
-        lines = chosen.export(models, args.out, args.int8, args.streaming, args.model_dir)
+        lines = chosen.export(sizes, args.out, args.int8, args.streaming, args.model_dir)
     except ModuleNotFoundError as error:
         raise UserError(f"export needs the package '{error.name}': pip install 'espnet-todm[export]'") from error
     print(*lines, sep="\n")

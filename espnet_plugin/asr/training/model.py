@@ -108,6 +108,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
+        self.joint_network.one_symbol_a_frame = conf.modified
         # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
         # are relative to a parameter's size, takes about a hundred updates to grow that bias (our choice).
         with torch.no_grad():
@@ -266,7 +268,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
         loss = self.weight_of(teacher) * loss
         if not self.training and self.report_wer:
             lengths = shared.stem.lengths
-            found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id)
+            found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id, silent=self.silent)
             wer = self.word_error_rate(found, shared.text, shared.targets.lengths)
         return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
@@ -294,6 +296,16 @@ class TODMModel(Sandwich, ESPnetASRModel):
             errors += edits(reference, self.words(hypothesis)).edits
             words += len(reference)
         return torch.tensor(errors / max(words, 1), device=text.device)
+
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """Symbols beside blank that a search passes over, as sherpa-onnx does: ``<unk>``."""
+        return tuple(index for index, token in enumerate(self.token_list) if token == "<unk>")
+
+    @property
+    def one_symbol_a_frame(self) -> bool:
+        """Whether the model learnt to emit at most one symbol a frame (``rnnt_type: modified``)."""
+        return self.criterion.conf.modified
 
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""

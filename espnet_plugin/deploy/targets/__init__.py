@@ -3,10 +3,10 @@
 A file has:
 
 - ``HELP``: what runs the format, for ``--help``;
-- ``check(sizes, int8, streaming)``: raises a `UserError` for options that the format does not take, before anything is loaded;
-- ``export(models, out, int8, streaming, inputs)``: writes ``out`` from extracted sizes by name, in evaluation mode, and returns the lines
-  that the verb prints. ``inputs`` are their model directories, which ``out`` must not hold. It raises a `UserError` for a model that cannot
-  be exported. Packages that the format needs are imported inside it, so that ``--help`` works without them.
+- ``check(count, int8, streaming)``: raises a `UserError` for options that the format does not take, before anything is loaded;
+- ``export(sizes, out, int8, streaming, inputs)``: writes ``out`` from extracted sizes (name -> `TrainedModel`) and returns the lines that
+  the verb prints. ``inputs`` are their model directories, which ``out`` must not hold. It raises a `UserError` for a model that cannot be
+  exported. Packages that the format needs are imported inside it, so that ``--help`` works without them.
 """
 
 import pkgutil
