@@ -71,7 +71,7 @@ def main() -> None:
     began = time.perf_counter()
     if job["streaming"]:
         recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
-            **job["files"], model_type="lstm", num_threads=job["threads"]
+            **job["files"], model_type=job["model_type"], num_threads=job["threads"]
         )
         decode = decode_stream
     else:
