@@ -20,7 +20,7 @@ venv: $(STAMP)
 $(STAMP): setup.py constraints.txt
 	@python=$$(local/find_python.sh) && echo "making .venv with $$python (about 3 minutes, 7 GB)" && \
 	rm -rf .venv && $$python -m venv .venv && \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[espnet,recipe,tests,export,docs]' && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[espnet,recipe,tests,export,lm,docs]' && \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps zipformer && \
 	touch $@ && echo "environment ready"
 

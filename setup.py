@@ -33,6 +33,7 @@ setup(
         # Training and use in ESPnet; for icefall's recipes the rest is enough.
         "espnet": ["espnet==202611", "tensorboard"],  # ESPnet's trainer writes to tensorboard by default
         "recipe": ["espeakng-loader", "matplotlib"],
+        "lm": ["ufal.kenlm"],  # KenLM as wheels: n-grams in beam search
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff", "warprnnt-numba"],

@@ -80,7 +80,7 @@ def correlate_proxy(dev: DevelopmentSet, everything: DevelopmentSet, count: int)
 
 
 def compare_searches(dev: DevelopmentSet, evaluations: int, seeds: int) -> dict:
-    space, costs, cache = dev.model.search_space, Costs(dev.model), EvaluationCache(None, {"loss": ""})
+    space, costs, cache = dev.model.search_space, Costs(dev.model), EvaluationCache(None, {"loss": ""}, str)
     params = lambda subnet: costs.of(subnet)["params"]  # noqa: E731
     ratios, grids = [], []
     with Workers(dev.measure, cache) as workers:

@@ -71,8 +71,9 @@ def extract_seconds(model, args: argparse.Namespace, now: Callable) -> dict:
         torch.save(model.state_dict(), checkpoint)
         start = now()
         loaded = load_model(config, checkpoint)
-        depth, width = model.search_space.depths[len(model.search_space.depths) // 2], model.search_space.ffn_dims[1]
-        write_model_dir(loaded, model.search_space.uniform(depth, width), Path(folder, "size"))
+        space = model.search_space
+        middle = space.uniform(space.depths[len(space.depths) // 2], space.leading.allowed[1])
+        write_model_dir(loaded, middle, Path(folder, "size"))
         return {"extract_seconds": round(now() - start, 2)}
 
 

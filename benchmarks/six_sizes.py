@@ -80,7 +80,7 @@ def main() -> None:
         raise UserError(f"--conf: '{args.conf}/individual' holds no SIZE.yaml")
     if not args.root.is_dir():
         raise UserError(f"--root: '{args.root}' does not exist")
-    runs = Experiments(args.root, tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
+    runs = Experiments((args.root,), tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
     print(json.dumps(figures(runs, args.cheap, args.resamples)))
 
 

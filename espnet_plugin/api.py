@@ -8,6 +8,8 @@ NAMES = {
     "load_model": "espnet_plugin.asr.inference.loading",
     "TrainedModel": "espnet_plugin.asr.inference.loading",
     "extract": "espnet_plugin.asr.inference.extract",
+    "Recogniser": "espnet_plugin.asr.inference.recognise",
+    "SearchConf": "espnet_plugin.asr.inference.search",
     "StreamingRecogniser": "espnet_plugin.asr.inference.streaming",
     "SearchSpace": "espnet_plugin.supernet.space",
     "Subnet": "espnet_plugin.supernet.subnet",
@@ -19,6 +21,7 @@ NAMES = {
     "alpha_divergence": "espnet_plugin.transducer.distill",
     "ScaledAdam": "espnet_plugin.optim.scaled_adam",
     "Eden": "espnet_plugin.optim.eden",
+    "register_encoder": "espnet_plugin.registry",
     "UserError": "espnet_plugin.errors",
 }
 

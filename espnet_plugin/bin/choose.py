@@ -24,8 +24,9 @@ from espnet_plugin.search.explore import Budget
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.quality import DevelopmentSet
 from espnet_plugin.search.workers import Workers
+from espnet_plugin.supernet.dimensions import DIRECTIONS
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.supernet.subnet import Subnet
 
 
 def name_of(params: int, largest: int, smallest: int) -> str:
@@ -40,8 +41,9 @@ def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
         UserError: see `space_of` and `SearchSpace.only`; a space that has no other direction is its own part.
     """
     space = space_of(model)
-    only = space.directions or (DIRECTIONS[model.encoder.shape.num_directions - 1],)
-    return space if direction is None or only == (direction,) else space.only(direction)
+    if direction is None or ("direction" in space and space["direction"] == (direction,)):
+        return space
+    return space.only(direction)
 
 
 def named_sizes(
@@ -244,7 +246,8 @@ def main(argv: list[str]) -> None:
     refuse(space, costs, limits, given, args)
     data = DevelopmentSet(trained, args.data, metric=args.metric)
     beside = args.out and args.out.parent / "search.jsonl"
-    cache = EvaluationCache(args.cache or beside, {measure: data.key(measure) for measure in ("loss", args.metric)})
+    keys = {measure: data.key(measure) for measure in ("loss", args.metric)}
+    cache = EvaluationCache(args.cache or beside, keys, space_of(model).parse)
     with Workers(data.measure, cache, args.nj, {"loss": args.evaluations}) as workers:
         if given:
             best, found = choose_within(space, costs, plan, workers, limits)

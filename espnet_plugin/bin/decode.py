@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from espnet_plugin.asr.inference.decode import DecodeJob, decode_set, read_conf
 from espnet_plugin.asr.inference.loading import model_dir_files
+from espnet_plugin.asr.inference.search import add_options, given_options
 from espnet_plugin.audio.utterances import read_utterances
 from espnet_plugin.common.processes import processes
 from espnet_plugin.errors import UserError
@@ -34,7 +35,7 @@ def places(model_dirs: list[Path], sets: list[Path], out: Path | None) -> dict[P
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="espnet-todm decode",
-        description="Decode Kaldi data directories, formatted or not; writes MODEL_DIR/decode/SET/text. Called again, it goes on.",
+        description="Decode Kaldi data directories, formatted or not; writes MODEL_DIR/decode/SET/text and more. Called again, it goes on.",
     )
     parser.add_argument(
         "--model_dir", type=Path, nargs="+", required=True, help="extracted sizes or training directories"
@@ -44,7 +45,9 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder to write SET/text to (default: MODEL_DIR/decode)")
     parser.add_argument(
-        "--config", type=Path, help="YAML with beam_size, transducer_conf, batch_seconds, chunk_ms, window_seconds"
+        "--config",
+        type=Path,
+        help="YAML with the options of the search, transducer_conf, batch_seconds, chunk_ms, window_seconds",
     )
     parser.add_argument(
         "--streaming", choices=("true", "false"), default="false", help="feed audio in chunks (forward models only)"
@@ -52,10 +55,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--nj", type=int, default=1, help="processes, each takes a model and a set at a time (default: 1)"
     )
+    add_options(parser)
     args = parser.parse_args(argv)
     if args.nj < 1:
         raise UserError(f"--nj: {args.nj} must be at least 1")
-    conf = read_conf(args.config)
+    conf = read_conf(args.config, given_options(args))
     for model_dir in args.model_dir:
         model_dir_files(model_dir)
     for data in args.data:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files, tokenizer_of
 from espnet_plugin.errors import UserError
 
 
@@ -36,14 +36,16 @@ def main(argv: list[str]) -> None:
         from espnet_plugin.deploy.sherpa import export
     except ModuleNotFoundError as error:
         raise UserError(f"export needs the package '{error.name}': pip install 'espnet-todm[export]'") from error
-    models = {name: load_model(*paths).model for name, paths in files.items()}
+    trained = {name: load_model(*paths) for name, paths in files.items()}
+    models = {name: one.model for name, one in trained.items()}
+    bpemodel = tokenizer_of(next(iter(trained.values())).conf)
     if len(models) == 1:
         (model,) = models.values()
-        for part in export(model, args.out, args.int8, args.streaming, args.model_dir).values():
+        for part in export(model, args.out, args.int8, args.streaming, args.model_dir, bpemodel).values():
             difference = f"largest difference from PyTorch {part['difference']:.1e}"
             print(f"{args.out / part['file']}: {part['bytes']:,} bytes, {difference}")
         return
-    for name, difference in export_family(models, args.out, args.streaming, args.model_dir).items():
+    for name, difference in export_family(models, args.out, args.streaming, args.model_dir, bpemodel).items():
         print(f"{args.out}/encoder-{name}.onnx: largest difference from PyTorch {difference:.1e}")
     total = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {total:,} bytes in all")

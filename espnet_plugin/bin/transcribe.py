@@ -12,6 +12,7 @@ from espnet_plugin.asr.inference.formats import FORMATS, written
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.inference.longform import LongForm
 from espnet_plugin.asr.inference.recognise import Recogniser
+from espnet_plugin.asr.inference.search import SearchConf, add_options, given_options
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.source import STANDARD_INPUT, Recording
 from espnet_plugin.audio.windows import WindowConf
@@ -95,7 +96,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--batch_seconds", type=float, default=60.0, metavar="SECONDS", help="audio computed at once (default: 60)"
     )
+    add_options(parser)
     args = parser.parse_args(argv)
+    search = SearchConf(**given_options(args))
+    if search.nbest > 1 and args.format != "json":
+        raise UserError(f"--nbest: {search.nbest} needs --format json, which lists all answers")
     conf = WindowConf.of(args.window)
     if not 0 < args.batch_seconds < float("inf"):
         raise UserError(f"--batch_seconds: {args.batch_seconds} must be finite and above 0 s")
@@ -108,7 +113,7 @@ def main(argv: list[str]) -> None:
     trained = load_model(*model_dir_files(args.model_dir))
     if args.subnet is not None:
         trained = extract(trained, space_of(trained.model).resolve(args.subnet))
-    answers, failed = LongForm(Recogniser(trained), conf, args.batch_seconds), []
+    answers, failed = LongForm(Recogniser(trained, search), conf, args.batch_seconds), []
     with tqdm(unit="s", desc="audio", disable=None, unit_scale=True) as bar:
         for file, answer in answers(opened(files, trained.fs, bar), bar.update):
             if isinstance(answer, UserError):

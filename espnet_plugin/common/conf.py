@@ -71,7 +71,7 @@ def build_conf(key: str, cls, values: dict):
     """Build a configuration value.
 
     Args:
-        key: name of the dictionary in the YAML file, for the message.
+        key: name of the dictionary in the YAML file, for the message; "" for the file as a whole.
         cls: a dataclass.
         values: its fields.
 
@@ -81,15 +81,15 @@ def build_conf(key: str, cls, values: dict):
     """
     if not isinstance(values, Mapping):
         raise UserError(f"{key}: {values!r} must be a dictionary")
-    fields, types = dataclasses.fields(cls), get_type_hints(cls)
+    fields, types, within = dataclasses.fields(cls), get_type_hints(cls), f"{key}." if key else ""
     allowed = [field.name for field in fields]
     for name, value in values.items():
         if name not in allowed:
-            raise UserError(f"{key}.{name}: unknown key, allowed are {', '.join(allowed)}")
-        need_kind(f"{key}.{name}", value, kinds_of(types[name]))
+            raise UserError(f"{within}{name}: unknown key, allowed are {', '.join(allowed)}")
+        need_kind(f"{within}{name}", value, kinds_of(types[name]))
     for field in fields:
         if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
-            raise UserError(f"{key}.{field.name}: is missing")
+            raise UserError(f"{within}{field.name}: is missing")
     return cls(**values)
 
 

@@ -13,7 +13,7 @@ import onnx
 from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.files import read_text
 from espnet_plugin.deploy.folder import check_sums
-from espnet_plugin.deploy.sherpa import PARTS
+from espnet_plugin.deploy.sherpa import BPE_VOCAB, PARTS
 from espnet_plugin.errors import UserError
 
 FS = 16000
@@ -42,6 +42,7 @@ class Decoded:
 
     Args:
         texts: one a file.
+        tokens, times: symbols of each and when they were emitted, s.
         heard: seconds of audio that the client had when the first token came, one a file, None for one without words.
         waited: seconds of computing from the last of that audio to the token: the latency of the first token.
         audio_seconds: of all files; seconds: taken to decode them, load_seconds: to load the model before.
@@ -49,6 +50,8 @@ class Decoded:
     """
 
     texts: list[str]
+    tokens: list[list[str]]
+    times: list[list[float]]
     heard: list[float | None]
     waited: list[float | None]
     audio_seconds: float
@@ -133,28 +136,68 @@ def open_peer(folder: Path) -> Deployed:
     return Deployed(files, "decode_chunk_len" in encoder, encoder.get("model_type", ""))
 
 
-def decode(folder: Path, wavs: list[Path], threads: int = 1, size: str | None = None) -> Decoded:
-    """Decode audio files with sherpa-onnx (greedy search), in a process of its own.
+@dataclass(frozen=True)
+class ClientSearch:
+    """How the client searches: its greedy search with a beam of 1, its modified_beam_search with more.
+
+    Args:
+        beam_size: paths kept.
+        hotwords_file: one phrase a line, words in the letters of the transcripts, ``:2.5`` behind them for a bonus of its own; needs the
+            folder's bpe.vocab.
+        hotwords_score: bonus a symbol where a line has none.
+    """
+
+    beam_size: int = 1
+    hotwords_file: Path | None = None
+    hotwords_score: float = 1.5
+
+    def options(self, folder: Path) -> dict:
+        """Arguments of the client's recognizer."""
+        if self.beam_size == 1:
+            return {}
+        chosen = {"decoding_method": "modified_beam_search", "max_active_paths": self.beam_size}
+        if self.hotwords_file is None:
+            return chosen
+        chosen |= {"hotwords_file": str(self.hotwords_file), "hotwords_score": self.hotwords_score}
+        return chosen | {"modeling_unit": "bpe", "bpe_vocab": str(folder / BPE_VOCAB)}
+
+
+def decode(
+    folder: Path,
+    wavs: list[Path],
+    threads: int = 1,
+    size: str | None = None,
+    search: ClientSearch = ClientSearch(),
+) -> Decoded:
+    """Decode audio files with sherpa-onnx, in a process of its own.
 
     Args:
         folder: what `sherpa.export` wrote.
         wavs: audio files, any sampling rate.
         threads: of ONNX Runtime.
         size: see `open_folder`.
+        search: greedy by default.
 
     Raises:
-        UserError: a file is wrong, or the client ended without an answer.
+        UserError: a file is wrong or missing, or the client ended without an answer.
     """
-    return run_client(open_folder(folder, size), wavs, threads)
+    return run_client(open_folder(folder, size), wavs, threads, search)
 
 
-def run_client(deployed: Deployed, wavs: list[Path], threads: int = 1) -> Decoded:
+def run_client(
+    deployed: Deployed, wavs: list[Path], threads: int = 1, search: ClientSearch = ClientSearch()
+) -> Decoded:
     """`decode` with a folder that was looked through."""
+    folder = Path(deployed.files["encoder"]).parent
+    if search.hotwords_file is not None:
+        for path in (folder / BPE_VOCAB, search.hotwords_file):
+            if not path.is_file():
+                raise UserError(f"hotwords: '{path}' does not exist")
     audio = [read_mono(path, FS) for path in wavs]
     with tempfile.TemporaryDirectory() as temporary:
         arrays = Path(temporary) / "audio.npz"
         np.savez(arrays, **{str(i): samples for i, samples in enumerate(audio)})
-        job = asdict(deployed) | {"threads": threads}
+        job = asdict(deployed) | {"threads": threads, "search": search.options(folder)}
         done = subprocess.run(
             [sys.executable, "-m", "espnet_plugin.deploy.client_process"],
             input=json.dumps(job | {"fs": FS, "audio": str(arrays)}),

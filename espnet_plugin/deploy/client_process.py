@@ -36,16 +36,18 @@ class First:
             self.heard, self.waited = heard, time.perf_counter() - given
 
 
-def decode_offline(recognizer, audio: np.ndarray, fs: int, first: First) -> str:
+def decode_offline(recognizer, audio: np.ndarray, fs: int, first: First) -> tuple[str, list[str], list[float]]:
+    """Returns: text, symbols, their times (s)."""
     given = time.perf_counter()
     stream = recognizer.create_stream()
     stream.accept_waveform(fs, audio)
     recognizer.decode_stream(stream)
     first.note(stream.result.text, len(audio) / fs, given)
-    return stream.result.text
+    return stream.result.text, stream.result.tokens, stream.result.timestamps
 
 
-def decode_stream(recognizer, audio: np.ndarray, fs: int, first: First) -> str:
+def decode_stream(recognizer, audio: np.ndarray, fs: int, first: First) -> tuple[str, list[str], list[float]]:
+    """Returns: text, symbols, their times (s)."""
     stream = recognizer.create_stream()
     piece = int(PIECE * fs)
     pieces = [audio[start : start + piece] for start in range(0, len(audio), piece)]
@@ -59,7 +61,7 @@ def decode_stream(recognizer, audio: np.ndarray, fs: int, first: First) -> str:
     stream.input_finished()
     while recognizer.is_ready(stream):
         recognizer.decode_stream(stream)
-    return recognizer.get_result(stream)
+    return recognizer.get_result(stream), recognizer.tokens(stream), recognizer.timestamps(stream)
 
 
 def main() -> None:
@@ -71,20 +73,21 @@ def main() -> None:
     began = time.perf_counter()
     if job["streaming"]:
         recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
-            **job["files"], model_type=job["model_type"], num_threads=job["threads"]
+            **job["files"], **job["search"], model_type=job["model_type"], num_threads=job["threads"]
         )
         decode = decode_stream
     else:
         recognizer = sherpa_onnx.OfflineRecognizer.from_transducer(
-            **job["files"], model_type="transducer", num_threads=job["threads"]
+            **job["files"], **job["search"], model_type="transducer", num_threads=job["threads"]
         )
         decode = decode_offline
     loaded = time.perf_counter()
     firsts = [First() for _ in audio]
-    texts = [decode(recognizer, samples, fs, first) for samples, first in zip(audio, firsts)]
+    results = [decode(recognizer, samples, fs, first) for samples, first in zip(audio, firsts)]
     done = time.perf_counter()
     peak = memory("VmHWM")
-    found = {"texts": texts, "load_seconds": loaded - began, "seconds": done - loaded}
+    texts, tokens, times = zip(*results) if results else ([], [], [])
+    found = {"texts": texts, "tokens": tokens, "times": times, "load_seconds": loaded - began, "seconds": done - loaded}
     found |= {name: [getattr(first, name) for first in firsts] for name in ("heard", "waited")}
     print(json.dumps(found | {"peak_bytes": None if peak is None else peak - before}))
 

@@ -15,9 +15,8 @@ from onnx import helper, numpy_helper
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.deploy import check
-from espnet_plugin.deploy.folder import SUMS, sums_text
 from espnet_plugin.deploy.readme import readme
-from espnet_plugin.deploy.sherpa import LARGEST_DIFFERENCE, MADE_OF, PARTS, export_parts, tokens_text
+from espnet_plugin.deploy.sherpa import LARGEST_DIFFERENCE, MADE_OF, PARTS, export_parts, tokens_text, write_texts
 from espnet_plugin.errors import UserError
 
 WEIGHTS = "weights.bin"
@@ -98,7 +97,11 @@ def move_out(model: onnx.ModelProto, weights: Weights) -> None:
 
 
 def export_family(
-    models: dict[str, TODMModel], out: Path, streaming: bool = False, inputs: Iterable[Path] = ()
+    models: dict[str, TODMModel],
+    out: Path,
+    streaming: bool = False,
+    inputs: Iterable[Path] = (),
+    bpemodel: Path | None = None,
 ) -> dict[str, float]:
     """Write a folder with encoder-NAME.onnx, decoder-NAME.onnx and joiner-NAME.onnx for each size, which share weights.bin.
 
@@ -107,6 +110,7 @@ def export_family(
         out: folder, replaced whole if it was exported before.
         streaming: for the client's OnlineRecognizer.
         inputs: model directories, which `out` must not hold.
+        bpemodel: the sentencepiece model, for hotwords.
 
     Returns:
         name -> largest difference of the encoder, as loaded from the folder, from PyTorch.
@@ -137,10 +141,9 @@ def export_family(
             found[name] = check.encoder_difference(models[name], folder / f"encoder-{name}.onnx", streaming)
             if not found[name] <= LARGEST_DIFFERENCE:
                 raise UserError(f"encoder-{name}.onnx differs from PyTorch by {found[name]:.2g}: not exported")
-        (folder / "tokens.txt").write_text(texts.pop(), encoding="utf-8")
         names = {part: f"{part}-{by_size[0]}.onnx" for part in PARTS}
-        (folder / "README.md").write_text(readme(names, streaming, False, by_size), encoding="utf-8")
-        (folder / SUMS).write_text(sums_text(folder))
+        model = models[by_size[0]]
+        write_texts(folder, model, bpemodel, lambda hotwords: readme(names, streaming, False, by_size, hotwords))
 
     write_whole(out, write, MADE_OF, inputs)
     return found

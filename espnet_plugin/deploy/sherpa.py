@@ -1,10 +1,11 @@
 """A model directory as the files that sherpa-onnx reads."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import sentencepiece
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
@@ -20,6 +21,7 @@ from espnet_plugin.transducer.prediction import StatelessDecoder
 
 PARTS = ("encoder", "decoder", "joiner")
 MADE_OF = ("tokens.txt", "README.md", SUMS)  # of an exported folder
+BPE_VOCAB = "bpe.vocab"
 LARGEST_DIFFERENCE = 1e-3  # of a float file from PyTorch; what is found is some 1e-5
 
 
@@ -130,10 +132,30 @@ def tokens_text(model: TODMModel) -> str:
     return "".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols))
 
 
+def bpe_vocab_text(bpemodel: Path) -> str:
+    """bpe.vocab: piece and log probability a line, by which the client splits hotwords."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(bpemodel))
+    return "".join(f"{pieces.id_to_piece(i)}\t{pieces.get_score(i):g}\n" for i in range(pieces.get_piece_size()))
+
+
+def write_texts(folder: Path, model: TODMModel, bpemodel: Path | None, readme_text: Callable[[bool], str]) -> None:
+    """Write what lies beside the graphs. Args: readme_text: of whether hotwords can be used."""
+    (folder / "tokens.txt").write_text(tokens_text(model), encoding="utf-8")
+    if bpemodel is not None:
+        (folder / BPE_VOCAB).write_text(bpe_vocab_text(bpemodel), encoding="utf-8")
+    (folder / "README.md").write_text(readme_text(bpemodel is not None), encoding="utf-8")
+    (folder / SUMS).write_text(sums_text(folder))
+
+
 def export(
-    model: TODMModel, out: Path, int8: bool = False, streaming: bool = False, inputs: Iterable[Path] = ()
+    model: TODMModel,
+    out: Path,
+    int8: bool = False,
+    streaming: bool = False,
+    inputs: Iterable[Path] = (),
+    bpemodel: Path | None = None,
 ) -> dict:
-    """Write the folder that sherpa-onnx reads: three graphs, tokens.txt, README.md, SHA256SUMS.
+    """Write the folder that sherpa-onnx reads: three graphs, tokens.txt, README.md, SHA256SUMS; with a tokenizer bpe.vocab too.
 
     Args:
         model: one size, in evaluation mode.
@@ -141,6 +163,7 @@ def export(
         int8: quantised, in ``*.int8.onnx``.
         streaming: for the client's OnlineRecognizer.
         inputs: model directory, which `out` must not hold.
+        bpemodel: the sentencepiece model, for hotwords.
 
     Returns:
         part -> {file, bytes, difference}.
@@ -156,9 +179,7 @@ def export(
         folder.mkdir()
         for part in parts:
             (folder / names[part.name]).write_bytes(part.graph.SerializeToString())
-        (folder / "tokens.txt").write_text(tokens_text(model), encoding="utf-8")
-        (folder / "README.md").write_text(readme(names, streaming, int8), encoding="utf-8")
-        (folder / SUMS).write_text(sums_text(folder))
+        write_texts(folder, model, bpemodel, lambda hotwords: readme(names, streaming, int8, hotwords=hotwords))
 
     write_whole(out, write, MADE_OF, inputs)
     return {

@@ -241,7 +241,7 @@ class ElasticEncoder(Encoder):
 
     Class attributes:
         plain_class: encoder of one size, whose state has the names of the elastic one's.
-        layer_prefix: first part of the names of what is in a layer, before its number.
+        layer_prefixes: of each stack of layers, the first part of the names of what is in one, before its number.
 
     Attributes:
         search_space: of the supernet.
@@ -249,7 +249,7 @@ class ElasticEncoder(Encoder):
     """
 
     plain_class: ClassVar[type[Encoder]]
-    layer_prefix: ClassVar[str]
+    layer_prefixes: ClassVar[tuple[str, ...]]
     search_space: SearchSpace
     input_size: int
 
@@ -278,14 +278,19 @@ class ElasticEncoder(Encoder):
         """State of the plain encoder of a subnet, by its names; tensors are copies."""
         with torch.device("meta"):  # shapes without memory
             plain = self.plain_class(self.input_size, **self.extracted_conf(subnet))
-        whole, state = self.state_dict(), {}
-        for name, value in plain.state_dict().items():
-            source = name
-            if name.startswith(f"{self.layer_prefix}."):
-                _, position, rest = name.split(".", 2)
-                source = f"{self.layer_prefix}.{subnet.layers[int(position)]}.{rest}"
-            state[name] = leading(whole[source], value.shape)
-        return state
+        whole = self.state_dict()
+        return {
+            name: leading(whole[self.source(name, subnet)], value.shape) for name, value in plain.state_dict().items()
+        }
+
+    def source(self, name: str, subnet: Subnet) -> str:
+        """Name in this encoder's state of what has a name in the plain encoder's, where layers are numbered anew in each stack."""
+        for number, prefix in enumerate(self.layer_prefixes):
+            if name.startswith(f"{prefix}."):
+                position, rest = name.removeprefix(f"{prefix}.").split(".", 1)
+                kept = [layer.index for layer in subnet.layers if layer.stack == number]
+                return f"{prefix}.{kept[int(position)]}.{rest}"
+        return name
 
     def num_parameters(self, subnet: Subnet) -> int:
         """Parameters of the plain encoder of a subnet, without building it."""

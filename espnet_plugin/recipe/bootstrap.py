@@ -4,6 +4,7 @@ Utterances are drawn as Bisani & Ney (ICASSP 2004) do. Where a system was traine
 interval also says how much another training would differ (hierarchical bootstrap). One seed says nothing of that.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,15 +91,17 @@ class Draws:
         if not any(kind == "set" for kind, _ in self.place):
             return Estimate(value, None, None)
         largest = max(system.above.size for system in self.systems)
-        found = stats.bootstrap(
-            tuple(self.samples),
-            lambda *drawn, axis: statistic(self.ratios(drawn)),
-            n_resamples=resamples,
-            batch=max(1, 1_000_000 // largest),  # bounds memory
-            vectorized=True,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # then there is no interval, which None says
+            found = stats.bootstrap(
+                tuple(self.samples),
+                lambda *drawn, axis: statistic(self.ratios(drawn)),
+                n_resamples=resamples,
+                batch=max(1, 1_000_000 // largest),  # bounds memory
+                vectorized=True,
+                method="percentile",
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
         return Estimate(value, *(float(end) if np.isfinite(end) else None for end in found))
 
 

@@ -10,7 +10,8 @@ from espnet_plugin.common.compose import compose
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.recipe.named_sizes import named, read_name
-from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import FFN
 
 # Keys of ESPnet that change how training is run and reported, not what comes out of it.
 HARMLESS = frozenset(
@@ -57,7 +58,8 @@ def check_sizes(conf: dict, names: tuple[str, ...]) -> None:
     encoder = part(conf, "encoder_conf")
     layers, search = encoder.get("num_layers"), part(encoder, "search_space")
     if names and isinstance(layers, int) and "ffn_dims" in search:
-        space = SearchSpace.build(layers, search.get("depths"), search["ffn_dims"])
+        widths = {key: search[key] for key in ("depths", "ffn_dims") if key in search}
+        space = search_space(layers, widths, [FFN], {})
         for name in names:
             named(space, name)
 

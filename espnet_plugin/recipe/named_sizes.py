@@ -34,9 +34,17 @@ def named(space: SearchSpace, name: str) -> Subnet:
         UserError: the name is not of the form, or the space has no such subnet.
     """
     depth, width = read_name(name)
-    for value, allowed, what in ((depth, space.depths, "layers"), (width, space.ffn_dims, "feed-forward channels")):
+    if len(space.stacks) > 1:
+        raise UserError(
+            f"--sizes: '{name}': the search space has {len(space.stacks)} stacks of layers, each of its own depth"
+        )
+    widths = space.leading
+    for what, value, allowed in (
+        ("layers", depth, space.stacks[0].depths),
+        (widths.dimension.title, width, widths.allowed),
+    ):
         if value not in allowed:
-            raise UserError(f"--sizes: '{name}': {value} {what}, the search space has {list(allowed)}")
+            raise UserError(f"--sizes: '{name}': {what}: {value} is not one of {list(allowed)} of the search space")
     return space.uniform(depth, width)
 
 

@@ -31,17 +31,23 @@ def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, 
     return dataclasses.field(default=default, metadata=about)
 
 
+def cores() -> int:
+    """Processors that this process may use, or as many threads as OMP_NUM_THREADS allows; as coreutils' nproc has it."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if re.fullmatch("[1-9][0-9]*", wanted) else len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True)
 class Options:
     """What ``run.sh`` takes with every corpus."""
 
-    stage: int = option(1, "N", "first stage")
-    stop_stage: int = option(12, "N", "last stage")
+    stage: int = option(1, "N", "first stage, by number or name")
+    stop_stage: int = option(12, "N", "last stage, by number or name")
     corpus: str = option("mini", "NAME", "one of the corpora above")
     train_set: str = option("train", "NAME", "set to train on", per_corpus=True)
     valid_set: str = option("valid", "NAME", "development set, on which sizes are chosen", per_corpus=True)
     test_sets: tuple[str, ...] = option(("test",), '"NAME ..."', "sets to decode and score", per_corpus=True)
-    nj: int = option(os.cpu_count() or 1, "N", "processes for data and decoding")
+    nj: int = option(cores(), "N", "processes for data and decoding")
     ngpu: int = option(0, "N", "GPUs of a node for training; cmd.sh says how jobs reach them", least=0)
     num_nodes: int = option(1, "N", "nodes for training")
     dry_run: bool = option(False, "true", "print what training would cost on such GPUs, and do nothing")

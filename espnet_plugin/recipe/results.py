@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -14,33 +15,35 @@ from matplotlib.transforms import Bbox
 from espnet_plugin.common.files import read_json, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.environment import facts
+from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.noticed import sections
 
 KINDS = ("float", "int8")
 
 
-def collect(expdir: Path, test_sets: list[str]) -> list[dict]:
+def collect(experiment: Experiment, test_sets: list[str]) -> list[dict]:
     """One row for each size and test set, largest size first; figures are None where a run is missing.
 
     Raises:
         UserError: no sizes were chosen yet.
     """
-    chosen = read_json(expdir / "sizes.json")
+    chosen = read_json(experiment.sizes_json)
     if chosen is None:
-        raise UserError(f"--expdir: '{expdir}/sizes.json' does not exist, run the stage that chooses sizes first")
-    cost = read_json(expdir / "supernet" / "cost.json") or {}
+        raise UserError(f"--expdir: '{experiment.sizes_json}' does not exist, run the stage that chooses sizes first")
+    cost = read_json(experiment.cost) or {}
     rows = []
     for size in chosen["sizes"]:
-        folder = expdir / "sizes" / size["name"]
-        facts = read_json(folder / "subnet.json") or {}
-        device = read_json(folder / "device.json")
+        name = size["name"]
+        facts = read_json(experiment.facts(name)) or {}
+        device = read_json(experiment.device(name))
         for test_set in test_sets:
-            score = read_json(folder / "score" / test_set / "score.json") or {}
-            row = {"name": size["name"], "subnet": size["subnet"], "params": facts.get("params", size["params"])}
+            score = read_json(experiment.score(name, test_set) / "score.json") or {}
+            row = {"name": name, "subnet": size["subnet"], "params": facts.get("params", size["params"])}
             row |= {"test_set": test_set} | {
                 key: score.get(key) for key in ("words", "wer", "cer", "ins", "del", "sub", "tokens", "loss")
             }
             row |= {"train_seconds": cost.get("train_seconds"), "device": device}
-            rows.append(row | {"latency": read_json(folder / "decode" / test_set / "latency.json")})
+            rows.append(row | {"latency": read_json(experiment.decoded(name, test_set) / "latency.json")})
     return rows
 
 
@@ -107,8 +110,8 @@ def latency_line(rows: list[dict]) -> list[str]:
     ]
 
 
-def report(rows: list[dict], test_sets: list[str], command: str) -> str:
-    """Text of RESULTS.md."""
+def report(rows: list[dict], test_sets: list[str], command: str, noticed: Sequence[str] = ()) -> str:
+    """Text of RESULTS.md. Args: noticed: further sections."""
     seconds = rows[0]["train_seconds"]
     time = "missing" if seconds is None else f"{seconds / 60:.1f} minutes for all sizes together"
     counts = ["| size | test set | words | ins | del | sub |", "|---|---|---:|---:|---:|---:|"]
@@ -125,7 +128,7 @@ def report(rows: list[dict], test_sets: list[str], command: str) -> str:
         table(rows, test_sets),
         "![error rate against size](pareto.png)",
     ]
-    return "\n\n".join([*parts, *device_table(rows), "## Edits", "\n".join(counts)]) + "\n"
+    return "\n\n".join([*parts, *device_table(rows), *noticed, "## Edits", "\n".join(counts)]) + "\n"
 
 
 def label(axes, taken: list, text: str, xy: tuple, offsets: list[int], **style) -> None:
@@ -218,15 +221,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--expdir", type=Path, required=True)
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--command", required=True, help="the command that made the experiment, for the record")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="formatted sets, to say what they hold")
     args = parser.parse_args(argv)
-    rows = collect(args.expdir, args.test_sets)
+    experiment = Experiment(args.expdir)
+    rows = collect(experiment, args.test_sets)
     write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
     pictures = "pareto.png"
     if any(row["device"] for row in rows):
         write_whole(args.expdir / "device.png", lambda path: plot_device(rows, path))
         pictures += ", device.png"
-    text = report(rows, args.test_sets, args.command)
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    text = report(rows, args.test_sets, args.command, sections(experiment, args.data, names, args.test_sets))
     write_whole(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(table(rows, args.test_sets))
     print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, {pictures}")

@@ -78,7 +78,10 @@ def main() -> None:
     if any(word in ("-h", "--help") for word in words):
         print(usage(known))
         return
-    corpus, options = choose(read_words(words, names, Path(program).name), known)
+    given = read_words(words, names, Path(program).name)
+    numbers = {spec.name: str(spec.number) for spec in Recipe.stages}
+    given |= {name: numbers[given[name]] for name in ("stage", "stop_stage") if given.get(name) in numbers}
+    corpus, options = choose(given, known)
     checked_files(options)
     check_speeds(options.speed_perturb_factors)
     machines = Machines.from_environment(1 if options.dry_run else options.num_nodes, options.ngpu)
@@ -89,7 +92,7 @@ def main() -> None:
     recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]))
     if options.dry_run:
         plan(recipe)
-    if options.stage <= 5 <= options.stop_stage:
+    if options.stage <= 5 <= options.stop_stage and not recipe.exp.trained.is_file():
         machines.check_gpus()
     work(recipe)
 

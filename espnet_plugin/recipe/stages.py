@@ -265,7 +265,7 @@ class Recipe:
 
     def show_results(self) -> None:
         words = ["--expdir", str(self.exp.root), "--test_sets", *self.options.test_sets, "--command", self.command]
-        own_program("results", words)
+        own_program("results", [*words, "--data", *(str(self.dump.raw(name)) for name in self.options.sets)])
         if self.exp.search.is_file():
             verb("page", ["--expdir", str(self.exp.root)])  # anew, with the word error rates on test sets
 

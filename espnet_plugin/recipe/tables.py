@@ -2,12 +2,14 @@
 
 --conf names a folder such as conf/mini, which says what there should be: supernet.yaml, individual/SIZE.yaml, ablation/LINE.yaml.
 --root holds what ./tables.sh made of it: seedN/supernet, seedN/individual/SIZE, seedN/ablation/LINE, each the --expdir of a recipe run.
+Several roots are folds of one experiment, as where each leaves another speaker out: their utterances are pooled.
 What is not there shows as missing. Word error rates in percent, held-out transducer losses in nats a token, with 95 % confidence intervals
 over utterances and, where there are several, over seeds.
 """
 
 import argparse
 import csv
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -21,6 +23,7 @@ from espnet_plugin.common.word_errors import edits
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Estimate, Pair, ratio, relative_difference
 from espnet_plugin.recipe.environment import facts
+from espnet_plugin.recipe.layout import Experiment
 from espnet_plugin.recipe.score import LOSS, read_losses
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
@@ -36,7 +39,6 @@ INTERVALS = (
     "In brackets 95 % confidence intervals: bootstrap over utterances and, where there are several, over seeds. One seed does not tell how "
     "much another training would differ. Several seeds: their mean."
 )
-TRAINED = ".supernet.training.done"  # in the --expdir of a run: run.sh writes it when training has ended well
 
 
 @dataclass(frozen=True)
@@ -44,38 +46,38 @@ class Experiments:
     """Runs below a folder.
 
     Args:
-        root: folder that holds seed0, seed1 ...
+        roots: folders that hold seed0, seed1 ...; several are folds whose utterances are pooled.
         sizes: names, largest first.
         test_sets: names.
     """
 
-    root: Path
+    roots: tuple[Path, ...]
     sizes: tuple[str, ...]
     test_sets: tuple[str, ...]
 
-    def seeds(self, beside: str = ".") -> list[Path]:
-        """Folders of the seeds that hold a folder of that name."""
-        return sorted(path for path in self.root.glob("seed*") if (path / beside).is_dir())
+    def seeds(self, beside: str = ".", root: Path | None = None) -> list[Path]:
+        """Folders of the seeds that hold a folder of that name, of one root or of all."""
+        roots = self.roots if root is None else (root,)
+        return [path for one in roots for path in sorted(one.glob("seed*")) if (path / beside).is_dir()]
 
     def counts(self, measure: str, run: str, size: str, test_set: str, beside: str = ".") -> Counts | None:
-        """Of all seeds that are finished, and hold `beside`; None where none is. Args: measure: of `MEASURES`.
+        """Of all seeds that are finished, and hold `beside`; None where none is, or where a fold has none. Args: measure: of `MEASURES`.
 
         Raises:
             UserError: seeds that were scored on different references.
         """
-        folders = [seed / run / "sizes" / size / "score" / test_set for seed in self.seeds(beside)]
-        found = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
-        found = [one for one in found if one is not None]
-        for other in found[1:]:
-            check_same(found[0], other, f"{run}, {size}, {test_set}")
-        if not found:
-            return None
-        return Counts(found[0].keys, np.concatenate([one.above for one in found]), found[0].below)
-
-    def values(self, run: str, file: str) -> list[dict]:
-        """A JSON file of a run, of each seed that has it. Raises `UserError` for a damaged one."""
-        found = [read_json(seed / run / file) for seed in self.seeds()]
-        return [values for values in found if values is not None]
+        folds = []
+        for root in self.roots:
+            folders = [Experiment(seed / run).score(size, test_set) for seed in self.seeds(beside, root)]
+            found = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
+            found = [one for one in found if one is not None]
+            if not found:
+                return None
+            for other in found[1:]:
+                check_same(found[0], other, f"{run}, {size}, {test_set}")
+            keys = tuple(f"{root.name}/{key}" for key in found[0].keys) if len(self.roots) > 1 else found[0].keys
+            folds.append(Counts(keys, np.concatenate([one.above for one in found]), found[0].below))
+        return pooled(folds)
 
     def costs(self, run: str) -> list[dict]:
         """Of each seed whose training is finished: one that is under way has a record too, of the epochs so far.
@@ -83,8 +85,8 @@ class Experiments:
         Raises:
             UserError: a damaged record.
         """
-        folders = [seed / run for seed in self.seeds()]
-        files = [folder / "supernet" / "cost.json" for folder in folders if (folder / TRAINED).is_file()]
+        experiments = [Experiment(seed / run) for seed in self.seeds()]
+        files = [experiment.cost for experiment in experiments if experiment.trained.is_file()]
         found = [(file, values) for file in files if (values := read_json(file)) is not None]
         for file, values in found:
             for keys in (("updates",), ("audio_hours",), ("gpu_hours", "cpu_hours")):
@@ -94,8 +96,8 @@ class Experiments:
 
     def params(self, size: str) -> int | None:
         """Parameters of a size, from the supernet's or the individual model's directory."""
-        file = f"sizes/{size}/subnet.json"
-        found = self.values("supernet", file) + self.values(f"individual/{size}", file)
+        runs = [seed / run for run in ("supernet", f"individual/{size}") for seed in self.seeds()]
+        found = [facts for run in runs if (facts := read_json(Experiment(run).facts(size))) is not None]
         return found[0]["params"] if found else None
 
 
@@ -115,6 +117,13 @@ def read_loss(folder: Path) -> Counts | None:
     found = read_losses(folder / LOSS)
     keys = tuple(sorted(found))
     return Counts(keys, np.array([[found[key][0] for key in keys]]), np.array([found[key][1] for key in keys], float))
+
+
+def pooled(folds: list[Counts]) -> Counts:
+    """Folds as one test set. Run r of it is run r of each fold; runs that not every fold has are left out."""
+    runs = min(fold.runs for fold in folds)
+    above = np.concatenate([fold.above[:runs] for fold in folds], axis=1)
+    return Counts(sum((fold.keys for fold in folds), ()), above, np.concatenate([fold.below for fold in folds]))
 
 
 @dataclass(frozen=True)
@@ -255,14 +264,15 @@ def comparison_text(rows: list[dict]) -> str:
     return markdown(header, lines, 2)
 
 
-def ablation_text(rows: list[dict], runs: Experiments) -> str:
+def ablation_text(rows: list[dict]) -> str:
     by_cell = {(row["line"], row["size"], row["test_set"]): row for row in rows}
+    sizes, test_sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("size", "test_set"))
     lines = [
-        [title, test_set, *(show(by_cell[title, size, test_set], "value") for size in runs.sizes)]
-        for test_set in runs.test_sets
+        [title, test_set, *(show(by_cell[title, size, test_set], "value") for size in sizes)]
+        for test_set in test_sets
         for title in ABLATION.values()
     ]
-    return markdown(["supernet", "test set", *runs.sizes], lines, 2)
+    return markdown(["supernet", "test set", *sizes], lines, 2)
 
 
 def cost_text(rows: list[dict]) -> str:
@@ -292,7 +302,10 @@ def write_csv(path: Path, rows: list[dict]) -> None:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--conf", type=Path, required=True, help="folder with supernet.yaml, individual/, ablation/")
-    parser.add_argument("--root", type=Path, required=True, help="folder with seed0, seed1 ...")
+    parser.add_argument(
+        "--root", type=Path, nargs="+", required=True, help="folder with seed0, seed1 ...; the folders of several folds"
+    )
+    parser.add_argument("--out", type=Path, help="folder to write to (default: --root; with folds needed)")
     parser.add_argument("--test_sets", nargs="+", required=True)
     parser.add_argument("--sizes", nargs="+", metavar="LAYERSxWIDTH", help="columns (default: all of individual/)")
     parser.add_argument(
@@ -307,9 +320,13 @@ def main(argv: list[str] | None = None) -> None:
     if unknown:
         raise UserError(f"--sizes: '{args.conf}/individual/{min(unknown)}.yaml' does not exist")
     names = args.sizes or names
-    if not args.root.is_dir():
-        raise UserError(f"--root: '{args.root}' does not exist")
-    runs = Experiments(args.root, tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
+    for root in args.root:
+        if not root.is_dir():
+            raise UserError(f"--root: '{root}' does not exist")
+    if args.out is None and len(args.root) > 1:
+        raise UserError("--out: is needed with several --root, a folder for the tables of all folds")
+    out = args.out or args.root[0]
+    runs = Experiments(tuple(args.root), tuple(sorted(names, key=size_order, reverse=True)), tuple(args.test_sets))
     tables = {"cost": cost(runs)}  # first, since the others take their time
     compared = {measure: comparison(runs, measure, args.resamples) for measure in MEASURES}
     ablated = {measure: ablation(runs, measure, args.resamples) for measure in MEASURES}
@@ -320,15 +337,15 @@ def main(argv: list[str] | None = None) -> None:
         parts += [f"{MEASURES[measure].title}:", comparison_text(rows)]
     parts.append("## Ablation")
     for measure, rows in ablated.items():
-        parts += [f"{MEASURES[measure].title}:", ablation_text(rows, runs)]
+        parts += [f"{MEASURES[measure].title}:", ablation_text(rows)]
     parts += ["## Training cost", cost_text(tables["cost"])]
     text = "\n\n".join(parts)
     for name, rows in tables.items():
-        write_csv(args.root / f"{name}.csv", rows)
-    temporary = args.root / ".TABLES.md.tmp"
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(args.root / "TABLES.md")
-    print(f"{text}\n\nwritten: {args.root}/TABLES.md, comparison.csv, ablation.csv, cost.csv")
+        write_csv(out / f"{name}.csv", rows)
+    record = {"conf": args.conf.name, "made": facts(args.command), "folds": len(args.root)} | tables
+    write_whole(out / "tables.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    write_whole(out / "TABLES.md", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    print(f"{text}\n\nwritten: {out}/TABLES.md, tables.json, comparison.csv, ablation.csv, cost.csv")
 
 
 if __name__ == "__main__":

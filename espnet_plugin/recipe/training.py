@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from espnet_plugin.errors import UserError
 from espnet_plugin.recipe import legacy
 from espnet_plugin.recipe.engine import remove
+from espnet_plugin.recipe.noticed import training_notes
 from espnet_plugin.recipe.progress import Watch
 from espnet_plugin.recipe.record import as_json, differences, read_record, write_record
 
@@ -136,3 +137,5 @@ def train(recipe: "Recipe", inputs: dict) -> None:
     command = [*TRAIN, *words, *recipe.options.train_words]
     recipe.machines.launch(log, exp.supernet / ".dist_init_", command, watch)
     watch()
+    for note in training_notes(exp):
+        print(f"  {note.removeprefix('- ')}", flush=True)

@@ -20,11 +20,9 @@ class ModelBlocks:
     def __init__(self, model: TODMModel):
         self.encoder: TimingBlocks = model.encoder.timing_blocks()
         self.frame_rate = model.encoder.frame_rate
-        self.encoder_dim = model.encoder.output_size()
-        self.prediction, self.joiner = model.decoder.dunits, len(model.joint_network.lin_enc.weight)
         self.sizes = self.encoder.shapes() | dict(
-            prediction=self.prediction,
-            joiner=self.joiner,
+            prediction=model.decoder.dunits,
+            joiner=len(model.joint_network.lin_enc.weight),
             vocabulary=model.vocab_size,
             context=getattr(model.decoder, "context_size", 0),
         )
@@ -35,6 +33,6 @@ class ModelBlocks:
 
     def weighted(self, subnet: Subnet, share: float) -> list[tuple[str, float]]:
         """Blocks of a subnet and how often each counts. Args: share: see `share`."""
-        d, p, j = subnet.dim or self.encoder_dim, subnet.prediction or self.prediction, subnet.joiner or self.joiner
-        silent, emitting = (f"{kind} d{d} p{p} j{j}" for kind in ("silent", "emitting"))
+        widths = "d{} p{} j{}".format(*(subnet[name] for name in ("d_model", "prediction", "joiner")))
+        silent, emitting = (f"{kind} {widths}" for kind in ("silent", "emitting"))
         return [*((name, 1.0) for name in self.encoder.names(subnet)), (silent, 1 - share), (emitting, share)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from espnet_plugin.errors import UserError
@@ -17,13 +18,14 @@ class EvaluationCache:
     Args:
         path: file, made when the first value comes; None to keep nothing.
         keys: measure -> what its values depend on, in a short text.
+        parse: a subnet from its text form, such as `SearchSpace.parse`.
 
     Raises:
         UserError: the file holds something else.
     """
 
-    def __init__(self, path: Path | None, keys: dict[str, str]):
-        self.path, self.keys = path, keys
+    def __init__(self, path: Path | None, keys: dict[str, str], parse: Callable[[str], Subnet]):
+        self.path, self.keys, self.parse = path, keys, parse
         self.values: dict[tuple[str, Subnet], float] = {}
         self.torn = False
         if path is not None and path.is_file():
@@ -37,14 +39,13 @@ class EvaluationCache:
             try:
                 entry = json.loads(line)
                 measure, key, subnet, value = (entry[k] for k in ("measure", "key", "subnet", "value"))
-                subnet, value = Subnet.parse(subnet), float(value)
-                seen = self.keys.get(measure) == key
+                value = float(value)
+                if self.keys.get(measure) == key:  # others may be of another space
+                    self.values[measure, self.parse(subnet)] = value
             except (ValueError, KeyError, TypeError, UserError):
                 broken += 1
                 continue
             known += 1
-            if seen:
-                self.values[measure, subnet] = value
         if broken > known:
             raise UserError(f"cache '{self.path}' is not a file of evaluated subnets, name another one")
 

@@ -45,13 +45,11 @@ def quantity(kind: str, text: str) -> float:
 
 def matrices(model: TODMModel, subnet: Subnet) -> Iterator[tuple[int, int]]:
     """Inputs and outputs of each matrix product that int8 quantisation reaches: convolutions, linear layers, joiner."""
-    joiner = model.joint_network
-    joint_space, encoder_dim = joiner.lin_enc.weight.shape
-    d, width = subnet.dim or encoder_dim, subnet.joiner or joint_space
+    d, prediction, joiner = (subnet[name] for name in ("d_model", "prediction", "joiner"))
     yield from model.encoder.products(subnet)
-    yield d, width
-    yield subnet.prediction or model.decoder.dunits, width
-    yield width, model.vocab_size
+    yield d, joiner
+    yield prediction, joiner
+    yield joiner, model.vocab_size
 
 
 def weight_bytes(model: TODMModel, subnet: Subnet, params: int, int8: bool) -> int:

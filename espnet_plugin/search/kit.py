@@ -6,7 +6,6 @@ subnets, exported whole as `deploy` does, are in the kit too, so that prediction
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -101,7 +100,7 @@ class Kit:
 
     def search(self, model: TODMModel, subnet: Subnet, share: float) -> dict:
         """Decoder and joiner of an extracted model as a search; they are written once for each pair of widths."""
-        p, j = subnet.prediction or self.widths.prediction, subnet.joiner or self.widths.joiner
+        p, j = subnet["prediction"], subnet["joiner"]
         job = {"frames": self.audio.encoder_frames, "width": j, "share": share}
         for part, name, graph in (
             ("decoder", f"decoder p{p} j{j}", sherpa.decoder_graph),
@@ -114,9 +113,7 @@ class Kit:
 
     def add_search(self, d: int, p: int, j: int) -> None:
         """The joiner's projection of all frames, and the search with no symbol and with one at every frame."""
-        space = self.space
-        widths = {"dim": d, "prediction": p, "joiner": j}
-        subnet = replace(space.min, **{key: widths[key] for key in widths if getattr(space.min, key) is not None})
+        subnet = self.space.min.with_values(d_model=d, prediction=p, joiner=j)
         alone, project = self.alone(subnet), f"project d{d} j{j}"
         if project not in self.jobs:
             self.time(project, alone.joint_network.lin_enc, {"x": ([1, self.audio.encoder_frames, d], "noise")})

@@ -162,7 +162,7 @@ class DevelopmentSet:
         for keys, stem in self.stems:
             encoder_out = model.encoder.run(stem, subnet)
             decoder, joiner = at_subnet(model.decoder, model.joint_network, subnet)
-            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id)
+            found = greedy_search(encoder_out, stem.lengths, decoder, joiner, model.blank_id, silent=model.silent)
             said = (units(" ".join(model.words(ids)), self.metric) for ids in found)
             pairs += [(self.references[key], words) for key, words in zip(keys, said)]
         return count(pairs).rate

@@ -65,15 +65,12 @@ def blocks(model: TODMModel, fs: int, seconds: float) -> Iterator[tuple[str, Run
 
 def search_widths(model: TODMModel) -> Iterator[tuple[int, int]]:
     """Widths of prediction network and joiner in a search space, in pairs."""
-    space, widths = space_of(model), ModelBlocks(model)
-    return product(space.prediction_dims or (widths.prediction,), space.joiner_dims or (widths.joiner,))
+    return product(*(space_of(model)[name] for name in ("prediction", "joiner")))
 
 
 def searches(model: TODMModel, x: torch.Tensor, d: int, p: int, j: int) -> Iterator[tuple[str, Run]]:
     """Greedy search that finds a symbol at no frame, and at every frame. Args: x: (1, T, d) encoder output."""
-    space, lengths = space_of(model), torch.tensor([x.shape[1]])
-    widths = {"prediction": space.prediction_dims and p, "joiner": space.joiner_dims and j}
-    subnet = Subnet((0,), (1,), (), None, *(value or None for value in widths.values()))
+    lengths, subnet = torch.tensor([x.shape[1]]), space_of(model).min.with_values(prediction=p, joiner=j)
     for name, bias in (("silent", 1e6), ("emitting", -1e6)):
         joiner = copy.deepcopy(model.joint_network).eval()
         with torch.no_grad():

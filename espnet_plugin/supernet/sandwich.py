@@ -1,5 +1,6 @@
 """Which subnets a training step uses: a function of (seed, step, rank), never of global random state."""
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ class SubnetSampling:
         seed: first part of the random key.
         student_share: share of a batch's utterances, drawn anew in each step, that the nets after the max net see (at least one): the
             cheaper schemes.
+        others_weight: weight of the losses of all nets after the max net together, whose own weight is 1, under the sandwich rule; each has
+            the same part of it. None gives each of them the weight 1: the more there are, the less the max net matters.
         same_on_all_ranks: all data-parallel workers use the same subnets in a step; False mixes the rank into the key.
     """
 
@@ -28,6 +31,7 @@ class SubnetSampling:
     num_random: int = 2
     seed: int = 0
     student_share: float = 1.0
+    others_weight: float | None = None
     same_on_all_ranks: bool = True
 
     def __post_init__(self):
@@ -37,6 +41,10 @@ class SubnetSampling:
             raise UserError(f"sampling_conf.num_random: {self.num_random} must be an integer of at least 0")
         if not isinstance(self.student_share, int | float) or not 0 < self.student_share <= 1:
             raise UserError(f"sampling_conf.student_share: {self.student_share!r} must be above 0 and at most 1")
+        if self.others_weight is not None and not (
+            isinstance(self.others_weight, int | float) and 0 < self.others_weight < math.inf
+        ):
+            raise UserError(f"sampling_conf.others_weight: {self.others_weight!r} must be finite and above 0, or null")
 
     def subnets(self, space: SearchSpace, step: int, rank: int = 0) -> tuple[Subnet, ...]:
         """Subnets of a step, the max net first under the sandwich rule; no subnet twice, so a space of one point gives one net."""
@@ -45,6 +53,10 @@ class SubnetSampling:
             return (space.sample(rng),)
         drawn = [space.sample(rng) for _ in range(self.num_random)]
         return tuple(dict.fromkeys([space.max, space.min, *drawn]))
+
+    def weight(self, nets: int) -> float:
+        """Weight of the loss of each net after the max net. Args: nets: of the step, the max net among them."""
+        return 1.0 if self.others_weight is None or nets < 2 else self.others_weight / (nets - 1)
 
     def rows(self, count: int, step: int, rank: int = 0) -> list[int]:
         """Indices, ascending, of the utterances of a batch of `count` that the nets after the max net see."""

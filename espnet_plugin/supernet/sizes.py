@@ -29,10 +29,10 @@ def candidates(
         of each depth in turn the subnet nearest to the target that is not taken yet.
     """
     rng = random.Random(f"{seed}:{target}")
-    pool = {space.uniform(depth, width) for depth in space.depths for width in space.ffn_dims}
+    pool = set(space.uniforms())
     pool |= {space.sample(rng) for _ in range(draws)}
     nearest = sorted(pool, key=lambda subnet: (abs(params(subnet) - target), str(subnet)))
-    by_depth = {depth: [s for s in nearest if len(s.layers) == depth] for depth in space.depths}
+    by_depth = {depths: [s for s in nearest if space.depths_of(s) == depths] for depths in space.depths}
     rounds = [group for i in range(count) for group in (by_depth[d][i : i + 1] for d in space.depths)]
     best = [subnet for group in rounds for subnet in group]
     close = [subnet for subnet in best if abs(params(subnet) - target) <= 0.05 * target]

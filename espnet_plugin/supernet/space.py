@@ -1,185 +1,175 @@
 """The search space of a supernet and the subnets in it, as values.
 
-A subnet keeps some of the supernet's layers and, in each kept layer, the first ``c`` of ``c_max`` channels of the feed-forward network
-(TODM, arXiv 2309.01947: depth and width).  Which layers go first is fixed by the space, so that smaller depths are nested in larger ones.
-Beyond the paper, the heads of a layer, the model dimension, the widths of prediction network and joiner and the direction may vary.
+A subnet keeps some of the supernet's layers and has a value of each dimension (`supernet.dimensions`), such as the first ``c`` of ``c_max``
+channels of each kept layer's feed-forward network (TODM, arXiv 2309.01947: depth and width; the other dimensions are beyond the paper).
+Layers lie in stacks, one in most encoders, several where parts of an encoder run at other frame rates.  Which layers of a stack go first is
+fixed by the space, so that smaller depths are nested in larger ones.
 """
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
-
-WIDTHS = ("ffn_dims", "heads", "model_dims", "prediction_dims", "joiner_dims")
+from espnet_plugin.supernet.dimensions import DIMENSIONS, Dimension
+from espnet_plugin.supernet.subnet import LayerAddress, Subnet, Value
+from espnet_plugin.supernet.text import read_text
 
 
 @dataclass(frozen=True)
-class SearchSpace:
-    """All subnets that a supernet holds. An empty tuple stands for a dimension that is fixed by the rest of the configuration.
+class Stack:
+    """Layers of one frame rate.
 
     Args:
-        num_layers: layers of the max net.
+        num_layers: of the max net.
         depths: allowed numbers of kept layers, ascending; the largest equals ``num_layers``.
-        ffn_dims: allowed feed-forward widths of each kept layer (channels), ascending.
         drop_order: all layers, the one that goes first in front.
-        heads: allowed numbers of heads of each kept layer, ascending.
-        model_dims, prediction_dims, joiner_dims: allowed widths of the encoder (all its layers share one), the prediction network and
-            the joiner (channels), ascending.
-        directions: allowed directions, ``forward`` before ``bidirectional``, which costs more.
     """
 
     num_layers: int
     depths: tuple[int, ...]
-    ffn_dims: tuple[int, ...]
     drop_order: tuple[int, ...]
-    heads: tuple[int, ...] = ()
-    model_dims: tuple[int, ...] = ()
-    prediction_dims: tuple[int, ...] = ()
-    joiner_dims: tuple[int, ...] = ()
-    directions: tuple[str, ...] = ()
-
-    @classmethod
-    def build(
-        cls,
-        num_layers: int,
-        depths: list[int] | None,
-        ffn_dims: list[int],
-        drop_order: list[int] | None = None,
-        directions: list[str] | None = None,
-        paired_heads: bool = True,
-        **widths: list[int] | None,
-    ) -> "SearchSpace":
-        """Check the values of a configuration and fill in defaults.
-
-        By default every depth is ``num_layers``, and every second layer goes first, from the top down, the lowest layer last
-        (our choice: neighbours of a dropped layer remain, as in LayerDrop, arXiv 1909.11556).
-
-        Args:
-            paired_heads: whether half of the heads gate the other half, as in MH-SSM, so that their number must be even.
-            widths: ``heads``, ``model_dims``, ``prediction_dims``, ``joiner_dims``; one that is not given is fixed.
-
-        Raises:
-            UserError: naming the key, the value and what is allowed.
-        """
-        depths = [num_layers] if depths is None else depths
-        given = {key: values for key, values in widths.items() if values is not None}
-        for key, values in {"depths": depths, "ffn_dims": ffn_dims, **given}.items():
-            if not is_ascending(values):
-                raise UserError(f"search_space.{key}: {values} must be a non-empty ascending list of positive integers")
-        if paired_heads and any(count % 2 for count in given.get("heads", ())):
-            raise UserError(f"search_space.heads: {given['heads']} must be even, half of the heads gate the other half")
-        if depths[-1] != num_layers:
-            raise UserError(f"search_space.depths: the largest of {depths} must equal num_layers, {num_layers}")
-        if directions is not None and (
-            not isinstance(directions, list) or not directions or any(way not in DIRECTIONS for way in directions)
-        ):
-            raise UserError(f"search_space.directions: {directions} must be a non-empty list of {list(DIRECTIONS)}")
-        if drop_order is None:
-            seconds = list(range(num_layers - 2, 0, -2))
-            rest = [layer for layer in range(num_layers - 1, 0, -1) if layer not in seconds]
-            drop_order = [*seconds, *rest, 0]
-        if not are_integers(drop_order) or sorted(drop_order) != list(range(num_layers)):
-            raise UserError(
-                f"search_space.drop_order: {drop_order} must hold each layer from 0 to {num_layers - 1} once"
-            )
-        return cls(
-            num_layers,
-            tuple(depths),
-            tuple(ffn_dims),
-            tuple(drop_order),
-            directions=tuple(d for d in DIRECTIONS if d in (directions or ())),
-            **{key: tuple(values) for key, values in given.items()},
-        )
-
-    @classmethod
-    def from_conf(cls, num_layers: int, conf: dict, largest: dict[str, int], bidirectional: bool) -> "SearchSpace":
-        """Read ``encoder_conf.search_space``.
-
-        Args:
-            num_layers: layers of the max net.
-            conf: the dictionary; ``ffn_dims`` is required.
-            largest: key of the encoder's configuration -> its value, for ``num_heads`` and ``d_model``: what the largest of ``heads`` and
-                of ``model_dims`` must equal.
-            bidirectional: whether the max net is.
-
-        Raises:
-            UserError: an unknown key, an impossible value, or one that contradicts the encoder's configuration.
-        """
-        allowed = ("depths", *WIDTHS, "directions", "drop_order")
-        if not isinstance(conf, dict):
-            raise UserError(f"encoder_conf.search_space: {conf!r} must be a dictionary with ffn_dims")
-        if not set(conf) <= set(allowed) or "ffn_dims" not in conf:
-            raise UserError(
-                f"encoder_conf.search_space: keys {list(conf)} must be ffn_dims and, if wanted, some of "
-                f"{', '.join(key for key in allowed if key != 'ffn_dims')}"
-            )
-        space = cls.build(num_layers, **{"depths": None, **conf})
-        for key, name in (("heads", "num_heads"), ("model_dims", "d_model")):
-            space.check_largest(key, f"encoder_conf.{name}", largest[name])
-        if space.directions and (space.directions[-1] == "bidirectional") != bidirectional:
-            raise UserError(
-                f"search_space.directions: {list(space.directions)} contradicts encoder_conf.bidirectional: {bidirectional}"
-            )
-        return space
-
-    def check_largest(self, key: str, name: str, value: int) -> None:
-        """Raise a `UserError` unless dimension `key` is fixed or its largest width is `value`, what `name` configures."""
-        widths = getattr(self, key)
-        if widths and widths[-1] != value:
-            raise UserError(f"search_space.{key}: the largest of {list(widths)} must equal {name}, {value}")
 
     def kept(self, depth: int) -> tuple[int, ...]:
         """Layers that remain at a depth, ascending."""
         return tuple(sorted(self.drop_order[self.num_layers - depth :]))
 
-    def subnet(self, depth: int, ffn: Callable, heads: Callable, other: Callable) -> Subnet:
-        """A subnet of a depth whose values the functions pick: each takes the allowed values of one dimension."""
-        layers = self.kept(depth)
-        return Subnet(
-            layers,
-            tuple(ffn(self.ffn_dims) for _ in layers),
-            tuple(heads(self.heads) for _ in layers) if self.heads else (),
-            *(
-                other(values) if values else None
-                for values in (self.model_dims, self.prediction_dims, self.joiner_dims, self.directions)
-            ),
+
+@dataclass(frozen=True)
+class Choice:
+    """A dimension in a space.
+
+    Args:
+        dimension: row of the table.
+        allowed: values, what costs least first.
+        fixed: whether the configuration of the model gives the only value, and not the search space.
+    """
+
+    dimension: Dimension
+    allowed: tuple[Value, ...]
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All subnets that a supernet holds.
+
+    Args:
+        stacks: of layers, in the order in which they run.
+        choices: dimensions, in the order of the table.
+    """
+
+    stacks: tuple[Stack, ...]
+    choices: tuple[Choice, ...]
+
+    def __getitem__(self, name: str) -> tuple[Value, ...]:
+        """Allowed values of a dimension. Args: name: of the dimension."""
+        for choice in self.choices:
+            if choice.dimension.name == name:
+                return choice.allowed
+        raise KeyError(name)
+
+    def __contains__(self, name: str) -> bool:
+        return any(choice.dimension.name == name for choice in self.choices)
+
+    def varies(self, name: str) -> bool:
+        """Whether the configuration of the space names a dimension, which is so a part of text forms. Args: name: of the dimension."""
+        return any(choice.dimension.name == name and not choice.fixed for choice in self.choices)
+
+    @cached_property
+    def layered(self) -> tuple[Choice, ...]:
+        """Dimensions that each layer has a value of."""
+        return tuple(choice for choice in self.choices if choice.dimension.per_layer)
+
+    @cached_property
+    def shared(self) -> tuple[Choice, ...]:
+        """Dimensions whose value all layers share."""
+        return tuple(choice for choice in self.choices if not choice.dimension.per_layer)
+
+    @property
+    def leading(self) -> Choice:
+        """The first dimension of layers that the configuration names: what sizes of one width differ in besides their depth."""
+        return next((choice for choice in self.layered if not choice.fixed), self.layered[0])
+
+    @cached_property
+    def depths(self) -> tuple[tuple[int, ...], ...]:
+        """Every combination of the stacks' depths, ascending."""
+        return tuple(product(*(stack.depths for stack in self.stacks)))
+
+    def kept(self, depths: Sequence[int]) -> tuple[LayerAddress, ...]:
+        """Layers that remain, ascending. Args: depths: of each stack."""
+        return tuple(
+            LayerAddress(number, layer)
+            for number, (stack, depth) in enumerate(zip(self.stacks, depths, strict=True))
+            for layer in stack.kept(depth)
         )
 
-    def uniform(self, depth: int, ffn_dim: int) -> Subnet:
-        """The subnet with one feed-forward width in all its layers, and the largest value of all other dimensions."""
-        return self.subnet(depth, lambda _: ffn_dim, max, lambda values: values[-1])
+    def depths_of(self, subnet: Subnet) -> tuple[int, ...]:
+        """Number of kept layers of each stack."""
+        return tuple(sum(layer.stack == number for layer in subnet.layers) for number in range(len(self.stacks)))
 
-    @property
+    def subnet(self, depths: Sequence[int], pick: Callable[[Choice], Value]) -> Subnet:
+        """A subnet whose values `pick` gives, layer by layer where each layer has its own. Args: depths: of each stack."""
+        layers = self.kept(depths)
+        values = (
+            (choice.dimension, tuple(pick(choice) for _ in layers) if choice.dimension.per_layer else pick(choice))
+            for choice in self.choices
+        )
+        return Subnet(layers, tuple(values), self.fixed)
+
+    @cached_property
+    def fixed(self) -> frozenset[str]:
+        """Names of the dimensions that text forms leave out."""
+        return frozenset(choice.dimension.name for choice in self.choices if choice.fixed)
+
+    def uniform(self, depth: int | Sequence[int], width: Value) -> Subnet:
+        """The subnet with one value of the leading dimension in all its layers, and the largest value of all others.
+
+        Args:
+            depth: of the stack, or of each.
+        """
+        depths = [depth] if isinstance(depth, int) else depth
+        return self.subnet(depths, lambda choice: width if choice is self.leading else choice.allowed[-1])
+
+    def uniforms(self) -> Iterator[Subnet]:
+        """The subnets of `uniform`, of all depths and widths."""
+        return (self.uniform(depths, width) for depths in self.depths for width in self.leading.allowed)
+
+    @cached_property
     def max(self) -> Subnet:
-        return self.uniform(self.depths[-1], self.ffn_dims[-1])
+        return self.subnet(self.depths[-1], lambda choice: choice.allowed[-1])
 
-    @property
+    @cached_property
     def min(self) -> Subnet:
-        return self.subnet(self.depths[0], min, min, lambda values: values[0])
+        return self.subnet(self.depths[0], lambda choice: choice.allowed[0])
 
     @property
     def size(self) -> int:
         """Number of subnets in the space."""
-        layer = len(self.ffn_dims) * max(len(self.heads), 1)
-        shared = (self.model_dims, self.prediction_dims, self.joiner_dims, self.directions)
-        return sum(layer**depth for depth in self.depths) * math.prod(max(len(values), 1) for values in shared)
+        layer = math.prod(len(choice.allowed) for choice in self.layered)
+        stacks = math.prod(sum(layer**depth for depth in stack.depths) for stack in self.stacks)
+        return stacks * math.prod(len(choice.allowed) for choice in self.shared)
 
-    def only(self, direction: str) -> "SearchSpace":
-        """The part of the space that runs in one direction.
+    def only(self, word: str) -> "SearchSpace":
+        """The part of the space with one value of a dimension whose values are words, as with one direction.
 
         Raises:
-            UserError: the space has no choice of directions, or not this one.
+            UserError: the space has no choice of this value.
         """
-        if direction not in self.directions:
-            raise UserError(f"direction '{direction}': the search space has {list(self.directions) or 'one direction'}")
-        return replace(self, directions=(direction,))
+        for i, choice in enumerate(self.choices):
+            if word in choice.dimension.words:
+                if choice.fixed or word not in choice.allowed:
+                    has = f"one, {choice.allowed[0]}" if choice.fixed else list(choice.allowed)
+                    raise UserError(f"{choice.dimension.name} '{word}': the search space has {has}")
+                one = replace(choice, allowed=(word,))
+                return replace(self, choices=(*self.choices[:i], one, *self.choices[i + 1 :]))
+        raise UserError(f"'{word}': is no value of a dimension of the search space")
 
     def sample(self, rng: random.Random, fits: Callable[[Subnet], bool] | None = None, draws: int = 50) -> Subnet:
-        """A subnet with uniformly drawn depth, then uniformly drawn values of each other dimension.
+        """A subnet with uniformly drawn depths, then uniformly drawn values of each other dimension.
 
         Args:
             fits: whether a subnet is within a budget.
@@ -189,7 +179,10 @@ class SearchSpace:
             UserError: see `shrunk`.
         """
         for _ in range(draws if fits else 1):
-            subnet = self.subnet(rng.choice(self.depths), rng.choice, rng.choice, rng.choice)
+            depths = [rng.choice(stack.depths) for stack in self.stacks]
+            subnet = self.subnet(
+                depths, lambda choice: choice.allowed[0] if choice.fixed else rng.choice(choice.allowed)
+            )
             if fits is None or fits(subnet):
                 return subnet
         return self.shrunk(subnet, rng, fits)
@@ -215,109 +208,129 @@ class SearchSpace:
 
     def even(self) -> Iterator[Subnet]:
         """Every subnet whose layers are all alike; the cheapest subnet is among them by any cost that adds up over layers."""
-        shared = self.shared()
-        for depth, width, heads, *rest in product(
-            self.depths, self.ffn_dims, self.heads or (None,), *(values or (None,) for values in shared.values())
-        ):
-            same = (heads,) * depth if self.heads else ()
-            yield Subnet(self.kept(depth), (width,) * depth, same, **dict(zip(shared, rest, strict=True)))
+        for depths, *values in product(self.depths, *(choice.allowed for choice in (*self.layered, *self.shared))):
+            chosen = dict(zip((*self.layered, *self.shared), values, strict=True))
+            yield self.subnet(depths, chosen.__getitem__)
 
     def smaller(self, subnet: Subnet) -> Iterator[Subnet]:
         """The subnets one step smaller in one dimension; none for the min net."""
-        position = self.depths.index(len(subnet.layers))
-        if position:
-            layers = self.kept(self.depths[position - 1])
-            stay = [i for i, layer in enumerate(subnet.layers) if layer in layers]
-            ffn, heads = ([values[i] for i in stay] if values else [] for values in (subnet.ffn, subnet.heads))
-            yield replace(subnet, layers=layers, ffn=tuple(ffn), heads=tuple(heads))
-        for name, allowed in (("ffn", self.ffn_dims), ("heads", self.heads)):
-            values = getattr(subnet, name)
+        depths = self.depths_of(subnet)
+        for number, stack in enumerate(self.stacks):
+            position = stack.depths.index(depths[number])
+            if position:
+                fewer = (*depths[:number], stack.depths[position - 1], *depths[number + 1 :])
+                yield self.at_depths(subnet, fewer, subnet.settings().__getitem__)
+        for choice in (*self.layered, *self.shared):
+            name, allowed = choice.dimension.name, choice.allowed
+            if not choice.dimension.per_layer:
+                if (value := subnet[name]) != allowed[0]:
+                    yield subnet.with_values(**{name: allowed[allowed.index(value) - 1]})
+                continue
+            values = subnet[name]
             for i, value in enumerate(values):
                 if value != allowed[0]:
                     less = allowed[allowed.index(value) - 1]
-                    yield replace(subnet, **{name: (*values[:i], less, *values[i + 1 :])})
-        for name, allowed in self.shared().items():
-            value = getattr(subnet, name)
-            if value is not None and value != allowed[0]:
-                yield replace(subnet, **{name: allowed[allowed.index(value) - 1]})
+                    yield subnet.with_values(**{name: (*values[:i], less, *values[i + 1 :])})
 
-    def shared(self) -> dict[str, tuple]:
-        """Dimension of a `Subnet` that its layers share -> allowed values, none where it is fixed."""
-        return {
-            "dim": self.model_dims,
-            "prediction": self.prediction_dims,
-            "joiner": self.joiner_dims,
-            "direction": self.directions,
-        }
+    def at_depths(
+        self, subnet: Subnet, depths: Sequence[int], setting: Callable[[LayerAddress], Sequence[Value]]
+    ) -> Subnet:
+        """A subnet at other depths. Args: setting: layer -> its values, see `Subnet.settings`."""
+        layers = self.kept(depths)
+        columns = zip(*map(setting, layers), strict=True)
+        names = [choice.dimension.name for choice in self.layered]
+        return replace(subnet.with_values(**dict(zip(names, columns, strict=True))), layers=layers)
 
-    def check(self, subnet: Subnet) -> Subnet:
+    def check(self, subnet: Subnet, text: str | None = None) -> Subnet:
         """Return the subnet when it is in the space.
+
+        Args:
+            text: what the subnet was read from, for messages.
 
         Raises:
             UserError: it is not; the sentence says what is allowed.
         """
-        depth = len(subnet.layers)
-        if depth not in self.depths:
-            raise UserError(f"subnet '{subnet}': depth {depth} is not one of {list(self.depths)}")
-        if subnet.layers != self.kept(depth):
-            raise UserError(f"subnet '{subnet}': at depth {depth} the layers kept must be {list(self.kept(depth))}")
-        for width in subnet.ffn:
-            if width not in self.ffn_dims:
-                raise UserError(f"subnet '{subnet}': feed-forward width {width} is not one of {list(self.ffn_dims)}")
-        values = {"heads": (subnet.heads, self.heads)}
-        values |= {name: ((getattr(subnet, name),), allowed) for name, allowed in self.shared().items()}
-        for name, (chosen, allowed) in values.items():
-            chosen = [value for value in chosen if value is not None]
-            if chosen and not allowed:
-                raise UserError(f"subnet '{subnet}': {name} {chosen[0]}, but {name} is fixed in this search space")
-            if allowed and not chosen:
-                raise UserError(f"subnet '{subnet}': {name} is missing, allowed are {list(allowed)}")
-            for value in chosen:
-                if value not in allowed:
-                    raise UserError(f"subnet '{subnet}': {name} {value} is not one of {list(allowed)}")
+        text = str(subnet) if text is None else text
+        depths = self.depths_of(subnet)
+        for stack, depth in zip(self.stacks, depths):
+            if depth not in stack.depths:
+                raise UserError(f"subnet '{text}': depth {depth} is not one of {list(stack.depths)}")
+        if subnet.layers != self.kept(depths):
+            kept = [
+                layer.index if len(self.stacks) == 1 else f"{layer.stack}.{layer.index}" for layer in self.kept(depths)
+            ]
+            raise UserError(f"subnet '{text}': at depth {' '.join(map(str, depths))} the layers kept must be {kept}")
+        for choice in self.choices:
+            name = choice.dimension.name
+            if name not in subnet:
+                raise UserError(f"subnet '{text}': {name} is missing, allowed are {list(choice.allowed)}")
+            values = subnet[name] if choice.dimension.per_layer else (subnet[name],)
+            for value in values:
+                if value not in choice.allowed and choice.fixed:
+                    raise UserError(f"subnet '{text}': {name} {value}, but {name} is fixed, to {choice.allowed[0]}")
+                if value not in choice.allowed:
+                    raise UserError(
+                        f"subnet '{text}': {choice.dimension.title}: {value} is not one of {list(choice.allowed)}"
+                    )
+        if len(subnet.values) > len(self.choices):
+            surplus = [d.name for d, _ in subnet.values if d.name not in self]
+            raise UserError(f"subnet '{text}': the search space has no {', '.join(surplus)}")
         return subnet
 
     def named(self) -> dict[str, Subnet]:
         """``max``, ``min`` and, with a choice of directions, ``max_forward``, ``min_bidirectional`` and so on."""
         names = {"max": self.max, "min": self.min}
-        if len(self.directions) > 1:
-            for direction in self.directions:
-                one = self.only(direction)
-                names |= {f"max_{direction}": one.max, f"min_{direction}": one.min}
+        for choice in self.shared:
+            for word in choice.allowed if choice.dimension.words and len(choice.allowed) > 1 else ():
+                one = self.only(word)
+                names |= {f"max_{word}": one.max, f"min_{word}": one.min}
         return names
 
-    def resolve(self, text: str) -> Subnet:
-        """A subnet from its name (see `named`) or its text form.
+    def parse(self, text: str) -> Subnet:
+        """A subnet from its text form, which may leave out each dimension with one allowed value.
 
         Raises:
-            UserError: the text is neither, or the subnet is outside the space.
+            UserError: the text is none, or the subnet is outside the space.
         """
+        layers, values = read_text(text, [choice.dimension for choice in self.choices])
+        for choice in self.choices:
+            name, allowed = choice.dimension.name, choice.allowed
+            if name not in values and len(allowed) == 1:
+                values[name] = allowed * len(layers) if choice.dimension.per_layer else allowed[0]
+        rows = {choice.dimension.name: choice.dimension for choice in self.choices}
+        for name in values.keys() - rows.keys():
+            raise UserError(f"subnet '{text}': {name} {values[name]}, but the search space has no {name}")
+        found = tuple((row, values[name]) for name, row in rows.items() if name in values)
+        return self.check(Subnet(layers, found, self.fixed), text)
+
+    def resolve(self, text: str) -> Subnet:
+        """A subnet from its name (see `named`) or its text form, see `parse`."""
         names = self.named()
-        return names[text] if text in names else self.check(Subnet.parse(text))
+        return names[text] if text in names else self.parse(text)
+
+    def completed(self, **sizes: Value) -> "SearchSpace":
+        """The space with dimensions of the table that it does not have, each fixed to a value.
+
+        Args:
+            sizes: by the names of the dimensions, what the model has.
+
+        Raises:
+            UserError: the space has a dimension, and its largest value is another.
+        """
+        table = {row.name: row for row in DIMENSIONS}
+        for name, size in sizes.items():
+            if name in self and self[name][-1] != size:
+                row, allowed = table[name], list(self[name])
+                raise UserError(f"search_space.{row.key}: the largest of {allowed} must equal {row.largest[0]}, {size}")
+        added = [Choice(table[name], (size,), fixed=True) for name, size in sizes.items() if name not in self]
+        order = [*table, *(choice.dimension.name for choice in self.choices)]  # rows of the encoder's own come last
+        choices = sorted([*self.choices, *added], key=lambda choice: order.index(choice.dimension.name))
+        return replace(self, choices=tuple(choices))
 
     def __str__(self) -> str:
         digits = math.log10(self.size)
         count = str(self.size) if digits < 7 else f"about 10^{digits:.0f}"
-        parts = [f"depths {list(self.depths)}", f"feed-forward widths {list(self.ffn_dims)}"]
-        parts += [
-            f"{name} {list(values)}"
-            for name, values in (
-                ("heads", self.heads),
-                ("model dimensions", self.model_dims),
-                ("prediction widths", self.prediction_dims),
-                ("joiner widths", self.joiner_dims),
-                ("directions", self.directions),
-            )
-            if values
-        ]
+        depths = [list(stack.depths) for stack in self.stacks]
+        parts = [f"depths {depths[0] if len(depths) == 1 else depths}"]
+        parts += [f"{choice.dimension.title} {list(choice.allowed)}" for choice in self.choices if not choice.fixed]
         return f"{', '.join(parts)}: {count} subnets"
-
-
-def are_integers(values) -> bool:
-    """Whether it is a list of integers, which true and false are not."""
-    return isinstance(values, list | tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in values)
-
-
-def is_ascending(values) -> bool:
-    """Whether it is a non-empty ascending list of positive integers."""
-    return are_integers(values) and len(values) > 0 and values[0] > 0 and list(values) == sorted(set(values))

@@ -73,16 +73,15 @@ class JoinerAt:
 
 
 def at_subnet(decoder, joiner, subnet: Subnet | None):
-    """Prediction network and joiner as a subnet uses them; themselves where it fixes no width.
+    """Prediction network and joiner as a subnet uses them; themselves at full width, or without a subnet.
 
     Args:
-        decoder: an `ElasticStatelessDecoder` where the subnet has a prediction width.
-        joiner: an `ElasticJointNetwork` where it has a joiner width or a model dimension.
+        subnet: of a model's search space, whose widths they can have.
     """
-    if subnet is not None and subnet.prediction is not None:
-        decoder = PredictionAt(decoder, subnet.prediction)
-    if subnet is not None and subnet.joiner is not None:
-        joiner = JoinerAt(joiner, subnet.joiner)
+    if subnet is not None and subnet["prediction"] < decoder.dunits:
+        decoder = PredictionAt(decoder, subnet["prediction"])
+    if subnet is not None and subnet["joiner"] < joiner.lin_out.in_features:
+        joiner = JoinerAt(joiner, subnet["joiner"])
     return decoder, joiner
 
 
@@ -101,12 +100,11 @@ def build_joiner(
     """
     if space is None:
         return given or AdditiveJoiner(vocab_size, encoder_size, decoder.dunits, joint_space_size)
-    if space.prediction_dims and not isinstance(decoder, ElasticStatelessDecoder):
+    if space.varies("prediction") and not isinstance(decoder, ElasticStatelessDecoder):
         raise UserError("search_space.prediction_dims: the decoder must be 'stateless_supernet'")
-    space.check_largest("prediction_dims", "decoder_conf.embed_dim", decoder.dunits)
     if given is None:
-        space.check_largest("joiner_dims", "model_conf.joint_space_size", joint_space_size)
+        space.completed(prediction=decoder.dunits, joiner=joint_space_size)  # refuses what contradicts them
         return ElasticJointNetwork(vocab_size, encoder_size, decoder.dunits, joint_space_size)
-    if space.model_dims or space.joiner_dims:
+    if space.varies("d_model") or space.varies("joiner"):
         raise UserError("search_space: model_dims and joiner_dims need decoder 'stateless' or 'stateless_supernet'")
     return given

@@ -1,5 +1,7 @@
 """Greedy transducer search of a batch, at most one symbol a frame, as sherpa-onnx and ESPnet's greedy search do it."""
 
+from collections.abc import Sequence
+
 import torch
 
 from espnet_plugin.transducer.hypothesis import Hypothesis
@@ -35,6 +37,14 @@ class Predictor:
         keep = rows.view(1, -1, 1)
         self.state = tuple(old if new is None else torch.where(keep, new, old) for new, old in zip(state, self.state))
 
+    def select(self, rows: torch.Tensor) -> None:
+        """Go on from these rows (N,), in this order."""
+        self.output = self.output[rows]
+        if hasattr(self.decoder, "predict"):
+            self.state = self.state[rows]
+        else:
+            self.state = tuple(state if state is None else state[:, rows] for state in self.state)
+
 
 @torch.no_grad()
 def greedy_hypotheses(
@@ -44,6 +54,7 @@ def greedy_hypotheses(
     joint_network,
     blank_id: int = 0,
     predictor: Predictor | None = None,
+    silent: Sequence[int] = (),
 ) -> list[Hypothesis]:
     """Most probable symbol of each frame, given the symbols before.
 
@@ -54,6 +65,7 @@ def greedy_hypotheses(
         joint_network: see `Joiner`.
         blank_id: index of blank.
         predictor: to go on from on a stream, and changed by the search; None at the start of the utterances.
+        silent: further symbols that are passed over like blank.
 
     Returns:
         the path of each utterance.
@@ -66,7 +78,10 @@ def greedy_hypotheses(
     for t in range(acoustic.shape[1]):
         logits = joint_network(acoustic[:, t], predicted, no_projection=True)
         top, symbols = logits.max(-1)
-        symbols = torch.where(t < lengths, symbols, blank_id)
+        mute = t >= lengths
+        for index in silent:
+            mute = mute | (symbols == index)
+        symbols = symbols.masked_fill(mute, blank_id)
         best.append(symbols)
         log_probs.append(top - logits.logsumexp(-1))
         emitted = symbols != blank_id

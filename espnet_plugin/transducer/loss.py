@@ -3,6 +3,7 @@
 Shapes: B batch, T encoder frames, U symbols, R prune range, V vocabulary, J joint space.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -132,15 +133,26 @@ class TransducerCriterion(torch.nn.Module):
         encoder_size, decoder_size: widths of what encoder and prediction network put out.
         vocab_size: V.
         blank_id: index of blank.
+        simple: projections to V of the simple loss, of encoder and prediction network, where they belong to another module.
     """
 
-    def __init__(self, conf: TransducerConf, encoder_size: int, decoder_size: int, vocab_size: int, blank_id: int):
+    def __init__(
+        self,
+        conf: TransducerConf,
+        encoder_size: int,
+        decoder_size: int,
+        vocab_size: int,
+        blank_id: int,
+        simple: tuple[Callable, Callable] | None = None,
+    ):
         super().__init__()
         self.conf = conf
         self.blank_id = blank_id
         early = EarlyEmission(conf.fast_emit, conf.delay_penalty)
         self.programme = dict(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
-        if conf.loss == "pruned":
+        if simple is not None:
+            self.simple_am, self.simple_lm = simple
+        elif conf.loss == "pruned":
             self.simple_am = ElasticLinear(encoder_size, vocab_size)
             self.simple_lm = ElasticLinear(decoder_size, vocab_size)
 

@@ -10,7 +10,6 @@ from tiny import CONF, TOKENS, arguments, batch, build, model_conf
 from espnet_plugin.asr.inference.extract import cost, extract, num_parameters, write_model_dir
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, load_state, read_config
 from espnet_plugin.errors import UserError
-from espnet_plugin.supernet.subnet import Subnet
 
 
 def test_a_step_trains_max_min_and_random_nets():
@@ -130,8 +129,9 @@ def test_extracted_model_equals_the_subnet(text):
 
 
 def test_a_subnet_outside_the_space_is_not_extracted():
-    with pytest.raises(UserError, match="width 5 is not one of"):
-        extract(TrainedModel(build(), arguments()), Subnet((0,), (5,)))
+    model = build()
+    with pytest.raises(UserError, match="feed-forward widths: 5 is not one of"):
+        extract(TrainedModel(model, arguments()), model.search_space.min.with_values(ffn=(5,)))
 
 
 def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):

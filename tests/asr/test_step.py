@@ -40,6 +40,7 @@ def assert_same(ours, theirs, **tolerance):
         dict(model_conf=model_conf(sampling_conf=dict(num_random=2))),
         dict(model_conf=model_conf(sampling_conf=dict(rule="single"))),
         dict(model_conf=model_conf(sampling_conf=dict(num_random=2, student_share=0.5))),
+        dict(model_conf=model_conf(sampling_conf=dict(num_random=2, others_weight=0.7))),
         dict(model_conf=model_conf(transducer_conf=dict(loss="full"))),
         dict(
             decoder="stateless_supernet",
@@ -68,6 +69,15 @@ def test_gradients_are_those_of_the_summed_loss(changes):
     assert_same(gradients(single), gradients(summed), atol=1e-7, rtol=1e-5)  # the kernels are float32
     expected = {key: value.item() for key, value in stats.items() if value is not None}
     assert result.stats == pytest.approx(expected, rel=1e-9) and result.bad is None
+
+
+def test_the_other_nets_have_their_weight_together():
+    def losses(**sampling) -> list[float]:
+        model = build(model_conf=model_conf(sampling_conf=dict(num_random=1, **sampling))).train()
+        return [float(net.loss) for net in model.nets(model.shared(*batch()))]
+
+    plain, weighed = losses(), losses(others_weight=0.8)
+    assert len(plain) == 3 and weighed == pytest.approx([plain[0], 0.4 * plain[1], 0.4 * plain[2]])
 
 
 def test_a_graph_is_gone_when_the_next_net_is_built():

@@ -4,9 +4,10 @@ import pytest
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.recipe.named_sizes import named
-from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import FFN
 
-SPACE = SearchSpace(num_layers=4, depths=(2, 3, 4), ffn_dims=(32, 128), drop_order=(3, 2, 1, 0))
+SPACE = search_space(4, dict(depths=[2, 3, 4], ffn_dims=[32, 128], drop_order=[3, 2, 1, 0]), [FFN], {})
 
 
 def test_a_name_is_the_subnet_of_one_width():
@@ -18,8 +19,8 @@ def test_a_name_is_the_subnet_of_one_width():
 @pytest.mark.parametrize(
     "name, said",
     [
-        ("7x128", "7 layers, the search space has [2, 3, 4]"),
-        ("2x64", "64 feed-forward channels, the search space has [32, 128]"),
+        ("7x128", "layers: 7 is not one of [2, 3, 4] of the search space"),
+        ("2x64", "feed-forward widths: 64 is not one of [32, 128] of the search space"),
         ("small", "is not LAYERSxWIDTH"),
         ("2x32x1", "is not LAYERSxWIDTH"),
     ],

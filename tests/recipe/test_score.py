@@ -6,6 +6,7 @@ import pytest
 import sentencepiece
 
 from espnet_plugin.recipe import results, score
+from espnet_plugin.recipe.layout import Experiment
 
 
 def test_counts_by_hand():
@@ -106,7 +107,7 @@ def experiment(tmp_path):
 
 
 def test_a_missing_run_shows_as_missing(experiment):
-    rows = results.collect(experiment, ["test"])
+    rows = results.collect(Experiment(experiment), ["test"])
     assert [(row["name"], row["wer"]) for row in rows] == [("max", 5.0), ("min", None)]
     text = results.report(rows, ["test"], "./run.sh")
     assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 |" in text
@@ -123,7 +124,7 @@ def test_the_device_table_has_every_size_number_and_thread(experiment):
     cost = {"bytes": 4000, "threads": {"1": speed, "2": speed | {"rtf": 0.008}}}
     facts = {"data": "test", "utterances": 3, "float": cost, "int8": cost | {"bytes": 1234}}
     (experiment / "sizes" / "max" / "device.json").write_text(json.dumps(facts))
-    rows = results.collect(experiment, ["test"])
+    rows = results.collect(Experiment(experiment), ["test"])
     text = results.report(rows, ["test"], "./run.sh")
     assert "| max | int8 | 1,234 | 2 | 0.0080 | unknown | 12.5 |" in text and "| min | float" not in text
     results.plot_device(rows, experiment / "device.png")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe.tables import TRAINED, Experiments
+from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.tables import Experiments
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from six_sizes import figures
@@ -19,7 +20,7 @@ def record(root, run: str, hours: float, updates: int = 100, unit: str = "cpu_ho
     folder = root / f"seed{seed}" / run / "supernet"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cost.json").write_text(json.dumps({unit: hours, "updates": updates, "audio_hours": 1.0}))
-    (folder.parent / TRAINED).touch()
+    Experiment(folder.parent).trained.touch()
 
 
 def score(root, run: str, size: str, hypotheses: dict[str, str]) -> None:
@@ -34,11 +35,11 @@ def score(root, run: str, size: str, hypotheses: dict[str, str]) -> None:
 def runs(tmp_path) -> Experiments:
     for run, hours in (("supernet", 3.0), ("individual/6x512", 4.0), ("individual/3x64", 2.0)):
         record(tmp_path, run, hours)
-    return Experiments(tmp_path, SIZES, ("test",))
+    return Experiments((tmp_path,), SIZES, ("test",))
 
 
 def test_a_run_that_is_under_way_does_not_count(runs):
-    (runs.root / "seed0" / "individual/3x64" / TRAINED).unlink()
+    Experiment(runs.roots[0] / "seed0" / "individual/3x64").trained.unlink()
     assert figures(runs, "cheap", 50)["six_sizes_cost_ratio"] is None
 
 
@@ -46,21 +47,21 @@ def test_ratios_of_hours_and_of_errors(runs):
     found = figures(runs, "cheap", 50)
     assert found["six_sizes_cost_ratio"] == 0.5 and found["six_sizes_cost_ratio_cheap"] is None
     assert found["cheap_relative_wer"] is None and (found["updates"], found["unit"]) == (100, "cpu_hours")
-    record(runs.root, "cheap", 2.4)
+    record(runs.roots[0], "cheap", 2.4)
     for size in SIZES:
-        score(runs.root, "supernet", size, {"a": "A B C", "b": "A"})  # 2 errors
-        score(runs.root, "cheap", size, {"a": "A B C" if size == SIZES[0] else "A B", "b": "A"})  # 2 or 3
+        score(runs.roots[0], "supernet", size, {"a": "A B C", "b": "A"})  # 2 errors
+        score(runs.roots[0], "cheap", size, {"a": "A B C" if size == SIZES[0] else "A B", "b": "A"})  # 2 or 3
     found = figures(runs, "cheap", 50)
     assert found["six_sizes_cost_ratio_cheap"] == 0.4
     assert found["cheap_relative_wer"] == pytest.approx((0 + 50) / 2)
     assert found["hours"] == {"supernet": 3.0, "cheap": 2.4, "individual/6x512": 4.0, "individual/3x64": 2.0}
-    record(runs.root, "supernet", 6.0, seed=1)
+    record(runs.roots[0], "supernet", 6.0, seed=1)
     assert figures(runs, "cheap", 50)["six_sizes_cost_ratio"] == 0.75  # mean of the seeds
 
 
 @pytest.mark.parametrize("changes", [dict(updates=99), dict(unit="gpu_hours")])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_runs_that_cannot_be_compared_are_refused(runs, changes, seed):
-    record(runs.root, "individual/3x64", 2.0, seed=seed, **changes)
+    record(runs.roots[0], "individual/3x64", 2.0, seed=seed, **changes)
     with pytest.raises(UserError, match="differ in updates or machine"):
         figures(runs, "cheap", 50)

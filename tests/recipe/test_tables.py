@@ -67,8 +67,8 @@ def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, ru
     assert (small["params"], float(small["supernet"]), small["individual"], small["relative"]) == ("500000", 40, "", "")
     assert (mean["size"], mean["sizes"], float(mean["relative"])) == ("mean", "1", -75.0)
     by_loss, *_ = rows(tmp_path / "root", "comparison", "loss")
-    assert (float(by_loss["supernet"]), float(by_loss["individual"])) == (1.8, 2.4)  # 9 and 12 words of 10
-    assert float(by_loss["relative"]) == pytest.approx(-25.0) and "nats a token" in text
+    assert (float(by_loss["supernet"]), float(by_loss["individual"])) == (1.8, 2.2)  # 9 and 11 words of 10
+    assert float(by_loss["relative"]) == pytest.approx(100 * (9 / 11 - 1)) and "nats a token" in text
     line = next(line for line in text.splitlines() if line.startswith("| test | 3x64"))
     assert "0.50 M" in line and line.count("missing") == 2 and " 0.00" not in line
     by_line = {(row["run"], row["size"]): row["value"] for row in rows(tmp_path / "root", "ablation")}
@@ -115,6 +115,24 @@ def test_seeds_are_averaged(folders, tmp_path, run_script):
         if row["size"] == "6x512"
     }
     assert found["supernet"] == ("10.0", "1") and found["ablation/alone"] == ("40.0", "1")
+
+
+def test_folds_are_pooled(folders, tmp_path, run_script, refused):
+    """Two folds of which one has 1 error and the other 4 in 10 words."""
+    other = tmp_path / "fold2"
+    write_run(other / "seed0/supernet", {"6x512": (2_000_000, BAD), "3x64": (500_000, BAD)}, 3.0)
+    folders.insert(folders.index("--test_sets"), other)
+    assert "--out: is needed with several --root" in refused("tables", *folders)
+    out = tmp_path / "pooled"
+    out.mkdir()
+    done = run_script("tables", *folders, "--out", out)
+    assert done.returncode == 0, done.stderr
+    large, small, _ = rows(out, "comparison")
+    assert float(large["supernet"]) == 25.0 and float(small["supernet"]) == 40.0
+    assert large["individual"] == ""  # not every fold has it
+    assert float(rows(out, "cost")[0]["hours"]) == 3.0
+    record = json.loads((out / "tables.json").read_text())
+    assert record["folds"] == 2 and record["comparison"][0]["supernet"] == 25.0
 
 
 def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):

@@ -10,7 +10,8 @@ from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.choice import Found, shortlist
 from espnet_plugin.search.costs import Costs
 from espnet_plugin.search.latency import LatencyTable
-from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.supernet.dimensions import FFN
+from espnet_plugin.supernet.subnet import LayerAddress, Subnet
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_the_best_within_limits_is_extracted_and_decoded(options, supernet, load
     said = capsys.readouterr().out
     facts = json.loads((model_dir / "subnet.json").read_text())
     assert f"best subnet within --max-params 1M, --max-size {most}B: {facts['subnet']}" in said and "why: " in said
-    assert costs.of(Subnet.parse(facts["subnet"]))["size"] <= most
+    assert costs.of(model.search_space.parse(facts["subnet"]))["size"] <= most
     assert len(lines_of(model_dir / "decode" / "dev" / "text")) == 6 and "dev: WER " in said
     # What is said of the development set is what the extracted model does there.
     assert said.split("  WER ")[1].split()[0] == said.split("dev: WER ")[1].split()[0]
@@ -115,7 +116,7 @@ def test_a_latency_limit_uses_the_table_of_a_device(options, supernet, loaded, t
     assert said.count(" ms predicted ") == 4 and "median error" in said
     made = latency.LatencyTable.read(table)
     space = loaded[0].search_space
-    most = (made.latency(space.max) + made.latency(space.min)) / 2
+    most = (made.latency(ModelBlocks(loaded.model), space.max) + made.latency(ModelBlocks(loaded.model), space.min)) / 2
     choose.main(
         [*options, "--max-latency", f"{1e3 * most:.4f}ms", "--device", str(table), "--out", str(tmp_path / "s.json")]
     )
@@ -204,7 +205,7 @@ def test_a_conformers_sizes_are_chosen_and_what_needs_a_device_is_refused(confor
 
 
 def test_choices_by_hand():
-    a, b, c, d = (Subnet((0,), (width,)) for width in (100, 96, 104, 110))
+    a, b, c, d = (Subnet((LayerAddress(0, 0),), ((FFN, (width,)),)) for width in (100, 96, 104, 110))
     loss = {a: 3.0, b: 1.0, c: 2.0, d: 0.5}
     params = {a: 100, b: 96, c: 104, d: 110}.get
     assert shortlist(loss, params, 100, 2) == [b, c]  # d is beyond 5 %

@@ -13,10 +13,18 @@ from espnet_plugin.search.costs import Limits
 from espnet_plugin.search.explore import Budget, EvolutionarySearch, GridSearch, RandomSearch, explore
 from espnet_plugin.search.front import Candidate, hypervolume
 from espnet_plugin.search.genes import crossover, mutate
-from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import DIMENSIONS
 
-FIXED = SearchSpace.build(6, [2, 4, 6], [1, 2, 4, 8])
-WIDE = SearchSpace.build(
+
+def space_of(num_layers, depths, ffn_dims, **conf):
+    """A space of the dimensions that are given."""
+    conf = dict(depths=depths, ffn_dims=ffn_dims, **conf)
+    return search_space(num_layers, conf, [row for row in DIMENSIONS if row.key in conf], {})
+
+
+FIXED = space_of(6, [2, 4, 6], [1, 2, 4, 8])
+WIDE = space_of(
     4,
     [2, 3, 4],
     [1, 2, 4],
@@ -26,16 +34,16 @@ WIDE = SearchSpace.build(
     joiner_dims=[4, 8],
     directions=["forward", "bidirectional"],
 )
-TINY = SearchSpace.build(2, [1, 2], [1, 2])
+TINY = space_of(2, [1, 2], [1, 2])
 
 
 def cost(subnet):
-    return 10 * len(subnet.layers) + sum(subnet.ffn)
+    return 10 * len(subnet.layers) + sum(subnet["ffn"])
 
 
 def error(subnet):
     """Width in low layers is worth more, so that even shapes are not the best ones."""
-    return 1 / (1 + sum(width / (1 + layer) ** 2 for layer, width in zip(subnet.layers, subnet.ffn))) + 1 / len(
+    return 1 / (1 + sum(width / (1 + layer.index) ** 2 for layer, width in subnet.per_layer("ffn"))) + 1 / len(
         subnet.layers
     )
 
@@ -55,17 +63,18 @@ def test_children_are_in_the_space_and_made_of_their_parents(seed, rate, space):
     one, other = space.sample(rng), space.sample(rng)
     child = space.check(crossover(space, one, other, rng))
     assert len(child.layers) in (len(one.layers), len(other.layers))
-    for name in space.shared():
-        assert getattr(child, name) in (getattr(one, name), getattr(other, name))
-    parents = [dict(zip(p.layers, zip(p.ffn, p.heads or p.ffn))) for p in (one, other)]
-    for layer, *widths in zip(child.layers, child.ffn, child.heads or child.ffn):
-        assert tuple(widths) in [p[layer] for p in parents if layer in p]
+    for choice in space.shared:
+        name = choice.dimension.name
+        assert child[name] in (one[name], other[name])
+    parents = [one.settings(), other.settings()]
+    for layer, values in child.settings().items():
+        assert values in [p[layer] for p in parents if layer in p]
     space.check(mutate(space, child, rng, rate))
     assert crossover(space, one, one, rng) == one
 
 
 def test_a_point_mutates_to_itself():
-    point = SearchSpace.build(2, [2], [4])
+    point = space_of(2, [2], [4])
     assert mutate(point, point.max, random.Random(0), 1.0) == point.max
 
 
@@ -93,9 +102,10 @@ def test_a_search_by_evolution_is_never_below_a_small_grid(seed):
 
 
 def test_evolution_comes_near_the_true_front():
-    depths = {depth: list(product(FIXED.ffn_dims, repeat=depth)) for depth in FIXED.depths}
-    like = {depth: FIXED.uniform(depth, 1) for depth in depths}
-    everything = {type(FIXED.max)(like[depth].layers, ffn): None for depth, widths in depths.items() for ffn in widths}
+    like = [FIXED.uniform(depths, 1) for depths in FIXED.depths]
+    everything = {
+        one.with_values(ffn=widths) for one in like for widths in product(FIXED["ffn"], repeat=len(one.layers))
+    }
     best = volume({subnet: error(subnet) for subnet in everything})
     found = volume(explore(EvolutionarySearch(FIXED, cost, 1), evaluate, Budget(300)))
     assert len(everything) == FIXED.size and 0.97 * best < found <= best
@@ -112,7 +122,7 @@ def test_the_grid_is_every_even_subnet():
     assert len(known) == 3 * 3 * 2 * 2 * 2 * 2 * 2
     for subnet in known:
         WIDE.check(subnet)
-        assert len(set(subnet.ffn)) == len(set(subnet.heads)) == 1
+        assert len(set(subnet["ffn"])) == len(set(subnet["heads"])) == 1
     assert list(explore(GridSearch(FIXED), evaluate, Budget(5))) == list(
         explore(GridSearch(FIXED), evaluate, Budget(5))
     )

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet_plugin.search.front import Candidate, crowding, front, hypervolume, ranked
-from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.supernet.subnet import LayerAddress, Subnet
 
 
 def candidates(values):
-    return [Candidate(Subnet((0,), (i + 1,)), cost, error) for i, (cost, error) in enumerate(values)]
+    return [Candidate(Subnet((LayerAddress(0, i),), ()), cost, error) for i, (cost, error) in enumerate(values)]
 
 
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=25).map(candidates)

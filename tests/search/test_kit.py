@@ -92,10 +92,12 @@ def test_a_block_is_what_three_copies_take_more_than_nothing(kit, loaded, monkey
         assert times["stem d8"] == pytest.approx(0.1)
         assert times["silent d4 p8 j4"] == pytest.approx(0.1 + 0.1 - 0.004)
     first = numbers["checks"][0]
-    layers = len(choose.Subnet.parse(first["subnet"]).layers)
+    layers = len(loaded.model.search_space.parse(first["subnet"]).layers)
     predicted = 0.1 + 2 * layers * 0.032 + 0.196
     table = LatencyTable.parse(content)
-    assert table.latency(ModelBlocks(loaded[0]), choose.Subnet.parse(first["subnet"]), 2) == pytest.approx(predicted)
+    assert table.latency(ModelBlocks(loaded[0]), loaded.model.search_space.parse(first["subnet"]), 2) == pytest.approx(
+        predicted
+    )
     assert f"{1e3 * predicted:9.2f} ms predicted   2000.00 ms measured" in capsys.readouterr().out
     assert errors.keys() == {1, 2} and 0 < errors[1] < 1
 

@@ -9,7 +9,8 @@ from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.costs import Costs
 from espnet_plugin.search.latency import LatencyTable
 from espnet_plugin.search.timing import blocks, make_table, medians
-from espnet_plugin.supernet.subnet import Subnet
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import FFN
 
 UNNAMED = dict(input_size=80, stem_dim=8, head_dim=4, num_modes=2, vocabulary=7, context=2)
 FIXED = dict(dim=8, heads=4, prediction=6, joiner=5, directions=2, **UNNAMED)
@@ -35,11 +36,15 @@ class Blocks(ModelBlocks):
 
     def __init__(self):
         self.encoder = MHSSMBlocks(EncoderShape(80, 8, 8, 4, 4, 2, 2))
-        self.frame_rate, self.encoder_dim, self.prediction, self.joiner = 25, 8, 6, 5
+        self.frame_rate = 25
+
+
+SIZES = dict(num_heads=4, d_model=8, bidirectional=True)
+SPACE = search_space(3, dict(depths=[1, 2, 3], ffn_dims=[2, 3, 9]), [FFN], SIZES).completed(prediction=6, joiner=5)
 
 
 def test_a_prediction_by_hand():
-    subnet = Subnet((0, 2), (2, 3))
+    subnet = SPACE.parse("0x2_2x3")
     # 10 symbols a second on 25 frames: 0.6 of the silent search, 0.4 of the emitting one.
     expected = 1 + 2 * 10 + 100 + 200 + 0.6 * 1000 + 0.4 * 3000
     assert table().latency(Blocks(), subnet) == pytest.approx(expected)
@@ -53,9 +58,9 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 
 def test_what_was_not_timed_is_told(tmp_path):
     with pytest.raises(UserError, match=r"--threads: 4 was not timed on this device, only \[1\]"):
-        table().latency(Blocks(), Subnet((0,), (2,)), threads=4)
+        table().latency(Blocks(), SPACE.parse("0x2"), threads=4)
     with pytest.raises(UserError, match="block 'feed-forward d8 x9' of subnet '0x9' was not timed"):
-        table().latency(Blocks(), Subnet((0,), (9,)))
+        table().latency(Blocks(), SPACE.parse("0x9"))
     with pytest.raises(UserError, match="does not exist, make it on the device"):
         LatencyTable.read(tmp_path / "none.json")
     for wrong in (b"{}", b"[1]", b"no json", b"\xe9"):

@@ -113,9 +113,9 @@ def test_processes_give_what_one_gives_and_the_cache_is_asked_first(dev, tmp_pat
     torch.set_num_threads(1)
     keys = {"loss": "k", "wer": "k"}
     wanted = [space.max, space.min, space.uniform(2, 8), space.max]
-    with Workers(dev.measure, EvaluationCache(tmp_path / "one", keys)) as one:
+    with Workers(dev.measure, EvaluationCache(tmp_path / "one", keys, space.parse)) as one:
         alone = dict(one("loss", wanted))
-    with Workers(dev.measure, EvaluationCache(tmp_path / "two", keys), 2) as two:
+    with Workers(dev.measure, EvaluationCache(tmp_path / "two", keys, space.parse), 2) as two:
         together = dict(two("loss", wanted))
     torch.set_num_threads(torch_threads)
     assert alone == pytest.approx(together) and set(alone) == set(wanted)
@@ -123,13 +123,17 @@ def test_processes_give_what_one_gives_and_the_cache_is_asked_first(dev, tmp_pat
     def never(name, subnet):
         raise AssertionError("was evaluated before")
 
-    with Workers(never, EvaluationCache(tmp_path / "two", keys)) as cached:
+    with Workers(never, EvaluationCache(tmp_path / "two", keys, space.parse)) as cached:
         assert dict(cached("loss", wanted)) == together
 
 
 def test_a_killed_process_ends_the_search(dev, tmp_path):
     """What was known before stays in the cache."""
-    space, here, cache = dev.model.search_space, os.getpid(), EvaluationCache(tmp_path / "c", {"loss": "k"})
+    space, here, cache = (
+        dev.model.search_space,
+        os.getpid(),
+        EvaluationCache(tmp_path / "c", {"loss": "k"}, dev.model.search_space.parse),
+    )
 
     def killed(name, subnet):
         assert os.getpid() != here
@@ -141,7 +145,9 @@ def test_a_killed_process_ends_the_search(dev, tmp_path):
         assert dict(workers("loss", [space.min])) == {space.min: 1.0}
         with pytest.raises(UserError, match="--nj: one of 2 processes was killed"):
             dict(workers("loss", [space.max]))
-    assert EvaluationCache(tmp_path / "c", {"loss": "k"}).values == {("loss", space.min): 1.0}
+    assert EvaluationCache(tmp_path / "c", {"loss": "k"}, dev.model.search_space.parse).values == {
+        ("loss", space.min): 1.0
+    }
 
 
 def test_no_transcript_is_told(loaded, supernet, tmp_path):

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import FFN
 from espnet_plugin.supernet.sandwich import SubnetSampling
-from espnet_plugin.supernet.space import SearchSpace
 
-SPACE = SearchSpace.build(6, [2, 4, 6], [32, 64, 128])
+SPACE = search_space(6, dict(depths=[2, 4, 6], ffn_dims=[32, 64, 128]), [FFN], {})
 
 
 @given(st.integers(0, 10**9), st.integers(0, 4), st.integers(0, 63))
@@ -38,8 +39,21 @@ def test_ranks_differ_when_asked_to():
 
 
 def test_a_space_of_one_point_gives_one_net():
-    space = SearchSpace.build(3, None, [64])
+    space = search_space(3, dict(ffn_dims=[64]), [FFN], {})
     assert SubnetSampling(num_random=2).subnets(space, 0) == (space.max,)
+
+
+@given(st.floats(0.1, 10), st.integers(2, 9))
+def test_the_other_nets_share_their_weight(others_weight, nets):
+    weight = SubnetSampling(others_weight=others_weight).weight(nets)
+    assert weight * (nets - 1) == pytest.approx(others_weight)
+    assert SubnetSampling().weight(nets) == SubnetSampling(others_weight=2.0).weight(1) == 1.0
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "1"])
+def test_an_impossible_weight_is_told(value):
+    with pytest.raises(UserError, match=r"sampling_conf\.others_weight: .* must be finite and above 0, or null"):
+        SubnetSampling(others_weight=value)
 
 
 def test_single_rule_gives_one_subnet_that_varies():

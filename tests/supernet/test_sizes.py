@@ -1,14 +1,22 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet_plugin.supernet.configured import search_space
+from espnet_plugin.supernet.dimensions import DIMENSIONS
 from espnet_plugin.supernet.sizes import candidates, ladder
-from espnet_plugin.supernet.space import SearchSpace
 
-SPACE = SearchSpace.build(6, [2, 4, 6], [32, 64, 128])
+
+def space_of(num_layers, depths, ffn_dims, **conf):
+    """A space of the dimensions that are given."""
+    conf = dict(depths=depths, ffn_dims=ffn_dims, **conf)
+    return search_space(num_layers, conf, [row for row in DIMENSIONS if row.key in conf], {})
+
+
+SPACE = space_of(6, [2, 4, 6], [32, 64, 128])
 
 
 def params(subnet):
-    return 1000 + 100 * len(subnet.layers) + sum(subnet.ffn)
+    return 1000 + 100 * len(subnet.layers) + sum(subnet["ffn"])
 
 
 def test_ladder_has_equal_ratios():
@@ -27,6 +35,6 @@ def test_candidates_are_different_subnets_of_the_space_near_the_target(target, c
 
 
 def test_candidates_spread_over_depths():
-    space = SearchSpace.build(4, [3, 4], [10, 20, 30, 40])
-    found = candidates(space, lambda s: 100 * sum(s.ffn), 10000, 4)
+    space = space_of(4, [3, 4], [10, 20, 30, 40])
+    found = candidates(space, lambda s: 100 * sum(s["ffn"]), 10000, 4)
     assert {len(subnet.layers) for subnet in found} == {3, 4}

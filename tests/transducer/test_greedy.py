@@ -1,31 +1,18 @@
 import pytest
 import torch
-from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
 from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 from espnet2.asr_transducer.joint_network import JointNetwork
 
 from espnet_plugin.transducer.greedy import greedy_search
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
-V, D = 7, 12
-
-
-def build(kind, seed, blank=0):
-    torch.manual_seed(seed)
-    if kind == "stateless":
-        decoder = StatelessDecoder(V, D, embed_dim=8, blank_id=blank)
-    else:
-        decoder = TransducerDecoder(V, rnn_type=kind, num_layers=2, hidden_size=8, embed_pad=blank)
-    joint = JointNetwork(V, D, decoder.dunits, 10)
-    torch.nn.init.normal_(joint.lin_out.weight)
-    joint.lin_out.bias.data[blank] += 0.5  # some blanks
-    return decoder.eval(), joint.eval()
+V, D = 7, 12  # of `build`
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["stateless", "lstm", "gru"])
 @pytest.mark.parametrize("blank", [0, V - 1])
-def test_batched_search_equals_espnets(kind, seed, blank):
+def test_batched_search_equals_espnets(build, kind, seed, blank):
     decoder, joint = build(kind, seed, blank)
     encoder_out = 2 * torch.randn(3, 15, D)
     lengths = torch.tensor([15, 9, 1])
@@ -36,7 +23,7 @@ def test_batched_search_equals_espnets(kind, seed, blank):
     assert any(expected) and sum(map(len, expected)) < int(lengths.sum())
 
 
-def test_one_at_a_time_equals_the_batch():
+def test_one_at_a_time_equals_the_batch(build):
     """Padding, even of nan, and neighbours do not matter; an utterance without frames has no symbols."""
     decoder, joint = build("lstm", 1)
     encoder_out, lengths = 2 * torch.randn(4, 12, D), torch.tensor([12, 0, 5, 12])
@@ -46,7 +33,7 @@ def test_one_at_a_time_equals_the_batch():
     assert together[1] == [] and [together[0], *together[2:]] == alone and any(alone)
 
 
-def test_states_are_made_where_the_encoders_output_is():
+def test_states_are_made_where_the_encoders_output_is(build):
     decoder, joint = build("lstm", 1)
     encoder_out = torch.randn(1, 6, D)
     expected = greedy_search(encoder_out, torch.tensor([6]), decoder, joint)

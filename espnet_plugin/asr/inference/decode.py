@@ -4,17 +4,21 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
-from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.asr.inference.answers import Entry, entry_of, write_answers
+from espnet_plugin.asr.inference.loading import TrainedModel, load_model, model_dir_files
 from espnet_plugin.asr.inference.longform import Answer, LongForm, Progress, streamed
-from espnet_plugin.asr.inference.recognise import BeamSearch, Recogniser, check_beam
+from espnet_plugin.asr.inference.recognise import Recogniser
+from espnet_plugin.asr.inference.search import SearchConf
 from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming, look_ahead_ms
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.utterances import open_utterances, read_utterances
@@ -22,7 +26,6 @@ from espnet_plugin.audio.windows import WindowConf
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.files import write_whole
-from espnet_plugin.common.tables import write_table
 from espnet_plugin.errors import UserError
 
 type Answers = Callable[
@@ -31,13 +34,11 @@ type Answers = Callable[
 
 
 @dataclass(frozen=True)
-class DecodeConf:
-    """Search options.
+class DecodeConf(SearchConf):
+    """Options of decoding: those of `SearchConf`, and how audio is taken.
 
     Args:
-        beam_size: 1 is greedy search as the device does it; more is ESPnet's beam search.
-        transducer_conf: options of ESPnet's BeamSearchTransducer, as ``search_type``.
-        batch_seconds: audio in a batch of the greedy search, s.
+        batch_seconds: audio in a batch, s.
         chunk_ms: audio fed at a time with ``--streaming``, ms.
         window_seconds: longer audio is cut at pauses into windows of at most so many s, unless the model streams.
 
@@ -45,30 +46,35 @@ class DecodeConf:
         UserError: a value that is not allowed.
     """
 
-    beam_size: int = 1
-    transducer_conf: dict | None = None
     batch_seconds: float = 60.0
     chunk_ms: int = 320
     window_seconds: float = WindowConf.longest
 
     def __post_init__(self):
-        if self.beam_size < 1:
-            raise UserError(f"beam_size: {self.beam_size} must be at least 1, which is greedy search")
+        super().__post_init__()
         if not 0 < self.batch_seconds < math.inf:
             raise UserError(f"batch_seconds: {self.batch_seconds} must be finite and above 0 s")
         if self.chunk_ms < 1:
             raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
         WindowConf.of(self.window_seconds)
-        check_beam(self.transducer_conf or {})
 
 
-def read_conf(path: Path | None) -> DecodeConf:
+def read_conf(path: Path | None, given: Mapping[str, Any] = MappingProxyType({})) -> DecodeConf:
     """Options of a YAML file, the defaults without one.
+
+    Args:
+        given: on the command line, which wins.
 
     Raises:
         UserError: no such file, no YAML, or a key or value that is not allowed.
     """
-    return DecodeConf() if path is None else build_conf(str(path), DecodeConf, read_yaml(path))
+    if path is None:
+        return DecodeConf(**given)
+    values = read_yaml(path)
+    try:
+        return build_conf("", DecodeConf, {**values, **given})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def streams(recogniser: Recogniser, chunk_ms: int) -> Answers:
@@ -86,28 +92,32 @@ def streams(recogniser: Recogniser, chunk_ms: int) -> Answers:
     return answers
 
 
-def open_model(model_dir: Path, conf: DecodeConf, streaming: bool) -> tuple[Answers, int, StreamLatency | None]:
+class Opened(NamedTuple):
+    """A model that is ready. Args: trained; answers: what answers to audio; latency: of a stream."""
+
+    trained: TrainedModel
+    answers: Answers
+    latency: StreamLatency | None
+
+
+def open_model(model_dir: Path, conf: DecodeConf, streaming: bool) -> Opened:
     """Load a model directory.
 
     Args:
         streaming: see `streams`; greedy search.
 
-    Returns:
-        what answers to audio, the sampling rate (Hz), and with `streaming` its latency.
-
     Raises:
-        UserError: no model, or with `streaming` one that needs whole utterances.
+        UserError: no model, or with `streaming` one that needs whole utterances or another search; see `search_of`.
     """
     config, checkpoint = model_dir_files(model_dir)
     trained = load_model(config, checkpoint)
     if streaming:
+        if conf.beam_size > 1:
+            raise UserError(f"beam_size: {conf.beam_size} must be 1 with --streaming true, which searches greedily")
         answers = streams(Recogniser(trained), conf.chunk_ms)
-        return answers, trained.fs, StreamLatency(conf.chunk_ms, look_ahead_ms(trained.model))
-    if conf.beam_size == 1:
-        recogniser = Recogniser(trained)
-    else:
-        recogniser = BeamSearch(trained, config, checkpoint, conf.beam_size, conf.transducer_conf or {})
-    return LongForm(recogniser, WindowConf.of(conf.window_seconds), conf.batch_seconds), trained.fs, None
+        return Opened(trained, answers, StreamLatency(conf.chunk_ms, look_ahead_ms(trained.model)))
+    answers = LongForm(Recogniser(trained, conf), WindowConf.of(conf.window_seconds), conf.batch_seconds)
+    return Opened(trained, answers, None)
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, sum: str):
-        self.path, self.answers = path, {}
+        self.path = path
+        self.answers: dict[str, list[Entry]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # the last one may be cut
         if lines and lines[0] == json.dumps({"sum": sum}):
@@ -152,10 +163,10 @@ class Journal:
                 )
             )
 
-    def add(self, key: str, text: str) -> None:
-        self.answers[key] = text
+    def add(self, key: str, answers: list[Entry]) -> None:
+        self.answers[key] = answers
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({key: text}) + "\n")
+            file.write(json.dumps({key: answers}) + "\n")
 
 
 def sum_of(job: DecodeJob) -> str:
@@ -170,17 +181,17 @@ def sum_of(job: DecodeJob) -> str:
 def decode_set(job: DecodeJob) -> DecodedSet:
     """Decode one data directory with one model.
 
-    Writes into the job's folder: text; rejected.txt with what could not be used and why, where there is any; latency.json of a stream.
-    What was answered when decoding was stopped is in unfinished.jsonl and not decoded again.
+    Writes into the job's folder what `write_answers` does; rejected.txt with what could not be used and why, where there is any;
+    latency.json of a stream. What was answered when decoding was stopped is in unfinished.jsonl and not decoded again.
 
     Raises:
         UserError: see `open_model`, `read_utterances`.
     """
     torch.set_num_threads(1)
     recordings, segments, rejected = read_utterances(job.data)
-    answers, fs, latency = open_model(job.model_dir, job.conf, job.streaming)
+    trained, answers, latency = open_model(job.model_dir, job.conf, job.streaming)
     journal = Journal(job.out / "unfinished.jsonl", sum_of(job))
-    found = {key: text for key, text in journal.answers.items() if key in segments}
+    found = {key: entries for key, entries in journal.answers.items() if key in segments}
     notes, named = Counter(), {}
     todo = {key: segment for key, segment in segments.items() if key not in found}
     before = len(found)
@@ -188,16 +199,16 @@ def decode_set(job: DecodeJob) -> DecodedSet:
         tqdm, desc=f"{job.model_dir.name} {job.data.name}", unit="utt", disable=None, leave=False, mininterval=1
     )
     with bar(total=len(segments), initial=before, position=job.number + 1) as shown:
-        for key, answer in answers(open_utterances(recordings, todo, fs), lambda seconds: None):
+        for key, answer in answers(open_utterances(recordings, todo, trained.fs), lambda seconds: None):
             if isinstance(answer, UserError):
                 rejected[key] = str(answer)
             else:
-                found[key] = answer.best[0].text
+                found[key] = [entry_of(one, trained.model.token_list) for one in answer.best]
                 journal.add(key, found[key])
                 notes.update(answer.notes)
                 named |= {note: key for note in answer.notes if note not in named}
             shown.update()
-    write_whole(job.out / "text", lambda path: write_table(path, found))
+    write_answers(job.out, found, job.conf.nbest)
     said = [f"{job.out / 'text'}: {len(found)} utterances" + (f", {before} of them decoded before" if before else "")]
     said += [f"  {count} utterances ('{named[note]}' ...): {note}" for note, count in notes.items()]
     write_or_drop(job.out / "rejected.txt", "".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))

@@ -20,7 +20,7 @@ from espnet_plugin.supernet.slices import leading
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.cost import joiner_cost, recurrent_cost, stateless_cost
-from espnet_plugin.transducer.elastic import ElasticStatelessDecoder
+from espnet_plugin.transducer.elastic import ElasticJointNetwork, ElasticStatelessDecoder
 from espnet_plugin.transducer.prediction import StatelessDecoder
 
 MADE_OF = ("config.yaml", "model.pth", "subnet.json")  # of a size, never of a training directory
@@ -44,12 +44,10 @@ def cost(model: TODMModel, subnet: Subnet) -> Cost:
     rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(counted))
     decoder, joiner, rate = model.decoder, model.joint_network, model.encoder.frame_rate
     if isinstance(decoder, StatelessDecoder):
-        width = subnet.prediction or decoder.dunits
-        prediction = stateless_cost(model.vocab_size, width, decoder.context_size, rate)
+        prediction = stateless_cost(model.vocab_size, subnet["prediction"], decoder.context_size, rate)
     else:
         prediction = recurrent_cost(decoder, rate)
-    joint_space, encoder_dim = joiner.lin_enc.weight.shape
-    widths = (subnet.dim or encoder_dim, subnet.prediction or decoder.dunits, subnet.joiner or joint_space)
+    widths = (subnet["d_model"], subnet["prediction"], subnet["joiner"])
     joined = joiner_cost(model.vocab_size, *widths, joiner.lin_dec.bias is not None, rate)
     return model.encoder.cost(subnet) + prediction + joined + Cost(rest, 0)
 
@@ -73,11 +71,11 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     args.encoder, args.encoder_conf = model.encoder.plain_class.name, model.encoder.extracted_conf(subnet)
     transducer = {"loss": "full", "rnnt_type": model.criterion.conf.rnnt_type}  # the lattice that it was trained on
     args.model_conf = {**args.model_conf, "transducer_conf": transducer, "sampling_conf": {}, "distill_conf": {}}
-    if subnet.joiner is not None:
-        args.model_conf["joint_space_size"] = subnet.joiner
+    if isinstance(model.joint_network, ElasticJointNetwork):
+        args.model_conf["joint_space_size"] = subnet["joiner"]
     if isinstance(model.decoder, ElasticStatelessDecoder):
         args.decoder = "stateless"
-        args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet.prediction or model.decoder.dunits}
+        args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet["prediction"]}
     args.init_param, args.specaug, args.specaug_conf = [], None, {}
     with WithoutInit():
         alone = TODMTask.build_model(args)

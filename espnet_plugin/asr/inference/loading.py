@@ -54,6 +54,19 @@ def sampling_rate(conf: argparse.Namespace) -> int:
     return hertz((conf.frontend_conf or {}).get("fs", 16000))
 
 
+def tokenizer_of(conf: argparse.Namespace) -> Path | None:
+    """The sentencepiece model of a training configuration, None where it has other tokens.
+
+    Raises:
+        UserError: the file does not exist.
+    """
+    if conf.token_type != "bpe" or conf.bpemodel is None:
+        return None
+    if not Path(conf.bpemodel).is_file():
+        raise UserError(f"bpemodel: '{conf.bpemodel}' does not exist")
+    return Path(conf.bpemodel)
+
+
 class WithoutInit(TorchFunctionMode):
     """Build modules without random numbers for their weights, which are about to be loaded."""
 

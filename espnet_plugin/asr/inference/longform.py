@@ -104,9 +104,6 @@ class LongForm:
         yield from self.complete(pending)
 
     def windows(self, heard: MonoAudio) -> Iterator[Window]:
-        if not self.recogniser.times:
-            samples = heard.samples()
-            return iter([Window(samples, 0, 0, silent=False)])
         return windows(heard.blocks(), self.fs, self.conf, self.frame)
 
     def flush(self, pool: list[tuple[str, int, Window]], pending: dict, progress: Progress) -> None:

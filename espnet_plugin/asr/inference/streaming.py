@@ -134,7 +134,7 @@ class StreamingRecogniser:
             length = torch.tensor([encoder_out.shape[1]], device=feats.device)
             if length > 0:
                 search = (model.decoder, model.joint_network, model.blank_id, self.predictor)
-                found = greedy_hypotheses(encoder_out, length, *search)[0].later(self.heard)
+                found = greedy_hypotheses(encoder_out, length, *search, silent=model.silent)[0].later(self.heard)
                 self.symbols += found.tokens
                 self.frames += found.frames
                 self.log_probs += found.log_probs

@@ -21,6 +21,7 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.registry import encoder_names
 from espnet_plugin.supernet.sandwich import SubnetSampling
 from espnet_plugin.supernet.sizes import candidates, ladder
+from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
 from espnet_plugin.transducer.elastic import at_subnet, build_joiner
@@ -103,10 +104,12 @@ class TODMModel(Sandwich, ESPnetASRModel):
         del self.criterion_att
         self.use_transducer_decoder = True
         self.joint_network = build_joiner(
-            joint_network, self.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
+            joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
+        # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
+        self.joint_network.one_symbol_a_frame = conf.modified
         # Blank starts with about half of the probability, near its share among a path's arcs: from a uniform start, ScaledAdam, whose steps
         # are relative to a parameter's size, takes about a hundred updates to grow that bias (our choice).
         with torch.no_grad():
@@ -121,6 +124,15 @@ class TODMModel(Sandwich, ESPnetASRModel):
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+
+    @cached_property
+    def search_space(self) -> SearchSpace | None:
+        """The encoder's search space with the widths of prediction network and joiner, None for an encoder of one fixed size."""
+        space, encoder = self.encoder.search_space, self.encoder
+        if space is None:
+            return None
+        widths = dict(prediction=self.decoder.dunits, joiner=len(self.joint_network.lin_enc.weight))
+        return space.completed(d_model=encoder.output_size(), **widths)
 
     def _extract_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frontend, as ESPnet's model has it, but that features pass which it computed beforehand.
@@ -253,9 +265,10 @@ class TODMModel(Sandwich, ESPnetASRModel):
             distillation = costs.distillation.mean()
             loss = self.distill.transducer_weight * loss + self.distill.weight * weight * distillation
             distillation = distillation.detach()
+        loss = self.weight_of(teacher) * loss
         if not self.training and self.report_wer:
             lengths = shared.stem.lengths
-            found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id)
+            found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id, silent=self.silent)
             wer = self.word_error_rate(found, shared.text, shared.targets.lengths)
         return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
@@ -283,6 +296,16 @@ class TODMModel(Sandwich, ESPnetASRModel):
             errors += edits(reference, self.words(hypothesis)).edits
             words += len(reference)
         return torch.tensor(errors / max(words, 1), device=text.device)
+
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """Symbols beside blank that a search passes over, as sherpa-onnx does: ``<unk>``."""
+        return tuple(index for index, token in enumerate(self.token_list) if token == "<unk>")
+
+    @property
+    def one_symbol_a_frame(self) -> bool:
+        """Whether the model learnt to emit at most one symbol a frame (``rnnt_type: modified``)."""
+        return self.criterion.conf.modified
 
     def piece(self, index: int) -> str:
         """A token as it is written: sentencepiece's mark and ESPnet's space symbol are a space."""

@@ -74,6 +74,10 @@ class Sandwich:
         subnets = self.sampling.subnets(space, self.update_number(), rank())
         return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
 
+    def weight_of(self, teacher: Lattice | None) -> float:
+        """Weight of a net's loss in a step: 1 for the max net, which has no teacher; of the others from the sampling rule."""
+        return 1.0 if teacher is None or not self.training else self.sampling.weight(len(self.step_subnets()))
+
     def share(self, stem: Stem, text: torch.Tensor, text_lengths: torch.Tensor) -> Shared:
         """What all nets of a step share.
 
@@ -89,7 +93,7 @@ class Sandwich:
         if subnet is None:
             return True
         largest = self.search_space.max
-        return (subnet.prediction, subnet.joiner) == (largest.prediction, largest.joiner)
+        return all(subnet[name] == largest[name] for name in ("prediction", "joiner") if name in subnet)
 
     def nets(self, shared: Shared) -> Iterator:
         """What `net` gives for the nets of the step, one after the other.

@@ -169,7 +169,7 @@ class TODMTask(ASRTask):
         with building("optimizer", args):
             if args.optim != "scaledadam" or args.sharded_ddp or args.exclude_weight_decay:
                 return super().build_optimizers(args, model)
-            return [optim_classes[args.optim](model.named_parameters(), **args.optim_conf)]
+            return [optim_classes[args.optim](saved_names(model), **args.optim_conf)]
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
@@ -180,6 +180,12 @@ class TODMTask(ASRTask):
     def build_iter_factory(cls, args: argparse.Namespace, *others, **options):
         with building("batches", args):
             return super().build_iter_factory(args, *others, **options)
+
+
+def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    """Parameters with the names that they have in checkpoints, so that an optimizer's state fits wherever the checkpoint does."""
+    names = {id(value): name for name, value in model.state_dict(keep_vars=True).items()}
+    return [(names[id(parameter)], parameter) for parameter in model.parameters()]
 
 
 @contextmanager

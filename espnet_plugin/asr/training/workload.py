@@ -68,8 +68,8 @@ def net_macs(model: TODMModel, subnet: Subnet) -> int:
     conf = model.criterion.conf
     if conf.loss != "pruned":
         raise UserError(f"transducer_conf.loss: '{conf.loss}' has no fixed number of cells a frame, plan for 'pruned'")
-    width = subnet.joiner or model.joint_network.lin_out.in_features
-    return cost(model, subnet).macs + model.encoder.frame_rate * (conf.prune_range - 1) * width * model.vocab_size
+    cells = model.encoder.frame_rate * (conf.prune_range - 1)
+    return cost(model, subnet).macs + cells * subnet["joiner"] * model.vocab_size
 
 
 def workload(model: TODMModel, draws: int = 200) -> Workload:

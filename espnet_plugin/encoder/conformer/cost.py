@@ -1,7 +1,6 @@
 """Parameters and multiply-adds of the Conformer at any subnet, from its sizes alone."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.subnet import Subnet
@@ -28,7 +27,6 @@ class ConformerShape:
     num_heads: int
     head_dim: int
     kernel: int
-    num_directions: ClassVar[int] = 2  # attention sees both sides
 
     def cost(self, subnet: Subnet) -> Cost:
         """Of the stand-alone encoder of a subnet; multiply-adds are those of convolutions, linear layers and attention."""
@@ -37,7 +35,7 @@ class ConformerShape:
         conv2, out = KERNEL * d * d, d * quarter * d
         params = KERNEL * d + d + conv2 + d + out + d + 2 * d
         macs = (2 * FRAMES + 1) * half * KERNEL * d + FRAMES * (quarter * conv2 + out)
-        total = [self.block(width, heads or self.num_heads) for _, width, heads in subnet.per_layer()]
+        total = [self.block(width, heads) for _, width, heads in subnet.per_layer("ffn", "heads")]
         params, macs = params + sum(p for p, _ in total), macs + sum(m for _, m in total)
         return Cost(params, round(macs / SECONDS))
 

@@ -11,13 +11,11 @@ from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward i
 from espnet_plugin.encoder.conformer.cost import ConformerShape
 from espnet_plugin.encoder.conformer.encoder import ConformerStem, SizedConformerEncoder, attention, head_size
 from espnet_plugin.encoder.interface import ElasticEncoder
-from espnet_plugin.errors import UserError
+from espnet_plugin.supernet import configured
 from espnet_plugin.supernet.cost import Cost
+from espnet_plugin.supernet.dimensions import FFN, HEADS
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticLinear, SharedBatchNorm1d
-from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
-
-DIMENSIONS = ("depths", "ffn_dims", "heads", "prediction_dims", "joiner_dims", "drop_order")
 
 
 class AttentionAt:
@@ -83,7 +81,7 @@ class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
         UserError: a key or value of the search space is not allowed.
     """
 
-    name, plain_class, layer_prefix = "conformer_supernet", SizedConformerEncoder, "encoders"
+    name, plain_class, layer_prefixes = "conformer_supernet", SizedConformerEncoder, ("encoders",)
 
     def __init__(
         self,
@@ -101,14 +99,10 @@ class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
         max_pos_emb_len: int = 5000,
         adaptive_dropout: bool = True,
     ):
-        if not set(search_space) <= set(DIMENSIONS) or "ffn_dims" not in search_space:
-            raise UserError(
-                f"encoder_conf.search_space: keys {sorted(search_space)} of a Conformer must be ffn_dims and, if wanted, some of "
-                f"{', '.join(key for key in DIMENSIONS if key != 'ffn_dims')}"
-            )
-        space = SearchSpace.build(num_blocks, **{"depths": None, **search_space}, paired_heads=False)
-        space.check_largest("ffn_dims", "encoder_conf.linear_units", linear_units)
-        space.check_largest("heads", "encoder_conf.attention_heads", attention_heads)
+        sizes = dict(
+            linear_units=linear_units, attention_heads=attention_heads, output_size=output_size, bidirectional=True
+        )
+        space = configured.search_space(num_blocks, search_space, (FFN, HEADS), sizes)
         head_dim = head_size(output_size, attention_heads)
         conf = dict(output_size=output_size, head_dim=head_dim, dropout_rate=dropout_rate)
         conf |= dict(positional_dropout_rate=positional_dropout_rate, attention_dropout_rate=attention_dropout_rate)
@@ -138,14 +132,14 @@ class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
     def run(self, stem: ConformerStem, subnet: Subnet | None = None) -> torch.Tensor:
         """The blocks of a subnet (None: the max net) on a stem. Returns: (B, T, D)."""
         x = stem.x
-        for index, width, heads in (subnet or self.search_space.max).per_layer():
-            x = self.encoders[index](x, stem, width, heads or self.shape.num_heads)
+        for layer, width, heads in (subnet or self.search_space.max).per_layer("ffn", "heads"):
+            x = self.encoders[layer.index](x, stem, width, heads)
         return self.after_norm(x)
 
     def cost(self, subnet: Subnet) -> Cost:
         return self.shape.cost(subnet)
 
     def extracted_conf(self, subnet: Subnet) -> dict:
-        heads = list(subnet.heads) or self.shape.num_heads
-        blocks = dict(num_blocks=len(subnet.layers), linear_units=list(subnet.ffn), attention_heads=heads)
+        blocks = dict(num_blocks=len(subnet.layers), linear_units=list(subnet["ffn"]))
+        blocks |= dict(attention_heads=list(subnet["heads"]))
         return self.conf | blocks

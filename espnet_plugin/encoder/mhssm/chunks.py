@@ -87,7 +87,7 @@ class ChunkedSSM(torch.nn.Module):
         self.register_buffer("z_imag", z.imag.unsqueeze(-1).contiguous())
         # Real and imaginary part, (H, P, R, S); twice, since a mode stands for a conjugate pair.
         self.register_buffer("readout", 2 * torch.cat([readout.real, readout.imag], dim=3).transpose(1, 2).contiguous())
-        self.register_buffer("skip", ssm.skip.detach().float().reshape(self.num_heads, -1, 1))  # (H, P, 1)
+        self.register_buffer("skip", ssm.readout.skip.detach().float().reshape(self.num_heads, -1, 1))  # (H, P, 1)
 
     @property
     def state_size(self) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from espnet_plugin.supernet.cost import Cost
+from espnet_plugin.supernet.dimensions import DIRECTIONS
 from espnet_plugin.supernet.subnet import Subnet
 
 FRAME_RATE = 25  # encoder frames a second
@@ -38,12 +39,11 @@ class EncoderShape:
         Multiply-adds are those of the convolutions, the linear layers and the state space layers as a recurrence, at 25 encoder frames a
         second; norms, activations and additions are left out.
         """
-        d = subnet.dim or self.d_model
-        directions = self.num_directions if subnet.direction != "forward" else 1
+        d, directions = subnet["d_model"], 1 + DIRECTIONS.index(subnet["direction"])
         conv1, conv2 = self.stem_dim * self.input_size * CONV_KERNEL, d * self.stem_dim * CONV_KERNEL
         total = Cost(conv1 + self.stem_dim + conv2 + d + 2 * d, CONV_RATE * conv1 + FRAME_RATE * conv2)
-        for _, width, heads in subnet.per_layer():
-            total += self.layer(d, width, heads or self.num_heads, directions)
+        for _, width, heads in subnet.per_layer("ffn", "heads"):
+            total += self.layer(d, width, heads, directions)
         return total
 
     def layer(self, d: int, width: int, heads: int, directions: int) -> Cost:
@@ -57,9 +57,9 @@ class EncoderShape:
 
     def products(self, subnet: Subnet) -> list[tuple[int, int]]:
         """Inputs and outputs of each convolution and linear layer of a subnet, which are matrix products on a device."""
-        d = subnet.dim or self.d_model
+        d = subnet["d_model"]
         found = [(CONV_KERNEL * self.input_size, self.stem_dim), (CONV_KERNEL * self.stem_dim, d)]
-        for _, width, heads in subnet.per_layer():
-            channels = (heads or self.num_heads) * self.head_dim
+        for _, width, heads in subnet.per_layer("ffn", "heads"):
+            channels = heads * self.head_dim
             found += ((d, channels), (channels // 2, d), (d, width), (width, d))
         return found

@@ -29,7 +29,7 @@ class ElasticSSM(MultiHeadSSM):
 
     def discretise(self, heads: int | None = None, directions: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the first `directions` and `heads` (None: all), see `zero_order_hold`."""
-        parameters = (self.log_dt, self.log_decay, self.frequency, self.output)
+        parameters = (*self.dynamics.parameters(), self.readout.output)
         return zero_order_hold(*(p[:directions, :heads] for p in parameters))
 
     def kernel(self, length: int, heads: int | None = None, directions: int | None = None) -> torch.Tensor:
@@ -45,9 +45,9 @@ class ElasticSSM(MultiHeadSSM):
             directions: ways of running, ascending numbers of directions; None for that with all.
         """
         directions = directions or [self.num_directions]
-        with torch.autocast(self.skip.device.type, enabled=False):
+        with torch.autocast(self.readout.skip.device.type, enabled=False):
             kernel = self.kernel(length, heads, directions[-1])
-            return Spectrum.of(kernel, directions, self.skip[: kernel.shape[1]])
+            return Spectrum.of(kernel, directions, self.readout.skip[: kernel.shape[1]])
 
     def forward(self, u: torch.Tensor, spectrum: Spectrum, way: int = -1) -> torch.Tensor:
         """Convolve with the heads that hold the channels of `u`.

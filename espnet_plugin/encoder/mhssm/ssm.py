@@ -140,6 +140,33 @@ class Spectrum:
         return cls(torch.stack([ways[n] for n in directions]), size)
 
 
+class Part(torch.nn.Module):
+    """Parameters of a module that are a module of their own, so that trainers which set rates by module can address them.
+
+    In checkpoints they keep the names that they had in the module around them (`load_parts` is its side of that).
+
+    Args:
+        parameters: name -> initial value.
+    """
+
+    def __init__(self, **parameters: torch.Tensor):
+        super().__init__()
+        for name, value in parameters.items():
+            self.register_parameter(name, torch.nn.Parameter(value))
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        around = prefix.removesuffix(".").rpartition(".")[0]
+        super()._save_to_state_dict(destination, f"{around}." if around else "", keep_vars)
+
+
+def load_parts(module: torch.nn.Module, state_dict: dict, prefix: str) -> None:
+    """Give the parameters of a module's `Part`s in a state the names that torch looks for."""
+    for part, child in module.named_children():
+        for name, _ in child.named_parameters() if isinstance(child, Part) else ():
+            if prefix + name in state_dict:
+                state_dict[f"{prefix}{part}.{name}"] = state_dict.pop(prefix + name)
+
+
 class MultiHeadSSM(torch.nn.Module):
     """Heads of diagonal state space models, one or two directions.
 
@@ -181,19 +208,24 @@ class MultiHeadSSM(torch.nn.Module):
         pairs = -(-num_heads // 2)
         log_dt = torch.linspace(math.log(dt_max), math.log(dt_min), pairs)[spread(pairs)]
         log_dt = log_dt.repeat_interleave(2)[:num_heads]
-        self.log_dt = torch.nn.Parameter(log_dt.expand(directions).clone())
-        # The real part is stored as log(-Re A), which keeps every pole stable.
-        self.log_decay = torch.nn.Parameter(torch.log(-real).expand(*directions, num_modes).clone())
-        self.frequency = torch.nn.Parameter(imag.float().expand(*directions, num_modes).clone())
+        # Step sizes and poles. The real part is stored as log(-Re A), which keeps every pole stable.
+        self.dynamics = Part(
+            log_dt=log_dt.expand(directions).clone(),
+            log_decay=torch.log(-real).expand(*directions, num_modes).clone(),
+            frequency=imag.float().expand(*directions, num_modes).clone(),
+        )
         # Complex normal C with E|C|^2 = 1, real and imaginary parts last.
         scale = math.sqrt(0.5)
         shape = (*directions, num_channels // num_heads, num_modes, 2)
-        self.output = torch.nn.Parameter(torch.randn(shape) * scale)
-        self.skip = torch.nn.Parameter(torch.randn(num_channels))
+        self.readout = Part(output=torch.randn(shape) * scale, skip=torch.randn(num_channels))
+
+    def _load_from_state_dict(self, state_dict, prefix, *others):
+        load_parts(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def discretise(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Dynamics and readout of all heads, see `zero_order_hold`."""
-        return zero_order_hold(self.log_dt, self.log_decay, self.frequency, self.output)
+        return zero_order_hold(*self.dynamics.parameters(), self.readout.output)
 
     def kernel(self, length: int) -> torch.Tensor:
         """Convolution kernels of `length` frames: (directions, E, T)."""
@@ -201,8 +233,8 @@ class MultiHeadSSM(torch.nn.Module):
 
     def spectrum(self, length: int) -> Spectrum:
         """Transform of the kernel for inputs of up to `length` frames."""
-        with torch.autocast(self.skip.device.type, enabled=False):
-            return Spectrum.of(self.kernel(length), [self.num_directions], self.skip)
+        with torch.autocast(self.readout.skip.device.type, enabled=False):
+            return Spectrum.of(self.kernel(length), [self.num_directions], self.readout.skip)
 
     def forward(self, u: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
         """Convolve along time, in float32 also inside autocast.
@@ -230,7 +262,7 @@ class MultiHeadSSM(torch.nn.Module):
         u_BHPN = wide(u).unflatten(-1, (self.num_heads, -1)).unsqueeze(-1)
         state = u_BHPN + (0 if state is None else torch.exp(z[0]).unsqueeze(-2) * state)
         y = 2 * (readout[0] * state).sum(-1).real.flatten(1)
-        return y + self.skip * u, state
+        return y + self.readout.skip * u, state
 
     def stream(self, u: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Several frames of the first direction at once: the same as `step` on each, by a convolution within the chunk.
@@ -244,7 +276,7 @@ class MultiHeadSSM(torch.nn.Module):
         """
         z, readout = (value[:1] for value in self.discretise())
         length = u.shape[1]
-        spectrum = Spectrum.of(convolution_kernel(z, readout, length), [1], self.skip)
+        spectrum = Spectrum.of(convolution_kernel(z, readout, length), [1], self.readout.skip)
         y = convolve(u, spectrum.values[0], spectrum.fft_length)
         powers = torch.exp(z[0].unsqueeze(-1) * torch.arange(length + 1, device=u.device))  # (H, N, T + 1)
         u_BTHP = wide(u).unflatten(-1, (self.num_heads, -1)).to(powers.dtype)

@@ -7,10 +7,14 @@ from espnet_plugin.encoder.mhssm.cost import EncoderShape
 from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, channels_of_head
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet import configured
 from espnet_plugin.supernet.cost import Cost
+from espnet_plugin.supernet.dimensions import D_MODEL, DIRECTION, DIRECTIONS, FFN, HEADS
 from espnet_plugin.supernet.layers import ElasticLayerNorm
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.supernet.subnet import Subnet
+
+DIMENSIONS = (FFN, HEADS, D_MODEL, DIRECTION)
 
 
 class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
@@ -29,7 +33,7 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
     """
 
     time_reduction_class, layer_class, norm_class = ElasticTimeReduction, ElasticMHSSMLayer, ElasticLayerNorm
-    name, plain_class, layer_prefix = "mhssm_supernet", MHSSMEncoder, "layers"
+    name, plain_class, layer_prefixes = "mhssm_supernet", MHSSMEncoder, ("layers",)
 
     def __init__(
         self,
@@ -49,13 +53,17 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
         dropout: float = 0.1,
         adaptive_dropout: bool = True,
     ):
-        largest = dict(d_model=d_model, num_heads=num_heads)
-        space = SearchSpace.from_conf(num_layers, search_space, largest, bidirectional)
+        sizes = dict(d_model=d_model, num_heads=num_heads, bidirectional=bidirectional)
+        space = configured.search_space(num_layers, search_space, DIMENSIONS, sizes)
+        if space.varies("heads") and any(count % 2 for count in space["heads"]):
+            raise UserError(
+                f"search_space.heads: {list(space['heads'])} must be even, half of the heads gate the other half"
+            )
         stem_dim = stem_dim or d_model
         head_dim = head_dim or channels_of_head(d_model, num_heads, expand)
         conf = dict(d_model=d_model, num_heads=num_heads, num_modes=num_modes, head_dim=head_dim, stem_dim=stem_dim)
         conf |= dict(bidirectional=bidirectional, dt_min=dt_min, dt_max=dt_max, ssm_init=ssm_init, dropout=dropout)
-        super().__init__(input_size, ffn_dims=space.max.ffn, **conf)
+        super().__init__(input_size, ffn_dims=space.max["ffn"], **conf)
         for layer in self.layers:
             layer.adapt_dropout(adaptive_dropout)
         self.search_space, self.conf, self.input_size = space, conf, input_size
@@ -65,8 +73,8 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
 
     def ways(self, subnet: Subnet | None) -> list[int]:
         """Numbers of directions in which the nets of a step may run, ascending; None: every net of the space."""
-        directions = self.search_space.directions if subnet is None else (subnet.direction,)
-        return [1 if d == "forward" else 2 for d in directions if d] or [self.shape.num_directions]
+        directions = self.search_space["direction"] if subnet is None else (subnet["direction"],)
+        return [1 + DIRECTIONS.index(direction) for direction in directions]
 
     def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
         """Time reduction and kernels: at full size for all nets of a step, or those of the only net.
@@ -76,9 +84,9 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
             ilens: (B,) input frames.
             subnet: the only net that is going to run.
         """
-        x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet.dim)
-        nets = ((i, None, None) for i in range(len(self.layers))) if subnet is None else subnet.per_layer()
-        active = {layer: heads for layer, _, heads in nets}
+        x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet["d_model"])
+        layers = (self.search_space.max if subnet is None else subnet).per_layer("heads")
+        active = {layer.index: heads for layer, heads in layers}
         ways = self.ways(subnet)
         spectra = (
             layer.mixer.ssm.spectrum(x.shape[1], active[i], ways) if i in active else None
@@ -95,10 +103,10 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
             (B, T, d), d the subnet's model dimension.
         """
         subnet = subnet or self.search_space.max
-        way = 0 if subnet.direction == "forward" else -1
-        x = stem.x[..., : subnet.dim]
-        for index, width, heads in subnet.per_layer():
-            x = self.layers[index](x, stem.mask, stem.spectra[index], width, heads, way)
+        way = 0 if subnet["direction"] == "forward" else -1
+        x = stem.x[..., : subnet["d_model"]]
+        for layer, width, heads in subnet.per_layer("ffn", "heads"):
+            x = self.layers[layer.index](x, stem.mask, stem.spectra[layer.index], width, heads, way)
         return self.norm_out(x)
 
     def cost(self, subnet: Subnet) -> Cost:
@@ -106,9 +114,9 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
 
     def streaming_space(self) -> SearchSpace:
         space = self.search_space
-        if "forward" not in (space.directions or [DIRECTIONS[self.shape.num_directions - 1]]):
+        if "forward" not in space["direction"]:
             raise UserError("--streaming: every subnet of this supernet is bidirectional and needs the whole audio")
-        return space.only("forward") if len(space.directions) > 1 else space
+        return space.only("forward") if space.varies("direction") else space
 
     def products(self, subnet: Subnet) -> list[tuple[int, int]]:
         return self.shape.products(subnet)
@@ -119,11 +127,6 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
         return MHSSMBlocks(self.shape)
 
     def extracted_conf(self, subnet: Subnet) -> dict:
-        conf = {**self.conf, "ffn_dims": list(subnet.ffn)}
-        if subnet.heads:
-            conf["num_heads"] = list(subnet.heads)
-        if subnet.dim:
-            conf["d_model"] = subnet.dim
-        if subnet.direction:
-            conf["bidirectional"] = subnet.direction == "bidirectional"
-        return conf
+        heads, direction = list(subnet["heads"]), subnet["direction"]
+        sizes = dict(ffn_dims=list(subnet["ffn"]), num_heads=heads, d_model=subnet["d_model"])
+        return self.conf | sizes | dict(bidirectional=direction == "bidirectional")

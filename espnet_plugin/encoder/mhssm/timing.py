@@ -4,7 +4,6 @@ Shapes: B batch, T encoder frames, D model dimension.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 
 import torch
@@ -15,7 +14,7 @@ from espnet_plugin.encoder.mhssm.cost import EncoderShape
 from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward, MHSSMEncoder, TimeReduction
 from espnet_plugin.encoder.mhssm.export import OFFLINE_CHUNK, STREAM_CHUNK, MHSSMExport
 from espnet_plugin.supernet.space import SearchSpace
-from espnet_plugin.supernet.subnet import DIRECTIONS, Subnet
+from espnet_plugin.supernet.subnet import Subnet
 
 FRAME_SHIFT = 1 / (MHSSMEncoder.frame_rate * TimeReduction.stride)  # of input frames, s
 
@@ -93,7 +92,7 @@ class MHSSMBlocks(TimingBlocks):
         self.shape = shape
 
     def shapes(self) -> dict[str, int]:
-        """``dim``, ``heads``, ``directions``: where a subnet names none; the others are no part of a block's name."""
+        """``dim``, ``heads`` and ``directions`` are those of the max net; the others are no part of a block's name."""
         shape = self.shape
         return dict(
             dim=shape.d_model,
@@ -105,31 +104,23 @@ class MHSSMBlocks(TimingBlocks):
             num_modes=shape.num_modes,
         )
 
-    @property
-    def direction(self) -> str:
-        """Of the max net."""
-        return DIRECTIONS[self.shape.num_directions - 1]
-
     def names(self, subnet: Subnet) -> list[str]:
-        d, way = subnet.dim or self.shape.d_model, subnet.direction or self.direction
-        mixers = [f"mixer d{d} h{heads or self.shape.num_heads} {way}" for _, _, heads in subnet.per_layer()]
-        return [f"stem d{d}", *mixers, *(f"feed-forward d{d} x{width}" for width in subnet.ffn)]
+        d, way = subnet["d_model"], subnet["direction"]
+        mixers = [f"mixer d{d} h{heads} {way}" for heads in subnet["heads"]]
+        return [f"stem d{d}", *mixers, *(f"feed-forward d{d} x{width}" for width in subnet["ffn"])]
 
     def ends(self, width: int) -> torch.nn.Module:
         reduction = TimeReduction(self.shape.input_size, width, self.shape.stem_dim)
         return torch.nn.Sequential(reduction, torch.nn.LayerNorm(width)).eval()
 
     def widths(self, space: SearchSpace) -> dict[int, Subnet]:
-        if not space.model_dims:
-            return {self.shape.d_model: space.min}
-        return {d: replace(space.min, dim=d) for d in space.model_dims}
+        return {d: space.min.with_values(d_model=d) for d in space["d_model"]}
 
     def layers(self, space: SearchSpace, audio: Audio) -> Iterator[Block]:
-        shape = self.shape
         for d in self.widths(space):
-            for heads, way in product(space.heads or (shape.num_heads,), space.directions or (self.direction,)):
+            for heads, way in product(space["heads"], space["direction"]):
                 yield self.mixer(d, heads, way, audio)
-            for width in space.ffn_dims:
+            for width in space["ffn"]:
                 yield self.feed_forward(d, width)
 
     def mixer(self, d: int, heads: int, way: str, audio: Audio) -> Block:

@@ -134,8 +134,7 @@ def test_training_normalises_as_evaluation_does():
 @pytest.mark.parametrize(
     "conf, said",
     [
-        (dict(search_space=dict(ffn_dims=[16], model_dims=[8, 12])), "of a Conformer must be ffn_dims"),
-        (dict(search_space=dict(depths=[1, 3])), "of a Conformer must be ffn_dims"),
+        (dict(search_space=dict(ffn_dims=[16], model_dims=[8, 12])), "must be some of depths, ffn_dims, heads, "),
         (dict(search_space=dict(ffn_dims=[4, 8])), "must equal encoder_conf.linear_units, 16"),
         (dict(search_space=dict(ffn_dims=[16], heads=[1, 2])), "must equal encoder_conf.attention_heads, 3"),
         (dict(search_space=dict(ffn_dims=[16]), attention_heads=5), "must divide output_size, 12"),
@@ -153,6 +152,12 @@ def test_one_width_for_each_block():
         SizedConformerEncoder(9, linear_units=[4], num_blocks=2)
 
 
+def test_widths_that_the_space_does_not_name_are_those_of_the_configuration():
+    space = supernet(search_space=dict(depths=[1, 3])).search_space
+    assert (space["ffn"], space["heads"], space["d_model"], space.size) == ((16,), (3,), (12,), 2)
+    assert str(space.max) == "0-2" and space.parse("0-2x16h3") == space.max
+
+
 def test_short_utterances_are_refused():
     with pytest.raises(TooShort):
-        supernet().stem(torch.randn(2, 9, 9), torch.tensor([9, 6]))
+        supernet()(torch.randn(2, 9, 9), torch.tensor([9, 6]))

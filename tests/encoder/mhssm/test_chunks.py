@@ -15,9 +15,9 @@ def test_one_mode_by_hand():
     """One channel, pole -1, dt = ln 2: exp(z) = 1/2, readout 2 Re C (exp(z) - 1) / A = 2 * 1 * 1/2 = 1; skip 0."""
     ssm = MultiHeadSSM(1, 1, 1, bidirectional=False)
     with torch.no_grad():
-        ssm.log_dt.fill_(torch.log(torch.log(torch.tensor(2.0))))
-        ssm.log_decay.zero_(), ssm.frequency.zero_(), ssm.skip.zero_()
-        ssm.output.copy_(torch.tensor([1.0, 0.0]))
+        ssm.dynamics.log_dt.fill_(torch.log(torch.log(torch.tensor(2.0))))
+        ssm.dynamics.log_decay.zero_(), ssm.dynamics.frequency.zero_(), ssm.readout.skip.zero_()
+        ssm.readout.output.copy_(torch.tensor([1.0, 0.0]))
     y = ChunkedSSM(ssm, 2)(torch.tensor([[[1.0], [0.0], [4.0], [0.0], [0.0], [0.0]]]))[:, :5]
     torch.testing.assert_close(y.flatten(), torch.tensor([1.0, 0.5, 4.25, 2.125, 1.0625]))
 

@@ -30,8 +30,8 @@ def test_kernel_by_hand():
     """One real pole at -1, dt = 1, C = 1: K_l = 2 (1 - 1/e) e^-l."""
     ssm = build(num_channels=2, num_heads=1, num_modes=1, bidirectional=False, init="real")
     with torch.no_grad():
-        ssm.log_dt.zero_()
-        ssm.output.copy_(torch.tensor([1.0, 0.0]))
+        ssm.dynamics.log_dt.zero_()
+        ssm.readout.output.copy_(torch.tensor([1.0, 0.0]))
     expected = 2 * (1 - math.exp(-1)) * torch.exp(-torch.arange(4.0))
     torch.testing.assert_close(ssm.kernel(4)[0, 0], expected)
 
@@ -42,7 +42,7 @@ def test_convolution_equals_the_direct_sum(init, length, bidirectional, seed):
     ssm = build(seed, init=init, bidirectional=bidirectional)
     u = torch.randn(2, length, 8)
     kernels = ssm.kernel(length).double()
-    y = ssm.skip.double() * u.double()
+    y = ssm.readout.skip.double() * u.double()
     for t in range(length):
         for s in range(length):
             if s <= t:
@@ -69,10 +69,10 @@ def test_kernel_equals_espnets_s4d_on_the_same_parameters():
     pytest.importorskip("opt_einsum")
     s4 = pytest.importorskip("espnet2.asr.state_spaces.s4")
     ssm = build(num_channels=8, num_heads=8, num_modes=4, bidirectional=False)
-    poles = torch.complex(-ssm.log_decay[0].exp(), ssm.frequency[0]).detach()
-    readout = torch.view_as_complex(ssm.output[0, :, 0].detach()).unsqueeze(0)
+    poles = torch.complex(-ssm.dynamics.log_decay[0].exp(), ssm.dynamics.frequency[0]).detach()
+    readout = torch.view_as_complex(ssm.readout.output[0, :, 0].detach()).unsqueeze(0)
     other = s4.SSKernelDiag(
-        poles, torch.ones_like(poles), readout.conj(), ssm.log_dt[0].detach(), disc="zoh", real_type="exp"
+        poles, torch.ones_like(poles), readout.conj(), ssm.dynamics.log_dt[0].detach(), disc="zoh", real_type="exp"
     )
     kernel, _ = other(L=50)
     torch.testing.assert_close(kernel[0], ssm.kernel(50)[0], atol=1e-5, rtol=1e-4)
@@ -81,7 +81,7 @@ def test_kernel_equals_espnets_s4d_on_the_same_parameters():
 def test_no_complex_parameters_and_heads_from_local_to_global():
     ssm = build()
     assert not any(p.is_complex() for p in ssm.parameters())
-    dt = ssm.log_dt[0].detach().exp()
+    dt = ssm.dynamics.log_dt[0].detach().exp()
     assert torch.equal(dt[::2], dt[1::2]) and dt[0] == pytest.approx(0.5) and dt[2] == pytest.approx(1e-3)
 
 
@@ -150,3 +150,23 @@ def test_gradients_are_those_of_torchs_own_transforms(length, more, seed):
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b)
     assert found[0].is_contiguous()
+
+
+def test_parts_have_the_names_of_former_checkpoints():
+    """Dynamics and readout are modules of their own, for rates by module; a checkpoint does not tell."""
+    torch.manual_seed(0)
+    ssm = MultiHeadSSM(6, 2, 3)
+    names = ["log_dt", "log_decay", "frequency", "output", "skip"]
+    assert list(ssm.state_dict()) == names
+    assert [name for name, _ in ssm.named_parameters()] == [
+        *(f"dynamics.{name}" for name in names[:3]),
+        *(f"readout.{name}" for name in names[3:]),
+    ]
+    net, other = torch.nn.Sequential(ssm), torch.nn.Sequential(MultiHeadSSM(6, 2, 3))
+    other.load_state_dict(net.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+    other.load_state_dict(net.state_dict(), assign=True)
+    with pytest.raises(RuntimeError, match=r"Missing key.*dynamics\.log_dt"):
+        other.load_state_dict({name: value for name, value in net.state_dict().items() if name != "0.log_dt"})
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*0\.log_dtt"):
+        other.load_state_dict(net.state_dict() | {"0.log_dtt": torch.zeros(1)})

@@ -16,7 +16,7 @@ def corpus(tmp_path):
         lines = []
         for n, words in enumerate(("TURN ON THE LIGHTS", "GOOD MORNING")):
             name = f"{speaker}-198-{n:04d}"
-            soundfile.write(folder / f"{name}.flac", np.zeros(16000 + n), 16000)
+            soundfile.write(folder / f"{name}.flac", 0.1 * np.sin(np.arange(16000 + n) / 20), 16000)
             lines.append(f"{name} {words}\n")
         (folder / f"{speaker}-198.trans.txt").write_text("".join(lines))
     return tmp_path / "LibriSpeech"

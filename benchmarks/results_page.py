@@ -1,0 +1,123 @@
+"""Fill the tables of docs/results.md and draw its pictures from the records in docs/results, so that page and records agree.
+
+    python benchmarks/results_page.py             # after: cp exp/tables_mini/tables.json docs/results/mini.json
+    python benchmarks/results_page.py --check     # change nothing; status 1 where the page does not fit the records
+
+A record is what ./tables.sh leaves as tables.json. A table stands between two comments, such as
+
+    <!-- begin: mini comparison wer -->
+    <!-- end -->
+
+which name a record, what is shown of it, and the measure (wer or loss).
+"""
+
+import argparse
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from espnet_plugin.common.files import read_json, write_whole
+from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text, cost_text, markdown
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"(<!-- begin: (\w+) (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def candidates_text(rows: list[dict]) -> str:
+    """One line a size and test set: a candidate beside the default after as many updates."""
+    lines = []
+    for row in rows:
+        digits = 3 if row["measure"] == "loss" else 1
+        cells = [f"{row[key]:.{digits}f}" for key in ("default", "candidate")]
+        change = f"{row['relative']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
+        lines.append([row["test_set"], row["size"], f"{row['updates']:,}", *cells, change])
+    return markdown(["test set", "size", "updates", "before", "after", "relative difference"], lines, 2)
+
+
+SHOWN = {
+    "comparison": comparison_text,
+    "ablation": ablation_text,
+    "candidates": candidates_text,
+    "cost": cost_text,
+}
+
+
+def table(folder: Path, name: str, what: str, measure: str | None) -> str:
+    """The text of a block.
+
+    Raises:
+        UserError: no such record, or nothing of it to show.
+    """
+    record = read_json(folder / f"{name}.json")
+    if record is None:
+        raise UserError(f"'{folder}/{name}.json' does not exist, but the page shows it")
+    if what not in SHOWN:
+        raise UserError(f"page: '{what}' is not one of {', '.join(SHOWN)}")
+    rows = [row for row in record.get(what, []) if measure is None or row["measure"] == measure]
+    if not rows:
+        raise UserError(f"'{folder}/{name}.json': has no '{what}' of measure '{measure}'")
+    return SHOWN[what](rows)
+
+
+def filled(page: str, folder: Path) -> str:
+    """The page with the tables that its records give."""
+    return BLOCK.sub(lambda m: f"{m[1]}\n{table(folder, m[2], m[3], m[4])}\n\n{m[5]}", page)
+
+
+def picture(rows: list[dict], path: Path) -> None:
+    """Size against error or loss, with intervals: the supernet's sizes and models trained alone, a panel for each test set."""
+    rows = [row for row in rows if row.get("params")]
+    sets = list(dict.fromkeys(row["test_set"] for row in rows))
+    figure, panels = plt.subplots(
+        1, len(sets), figsize=(3.2 * len(sets), 3.2), dpi=120, layout="constrained", squeeze=False
+    )
+    for axes, name in zip(panels[0], sets):
+        for kind, marker, shift in (("supernet", "o", 0.99), ("individual", "s", 1.01)):
+            found = [row for row in rows if row["test_set"] == name and row.get(kind) is not None]
+            if not found:
+                continue
+            x, y = [shift * row["params"] / 1e6 for row in found], [row[kind] for row in found]
+            ends = [[row[kind] - row[f"{kind}_low"], row[f"{kind}_high"] - row[kind]] for row in found]
+            label = {"supernet": "one supernet", "individual": "trained alone"}[kind]
+            axes.errorbar(x, y, list(zip(*ends)), marker=marker, capsize=3, label=label)
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("parameters (millions)")
+        axes.set_ylim(bottom=0)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    panels[0][0].set_ylabel(MEASURES[rows[0]["measure"]].title, fontsize=8)
+    panels[0][0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, format="png")
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", type=Path, default=DOCS / "results.md")
+    parser.add_argument("--records", type=Path, default=DOCS / "results", help="folder of the JSON files")
+    parser.add_argument("--check", action="store_true", help="change nothing, tell whether page and records agree")
+    args = parser.parse_args()
+    page = args.page.read_text(encoding="utf-8")
+    text = filled(page, args.records)
+    if args.check:
+        if text != page:
+            sys.exit(f"error: {args.page}: does not fit the records, run python {Path(__file__).name}")
+        return
+    write_whole(args.page, lambda path: path.write_text(text, encoding="utf-8"))
+    for file in sorted(args.records.glob("*.json")):
+        record = read_json(file)
+        for measure in MEASURES:
+            rows = [row for row in record.get("comparison", []) if row["measure"] == measure]
+            if any(row.get("supernet") is not None for row in rows):
+                write_whole(file.with_name(f"{file.stem}_{measure}.png"), partial(picture, rows))
+
+
+if __name__ == "__main__":
+    run_main(main)

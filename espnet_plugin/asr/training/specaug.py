@@ -1,0 +1,64 @@
+"""ESPnet specaug ``perturbed_specaug``: SpecAugment after a change of voice and tempo."""
+
+from collections.abc import Sequence
+
+import torch
+from espnet2.asr.specaug.specaug import SpecAug
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.augment import Perturbation
+from espnet_plugin.frontend.rate import hertz
+
+
+class PerturbedSpecAug(SpecAug):
+    """Vocal tract and tempo of each utterance are changed (see `Perturbation`), then ESPnet's SpecAugment masks it.
+
+    It costs little, runs on GPUs, and works with features that were dumped.
+
+    Args:
+        fs: sampling rate, Hz.
+        vocal_tract, tempo: lowest and highest factor, drawn evenly; [1, 1] for none.
+        others: of ESPnet's SpecAugment.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        fs: int | str = 16000,
+        vocal_tract: Sequence[float] = (0.85, 1.15),
+        tempo: Sequence[float] = (0.9, 1.1),
+        apply_time_warp: bool = False,
+        time_warp_window: int = 5,
+        time_warp_mode: str = "bicubic",
+        apply_freq_mask: bool = True,
+        freq_mask_width_range: int | Sequence[int] = (0, 20),
+        num_freq_mask: int = 2,
+        apply_time_mask: bool = True,
+        time_mask_width_range: int | Sequence[int] | None = None,
+        time_mask_width_ratio_range: float | Sequence[float] | None = (0.0, 0.05),
+        num_time_mask: int = 2,
+        replace_with_zero: bool = True,
+    ):
+        super().__init__(
+            apply_time_warp=apply_time_warp,
+            time_warp_window=time_warp_window,
+            time_warp_mode=time_warp_mode,
+            apply_freq_mask=apply_freq_mask,
+            freq_mask_width_range=freq_mask_width_range,
+            num_freq_mask=num_freq_mask,
+            apply_time_mask=apply_time_mask,
+            time_mask_width_range=time_mask_width_range,
+            time_mask_width_ratio_range=time_mask_width_ratio_range,
+            num_time_mask=num_time_mask,
+            replace_with_zero=replace_with_zero,
+        )
+        try:
+            self.perturbation = Perturbation(hertz(fs), vocal_tract, tempo)
+        except UserError as error:
+            raise UserError(f"specaug_conf.{error}") from error
+
+    def forward(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Args: x (B, S, F) log mel energies, may be normalised; x_lengths (B,) frames. Returns: the same, S may differ."""
+        return super().forward(*self.perturbation(x, x_lengths))

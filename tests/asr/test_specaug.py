@@ -1,0 +1,38 @@
+"""``perturbed_specaug`` and the effect ``noise``, as configurations name them."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from espnet_plugin.errors import UserError
+
+CONF = dict(fs=16000, apply_freq_mask=True, freq_mask_width_range=[0, 5], apply_time_mask=False)
+
+
+def test_a_training_step_takes_it():
+    model = tiny.build(specaug="perturbed_specaug", specaug_conf=CONF).train()
+    torch.manual_seed(1)
+    one, lengths = model.features(*tiny.batch()[:2])
+    other, other_lengths = model.features(*tiny.batch()[:2])
+    assert lengths.tolist() != other_lengths.tolist()  # another tempo each time
+    assert one.shape[1] == lengths.max() and other.shape[1] == other_lengths.max()
+    loss, _, _ = model(*tiny.batch())
+    loss.backward()
+    assert torch.isfinite(loss)
+    model.eval()
+    assert model.features(*tiny.batch()[:2])[1].tolist() == [50, 38, 19]
+
+
+def test_a_wrong_range_names_its_key():
+    with pytest.raises(UserError, match=r"specaug_conf\.vocal_tract: \[2, 1\] must be two numbers"):
+        tiny.build(specaug="perturbed_specaug", specaug_conf=CONF | {"vocal_tract": [2, 1]})
+
+
+def test_the_noise_is_an_effect_of_espnets_augmentation():
+    from espnet2.layers.augmentation import DataAugmentation
+
+    wave = np.sin(np.arange(8000) / 5).astype(np.float32)
+    found = DataAugmentation([[1.0, "noise", {"snr": [20, 20]}]])(wave.copy(), 16000)
+    power = np.square(found - wave).mean() / np.square(wave).mean()
+    assert found.dtype == np.float32 and 10 * np.log10(power) == pytest.approx(-20, abs=0.1)

@@ -1,0 +1,65 @@
+"""The page of results says what its records say."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from espnet_plugin.errors import UserError
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from results_page import BLOCK, filled, picture
+
+ROOT = Path(__file__).parents[2]
+
+ROW = {
+    "measure": "wer",
+    "size": "6x512",
+    "params": 2_000_000,
+    "test_set": "test",
+    "supernet_seeds": 1,
+    "individual_seeds": 1,
+}
+ROW |= {
+    f"{name}{end}": value
+    for name in ("supernet", "individual", "relative")
+    for end, value in (("", 5.0), ("_low", 4.0), ("_high", 6.5))
+}
+PAGE = "before\n<!-- begin: mini comparison wer -->\nold\n<!-- end -->\nafter\n"
+
+
+def test_page_and_records_agree():
+    page = (ROOT / "docs/results.md").read_text()
+    assert len(BLOCK.findall(page)) >= 5
+    assert filled(page, ROOT / "docs/results") == page, "run python benchmarks/results_page.py"
+
+
+def test_each_picture_of_the_page_is_there():
+    page = (ROOT / "docs/results.md").read_text()
+    for record in (ROOT / "docs/results").glob("*.png"):
+        assert f"results/{record.name}" in page
+
+
+def test_a_block_is_filled_from_its_record(tmp_path):
+    (tmp_path / "mini.json").write_text(json.dumps({"comparison": [ROW, ROW | {"measure": "loss"}]}))
+    text = filled(PAGE, tmp_path)
+    assert "old" not in text and text.startswith("before\n") and text.endswith("\nafter\n")
+    assert "| test | 6x512 | 2.00 M | 5.00 [4.00, 6.50] |" in text and text.count("6x512") == 1
+    assert filled(text, tmp_path) == text
+    picture([ROW], tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 2000
+
+
+@pytest.mark.parametrize(
+    "block, said",
+    [
+        ("none comparison wer", "none.json' does not exist"),
+        ("mini prices", "'prices' is not one of"),
+        ("mini cost", "has no 'cost'"),
+    ],
+)
+def test_mistakes_are_told(block, said, tmp_path):
+    (tmp_path / "mini.json").write_text(json.dumps({"comparison": [ROW]}))
+    with pytest.raises(UserError, match=said):
+        filled(PAGE.replace("mini comparison wer", block), tmp_path)

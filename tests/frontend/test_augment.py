@@ -1,0 +1,90 @@
+"""Augmentation: what is changed, and what is not."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.augment import Perturbation, interpolated, mel, noise, warped_filters
+from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
+
+FS = 16000
+
+
+def hertz_of(position: torch.Tensor, filters: int) -> np.ndarray:
+    """Frequency of a position among the filters, by numpy."""
+    low, high = float(mel(20.0)), float(mel(FS / 2 - 400.0))
+    return 700 * (np.exp((low + (position.double().numpy() + 1) / (filters + 1) * (high - low)) / 1127) - 1)
+
+
+def test_frequencies_below_the_boundary_are_divided_by_the_factor():
+    factors = torch.tensor([0.8, 1.0, 1.25])
+    position = warped_filters(factors, 80, FS)
+    unwarped = hertz_of(torch.arange(80.0), 80)
+    assert torch.allclose(position[1], torch.arange(80.0), atol=1e-3)
+    for row, factor in ((0, 0.8), (2, 1.25)):
+        low = unwarped < 3000  # below the boundary for each factor
+        inside = low & (unwarped / factor > unwarped[0])
+        np.testing.assert_allclose(hertz_of(position[row], 80)[inside], unwarped[inside] / factor, rtol=1e-3)
+    assert (position.diff(dim=1) >= 0).all() and position.min() >= 0 and position.max() <= 79
+    assert position[:, -1].min() > 78  # the upper edge stays
+
+
+def test_a_higher_voice_looks_as_a_shorter_tract():
+    """A tone moved up by the factor has the features of the warped tone, by the frontend itself."""
+    factor, time = 1.2, torch.arange(FS) / FS
+    low, high = (torch.sin(2 * torch.pi * f * time).unsqueeze(0) for f in (1000.0, 1000.0 * factor))
+    frontend, length = KaldiFbank(fs=FS), torch.tensor([FS])
+    (before, _), (wanted, _) = frontend(low, length), frontend(high, length)
+    x = interpolated(before.transpose(1, 2), warped_filters(torch.tensor([factor]), 80, FS)).transpose(1, 2)
+    assert abs(int(x[0, 50].argmax()) - int(wanted[0, 50].argmax())) <= 1
+    assert int(x[0, 50].argmax()) > int(before[0, 50].argmax()) + 3
+
+
+def test_interpolation_by_hand():
+    x = torch.tensor([[[0.0, 10.0], [2.0, 20.0], [4.0, 40.0]]])
+    found = interpolated(x, torch.tensor([[0.0, 0.5, 2.0]]))
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 10.0], [1.0, 15.0], [4.0, 40.0]]]))
+    one = torch.ones(1, 1, 2)
+    torch.testing.assert_close(interpolated(one, torch.zeros(1, 3)), torch.ones(1, 3, 2))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.floats(0.5, 2.0), st.integers(0, 99))
+def test_tempo_changes_lengths_alone(lengths, factor, seed):
+    torch.manual_seed(seed)
+    lengths = torch.tensor(lengths)
+    x = torch.randn(len(lengths), max(1, int(lengths.max())), 5)
+    x *= (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2)
+    y, longer = Perturbation(FS, (1, 1), (factor, factor))(x, lengths)
+    assert longer.tolist() == [0 if n == 0 else max(1, round(n * np.float32(factor))) for n in lengths.tolist()]
+    for i, (n, m) in enumerate(zip(lengths.tolist(), longer.tolist())):
+        assert not y[i, m:].any()
+        if n:
+            torch.testing.assert_close(y[i, 0], x[i, 0])
+            assert y[i, :m].min() >= x[i, :n].min() - 1e-5 and y[i, :m].max() <= x[i, :n].max() + 1e-5
+        if n > 1 and m > 1:
+            torch.testing.assert_close(y[i, m - 1], x[i, n - 1], atol=1e-3, rtol=1e-3)
+
+
+def test_nothing_is_changed_where_nothing_is_asked_for():
+    x, lengths = torch.randn(2, 7, 5), torch.tensor([7, 4])
+    y, same = Perturbation(FS, (1, 1), (1, 1))(x, lengths)
+    assert y is x and same is lengths
+
+
+@pytest.mark.parametrize("value", [(1.1, 0.9), (0.1, 1.0), (1.0,), "ab", (1.0, "x")])
+def test_a_wrong_range_is_told(value):
+    with pytest.raises(UserError, match=r"tempo: .* must be two numbers from 0.5 to 2.0, the smaller one first"):
+        Perturbation(FS, (1, 1), value)
+
+
+@pytest.mark.parametrize("slope", [0.0, 6.0])
+def test_noise_has_the_ratio_that_is_asked_for(slope):
+    np.random.seed(0)
+    wave = torch.sin(torch.arange(FS) / 5.0)
+    added = noise(wave, FS, snr=(10.0, 10.0), slope=slope) - wave
+    assert 10 * torch.log10(wave.square().mean() / added.square().mean()) == pytest.approx(10.0, abs=0.1)
+    assert added.dtype == wave.dtype and added.shape == wave.shape
