@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import cached_property
 
 import torch
-from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 
+from espnet_plugin.asr.espnet import ESPnetASRModel
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
@@ -196,6 +195,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         try:
             encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
         except TooShort as error:  # Speech2Text goes on with the next utterance where it sees ESPnet's own exception
+            from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError  # slow to import
+
             raise TooShortUttError(str(error), error.frames, error.need) from error
         return encoder_out, lengths
 
@@ -266,15 +267,15 @@ class TODMModel(Sandwich, ESPnetASRModel):
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
         stem = self.encoder.stem(feats, lengths)
-        frames, left_out = self.lengths(batch, lengths, stem.lengths), ()
-        if self.training and self.criterion.conf.modified:
-            crowded = (frames < batch.symbols).nonzero().flatten().tolist()
-            left_out = tuple(batch.utt_id[i] for i in crowded)
-            for i, name in zip(crowded, left_out):
+        frames = self.lengths(batch, lengths, stem.lengths)
+        shared = self.share(stem, batch.text, batch.text_lengths, frames, batch.symbols)
+        if self.training:
+            for i in self.misfits(shared).nonzero().flatten().tolist():
                 logging.warning(
-                    f"utterance '{name}': {int(batch.symbols[i])} symbols do not fit into {int(frames[i])} frames, left out of the loss"
+                    f"utterance '{batch.utt_id[i]}': {int(batch.symbols[i])} symbols do not fit into {int(frames[i])} frames, "
+                    "left out of the loss"
                 )
-        return self.share(stem, batch.text, batch.text_lengths, frames, batch.symbols, left_out)
+        return shared
 
     def nets(self, shared: Shared) -> Iterator[NetLoss]:
         last = len(self.step_subnets())

@@ -18,7 +18,6 @@ class Shared:
         targets: labels and what the prediction network makes of them at the max net's widths.
         text: (B, U) token ids as they came, for word error rates.
         frames, symbols: (B,) encoder frames and symbols of each utterance, on the CPU.
-        left_out: names of the utterances whose symbols do not fit into their frames, which are left out of the loss.
     """
 
     stem: Stem
@@ -26,7 +25,6 @@ class Shared:
     text: torch.Tensor
     frames: torch.Tensor
     symbols: torch.Tensor
-    left_out: tuple[str, ...] = ()
 
     def select(self, rows: list[int], there: torch.Tensor) -> "Shared":
         """Of some utterances. Args: rows: indices into the batch; there: (b,) the same on the device."""
@@ -57,8 +55,11 @@ class NetLoss:
     last: bool = False
 
 
-def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
-    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged."""
+def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor]:
+    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged.
+
+    What does not apply is left out, as the distillation of the teacher, so that NaN means trouble.
+    """
     stats = {}
     for name in dict.fromkeys(net.name for net in nets):
         same = [net for net in nets if net.name == name]
@@ -67,8 +68,8 @@ def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
             ("distill", [net.distillation for net in same]),
             ("wer", [net.wer for net in same]),
         ):
-            if key != "wer" or values[0] is not None:
-                stats[f"{key}_{name}"] = None if values[0] is None else sum(values) / len(values)
+            if values[0] is not None:
+                stats[f"{key}_{name}"] = sum(values) / len(values)
     return stats
 
 

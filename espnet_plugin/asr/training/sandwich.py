@@ -75,6 +75,10 @@ class Sandwich:
         subnets = self.sampling.subnets(space, self.update_number(), rank())
         return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
 
+    def misfits(self, shared: Shared) -> torch.Tensor:
+        """Which utterances have more symbols than frames where the loss allows one a frame, so that it leaves them out: (B,) bool, on the CPU."""
+        return (shared.frames < shared.symbols) & self.criterion.conf.modified
+
     def weight_of(self, teacher: Lattice | None) -> float:
         """Weight of a net's loss in a step: 1 for the max net, which has no teacher; of the others from the sampling rule."""
         return 1.0 if teacher is None or not self.training else self.sampling.weight(len(self.step_subnets()))
@@ -86,7 +90,6 @@ class Sandwich:
         text_lengths: torch.Tensor,
         frames: torch.Tensor | None = None,
         symbols: torch.Tensor | None = None,
-        left_out: tuple[str, ...] = (),
     ) -> Shared:
         """What all nets of a step share.
 
@@ -94,13 +97,12 @@ class Sandwich:
             stem: of the encoder.
             text: (B, U) token ids, any padding; text_lengths: (B,).
             frames, symbols: the stem's and the text's lengths on the CPU; without them they are read, which waits for a device.
-            left_out: see `Shared`.
         """
         frames = stem.lengths.cpu() if frames is None else frames
         symbols = text_lengths.cpu() if symbols is None else symbols
         widest = self.parts_at(self.search_space and self.search_space.max)
         targets = self.criterion.targets(text[:, : int(symbols.max())], text_lengths, *widest)
-        return Shared(stem, targets, text, frames, symbols, left_out)
+        return Shared(stem, targets, text, frames, symbols)
 
     def shares_prediction(self, subnet: Subnet | None) -> bool:
         """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `share` ran them."""

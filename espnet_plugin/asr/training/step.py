@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 
 from espnet_plugin.asr.training.batch import Batch
-from espnet_plugin.asr.training.nets import NetLoss, net_stats
+from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.ranks import Reduction
 from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.supernet.graph import one_by_one
@@ -34,13 +34,13 @@ class BatchResult:
         stats: means over the batch, NaN where the loss was not finite; see `net_stats`.
         subnets: text of the subnets that ran.
         bad: the first net whose loss was not finite.
-        left_out: names of utterances whose symbols do not fit into their frames.
+        left_out: utterances that the loss has no path for.
     """
 
     stats: dict[str, float]
     subnets: tuple[str, ...]
     bad: BadNumber | None
-    left_out: tuple[str, ...] = ()
+    left_out: int
 
 
 def subnet_name(net: NetLoss) -> str:
@@ -54,13 +54,14 @@ class Figures:
     Args:
         values: means over the batch, see `net_stats`.
         nets: of the step.
-        utt_id, left_out: names of the batch's utterances, and of those that were left out of the loss.
+        utt_id: names of the batch's utterances.
+        left_out: how many of them the loss has no path for.
     """
 
     values: dict[str, torch.Tensor]
     nets: list[NetLoss]
     utt_id: tuple[str, ...]
-    left_out: tuple[str, ...]
+    left_out: int
 
     def read(self, *more: torch.Tensor) -> tuple[BatchResult, list[list[float]]]:
         """Wait for the device, once. Args: more: (n,) further numbers each, read in the same transfer. Returns: them, too."""
@@ -94,15 +95,15 @@ def start(model: Sandwich, batch: Batch, scale: float, amp: bool, reduction: Red
 
     left_out = []
 
-    def share():
+    def share() -> Shared:
         shared = model.shared(batch)
-        left_out.extend(shared.left_out)
+        left_out.append(int(model.misfits(shared).sum()))
         return shared
 
     nets = one_by_one(share, model.nets, scale, context, announce)
-    values = {key: value for key, value in net_stats(nets).items() if value is not None}
+    values = net_stats(nets)
     values["loss"] = sum(net.loss for net in nets) / len(nets)
-    return Figures(values, nets, batch.utt_id, tuple(left_out))
+    return Figures(values, nets, batch.utt_id, *left_out)
 
 
 def accumulate(model: Sandwich, batch: Batch, scale: float, amp: bool) -> BatchResult:

@@ -165,7 +165,7 @@ class TODMTrainer(Trainer):
             bad += [result.bad] if result.bad else []
             seen.append(tuple(utt_id))
             reporter.register(means(result.stats, len(utt_id), STATS), utterances)
-            options.cost.add(audio_seconds=audio)
+            options.cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
             if ends:
                 (norm,), *gradients = more
                 problems = [b for bads in everyones(bad) for b in bads] if sums([len(bad)])[0] else []
