@@ -76,7 +76,7 @@ class Sandwich:
         return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
 
     def misfits(self, shared: Shared) -> torch.Tensor:
-        """Which utterances have more symbols than frames where the loss allows one a frame, so that it leaves them out: (B,) bool, on the CPU."""
+        """Which utterances have more symbols than frames where the loss allows one a frame, and are left out: (B,) bool, on the CPU."""
         return (shared.frames < shared.symbols) & self.criterion.conf.modified
 
     def weight_of(self, teacher: Lattice | None) -> float:
