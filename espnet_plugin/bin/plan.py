@@ -70,7 +70,7 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
         UserError: a configuration without ``batch_type: numel``, or with a number that is none or too small.
     """
     from espnet_plugin.asr.training import workload as work
-    from espnet_plugin.asr.training.launches import count_launches
+    from espnet_plugin.asr.training.launches import count_apart
 
     if conf.get("batch_type") != "numel":
         raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")
@@ -92,7 +92,7 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
         measured = work.measure(conf, options.vocabulary, options.measured_seconds)
         activations, utilisation = measured.activation_bytes, min(measured.utilisation, 1.0)
     operations = 2 * counted.step_macs * seconds  # an operation is a multiplication or an addition
-    counts = count_launches(conf, options.vocabulary, steps=2).totals()
+    counts = count_apart(conf, options.vocabulary)
     step_seconds = conf["batch_bins"] / fs / options.num_gpus
     rate = options.tera_ops * 1e12 * utilisation
     memory = work.STATE_BYTES * counted.params

@@ -1,5 +1,6 @@
 """What a training step starts on a device and waits for, counted on a simulated one."""
 
+import multiprocessing
 from dataclasses import replace
 
 import torch
@@ -55,3 +56,16 @@ def count_launches(
             train_step(model, optimizer, batch)
         found.append(counts)
     return max(found[1:], key=lambda counts: counts.launches.total())
+
+
+def count_apart(conf: dict, vocabulary: int) -> dict[str, int]:
+    """Totals of `count_launches` on a small batch, counted in a process of its own.
+
+    Autograd counts devices before the first backward pass of a process, and would not know one that comes later.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(totals, (conf, vocabulary))
+
+
+def totals(conf: dict, vocabulary: int) -> dict[str, int]:
+    return count_launches(conf, vocabulary, steps=2).totals()

@@ -1,4 +1,7 @@
-"""Whole steps on the simulated accelerator: nothing mixes devices, nothing waits but once, and values are those of the CPU."""
+"""Whole steps on the simulated accelerator: nothing mixes devices, nothing waits but once, and values are those of the CPU.
+
+Run by test_accelerator.py.
+"""
 
 import copy
 
@@ -12,6 +15,8 @@ from espnet_plugin.asr.training.launches import sent, train_step
 from espnet_plugin.common import accelerator
 from espnet_plugin.optim.scaled_adam import ScaledAdam
 from espnet_plugin.transducer.greedy import greedy_search
+
+accelerator.device()  # before any backward pass
 
 CONFORMER = dict(
     encoder="conformer_supernet",
