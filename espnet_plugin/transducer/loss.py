@@ -12,7 +12,7 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import ElasticLinear
 from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
-from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
+from espnet_plugin.transducer.distill import DIVERGENCES, DistillConf, three_way
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_rnnt_loss, simple_loss
 
@@ -242,7 +242,7 @@ def distillation_cost(
         pair = (x[rows] if frames == slice(None) else x[rows][:, frames] for x in (theirs, ours))
         if conf.form == "three_way":
             pair = (three_way(x, following[rows][:, frames], blank_id) for x in pair)
-        cells = alpha_divergence(*pair, alpha=conf.alpha, clip=conf.clip)
+        cells = DIVERGENCES[conf.divergence](*pair, conf)
         real = student.mask[rows][:, frames]
         means = torch.where(real, cells, 0).sum(2) / real.sum(2).clamp(min=1)
         return (frames.step or 1) * means.sum(1)
