@@ -239,8 +239,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         stem = self.encoder.stem(feats, lengths)
         shared = self.share(stem, text, text_lengths)
         targets = shared.targets
-        if self.training and self.criterion.conf.modified:
-            for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
+        if self.training:
+            for i in self.misfits(shared).nonzero().flatten().tolist():
                 name, symbols, frames = (
                     i if utt_id is None else utt_id[i],
                     int(targets.lengths[i]),
