@@ -1,9 +1,10 @@
-"""Time of the MH-SSM encoder against ESPnet's ConformerEncoder of as many parameters, forward and backward, at 15 and 120 s.
+"""Time of the MH-SSM encoder against ESPnet's ConformerEncoder and icefall's Zipformer of about as many parameters, forward and backward.
 
-    python benchmarks/encoder.py [--rounds 5] [--long_rounds 2] [--threads 1] [--clock cpu]
+    python benchmarks/encoder.py [--rounds 5] [--long_rounds 2] [--threads 1] [--clock cpu] [--only zipformer --batch 2]
 
-The encoders take turns, so that whatever else the machine does falls on both; medians are reported. The last turns have the long audio.
-The last line is one JSON object.
+The encoders take turns, so that whatever else the machine does falls on all; medians are reported. The last turns have the long audio:
+120 s beside the Conformer, 60 s beside the Zipformer (zipformer-S, `zipformer_peer.py`), whose time grows faster. A peer that is not
+installed is left out, and its figures are null. The last line is one JSON object.
 """
 
 import argparse
@@ -14,15 +15,18 @@ from collections.abc import Callable
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+from zipformer_peer import SMALL, ZipformerPeer
 
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
+from espnet_plugin.errors import UserError
 
 FEATURES, FRAME_RATE = 80, 100  # input frames of 10 ms
-SHORT, LONG = 15, 120  # s
+SHORT = 15  # s
+LONG = {"conformer": 120, "zipformer": 60}  # s, beside each peer
 
 
 def build() -> dict[str, torch.nn.Module]:
-    """Both encoders, about 20 M parameters and 12 layers each; the Conformer as ESPnet's recipes configure it."""
+    """The encoders, about 20 M parameters each; the Conformer as ESPnet's recipes configure it, zipformer-S as icefall's."""
     conformer = ConformerEncoder(
         FEATURES,
         output_size=256,
@@ -37,7 +41,12 @@ def build() -> dict[str, torch.nn.Module]:
         use_cnn_module=True,
         cnn_module_kernel=31,
     )
-    return {"mhssm": MHSSMEncoder(FEATURES, d_model=384, num_heads=8, ffn_dims=[1600] * 12), "conformer": conformer}
+    found = {"mhssm": MHSSMEncoder(FEATURES, d_model=384, num_heads=8, ffn_dims=[1600] * 12), "conformer": conformer}
+    try:
+        found["zipformer"] = ZipformerPeer(FEATURES, **SMALL)
+    except UserError as error:
+        print(f"without zipformer: {error}", flush=True)
+    return found
 
 
 def seconds(encoder: torch.nn.Module, x: torch.Tensor, now: Callable) -> float:
@@ -52,19 +61,23 @@ def main(args: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     now = {"wall": time.perf_counter, "cpu": time.process_time}[args.clock]
-    encoders = {name: encoder.train() for name, encoder in build().items()}
-    audio = {s: torch.randn(args.batch, s * FRAME_RATE, FEATURES) for s in (SHORT, LONG)}
-    times = {(name, s): [] for s in audio for name in encoders}
+    encoders = {name: encoder.train() for name, encoder in build().items() if name in ("mhssm", args.only or name)}
+    peers = [name for name in LONG if name in encoders]
+    long = {LONG[peer] for peer in peers}
+    audio = {s: torch.randn(args.batch, s * FRAME_RATE, FEATURES) for s in (SHORT, *sorted(long))}
+    times = {("mhssm", s): [] for s in audio} | {(peer, s): [] for peer in peers for s in (SHORT, LONG[peer])}
     for turn in range(1 + args.rounds):  # the first one warms up
         long_too = turn > args.rounds - args.long_rounds
-        for s, x in audio.items() if long_too else [(SHORT, audio[SHORT])]:
-            for name, encoder in encoders.items():
-                taken = seconds(encoder, x, now)
+        for name, s in times:
+            if s == SHORT or long_too:
+                taken = seconds(encoders[name], audio[s], now)
                 if turn:
                     times[name, s].append(taken)
         print(f"turn {turn} of {args.rounds}", flush=True)
 
-    def ratio(above: tuple, below: tuple) -> float:
+    def ratio(above: tuple, below: tuple) -> float | None:
+        if above not in times or below not in times:
+            return None
         both = zip(reversed(times[above]), reversed(times[below]))  # of the same turn; only the last have both lengths
         return round(statistics.median(a / b for a, b in both), 3)
 
@@ -77,16 +90,20 @@ def main(args: argparse.Namespace) -> dict:
         "rounds": args.rounds,
         "long_rounds": args.long_rounds,
         "time_over_conformer_15s": ratio(("mhssm", SHORT), ("conformer", SHORT)),
-        "time_over_conformer_120s": ratio(("mhssm", LONG), ("conformer", LONG)),
-        "growth_15_to_120s": ratio(("mhssm", LONG), ("mhssm", SHORT)),
-        "conformer_growth_15_to_120s": ratio(("conformer", LONG), ("conformer", SHORT)),
+        "time_over_conformer_120s": ratio(("mhssm", 120), ("conformer", 120)),
+        "time_over_zipformer_15s": ratio(("mhssm", SHORT), ("zipformer", SHORT)),
+        "time_over_zipformer_60s": ratio(("mhssm", 60), ("zipformer", 60)),
+        "growth_15_to_120s": ratio(("mhssm", 120), ("mhssm", SHORT)),
+        "conformer_growth_15_to_120s": ratio(("conformer", 120), ("conformer", SHORT)),
+        "zipformer_growth_15_to_60s": ratio(("zipformer", 60), ("zipformer", SHORT)),
     }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="timed turns")
-    parser.add_argument("--long_rounds", type=int, default=2, help="of those, with 120 s of audio too")
+    parser.add_argument("--long_rounds", type=int, default=2, help="of those, with long audio too")
+    parser.add_argument("--only", choices=list(LONG), help="one peer (default: all that are installed)")
     parser.add_argument("--batch", type=int, default=1, help="utterances")
     parser.add_argument(
         "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a busy machine, with one thread"

@@ -1,9 +1,11 @@
 """Fill the tables of docs/results.md and draw its pictures from the records in docs/results, so that page and records agree.
 
     python benchmarks/results_page.py             # after: cp exp/tables_mini/tables.json docs/results/mini.json
+    python benchmarks/results_page.py --demo egs2/librispeech_todm/exp/mini     # takes over a run of make demo
     python benchmarks/results_page.py --check     # change nothing; status 1 where the page does not fit the records
 
-A record is what ./tables.sh leaves as tables.json. A table stands between two comments, such as
+A record is what ./tables.sh leaves as tables.json; demo.json has the rows of the demonstration's results.json. A table stands between two
+comments, such as
 
     <!-- begin: mini comparison wer -->
     <!-- end -->
@@ -12,7 +14,9 @@ which name a record, what is shown of it, and the measure (wer or loss).
 """
 
 import argparse
+import json
 import re
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -22,8 +26,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from espnet_plugin.common.files import read_json, write_whole
+from espnet_plugin.common.files import read_json, read_text, write_whole
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe import results
 from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text, cost_text, markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -41,7 +46,15 @@ def candidates_text(rows: list[dict]) -> str:
     return markdown(["test set", "size", "updates", "before", "after", "relative difference"], lines, 2)
 
 
+def sizes_text(rows: list[dict]) -> str:
+    """The table of a run of the recipe."""
+    return results.table(rows, list(dict.fromkeys(row["test_set"] for row in rows)))
+
+
+# Of each row of results.json.
+KEPT = ("name", "subnet", "params", "test_set", "words", "wer", "cer", "tokens", "loss", "train_seconds")
 SHOWN = {
+    "sizes": sizes_text,
     "comparison": comparison_text,
     "ablation": ablation_text,
     "candidates": candidates_text,
@@ -98,12 +111,31 @@ def picture(rows: list[dict], path: Path) -> None:
     plt.close(figure)
 
 
+def take_demo(expdir: Path, records: Path) -> None:
+    """Take over the rows and the picture of a demonstration.
+
+    Raises:
+        UserError: it is not finished.
+    """
+    for name in ("results.json", "pareto.png"):
+        if not (expdir / name).is_file():
+            raise UserError(f"--demo: '{expdir}/{name}' does not exist")
+    rows = [{key: row.get(key) for key in KEPT} for row in json.loads(read_text(expdir / "results.json"))]
+    write_whole(records / "demo.json", lambda path: path.write_text(json.dumps({"sizes": rows}, indent=1) + "\n"))
+    shutil.copy(expdir / "pareto.png", records.parent / "pareto_mini.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, default=DOCS / "results.md")
     parser.add_argument("--records", type=Path, default=DOCS / "results", help="folder of the JSON files")
+    parser.add_argument(
+        "--demo", type=Path, help="--expdir of a demonstration: its results become demo.json and the picture"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing, tell whether page and records agree")
     args = parser.parse_args()
+    if args.demo is not None:
+        take_demo(args.demo, args.records)
     page = args.page.read_text(encoding="utf-8")
     text = filled(page, args.records)
     if args.check:

@@ -69,6 +69,15 @@ def register(module) -> None:
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
 
 
+def our_class(table_name: str, name: str | None) -> type | None:
+    """The class that has a name in a table of ESPnet's ASR task, None where it is not one of ours; ESPnet's task is not imported."""
+    for table, ours, path in ADDITIONS["espnet2.tasks.asr"]:
+        if (table, ours) == (table_name, name):
+            module_name, class_name = path.rsplit(".", 1)
+            return getattr(import_module(module_name), class_name)
+    return None
+
+
 def replace_search(module) -> None:
     """Let ESPnet's Speech2Text search a model of one symbol a frame with our beam search, and any other as ever."""
     choose = import_module("espnet_plugin.asr.inference.speech2text").chooser

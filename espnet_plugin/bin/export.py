@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from espnet_plugin.asr.inference.loading import load_model, model_dir_files, tokenizer_of
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.deploy.targets import names, target
 from espnet_plugin.errors import UserError
 
 
@@ -17,7 +18,8 @@ def main(argv: list[str]) -> None:
         nargs="+",
         help="extracted size; several of one supernet share their weights in one folder",
     )
-    parser.add_argument("--format", choices=["sherpa-onnx"], default="sherpa-onnx", help="client (sherpa-onnx)")
+    clients = ", ".join(f"{name}: {target(name).HELP}" for name in names())
+    parser.add_argument("--format", choices=names(), default="sherpa-onnx", help=f"{clients} (default: sherpa-onnx)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--int8", action="store_true", help="quantise the weights of matrix products")
     parser.add_argument(
@@ -29,23 +31,11 @@ def main(argv: list[str]) -> None:
     files = {model_dir.resolve().name: model_dir_files(model_dir) for model_dir in args.model_dir}
     if len(files) < len(args.model_dir):
         raise UserError(f"the model directories have {len(files)} names for {len(args.model_dir)} sizes, rename them")
-    if len(files) > 1 and args.int8:
-        raise UserError("--int8: sizes that share weights are float, export one size at a time")
+    chosen = target(args.format)
+    chosen.check(len(files), args.int8, args.streaming)
+    sizes = {name: load_model(*paths) for name, paths in files.items()}
     try:
-        from espnet_plugin.deploy.family import export_family
-        from espnet_plugin.deploy.sherpa import export
+        lines = chosen.export(sizes, args.out, args.int8, args.streaming, args.model_dir)
     except ModuleNotFoundError as error:
         raise UserError(f"export needs the package '{error.name}': pip install 'espnet-todm[export]'") from error
-    trained = {name: load_model(*paths) for name, paths in files.items()}
-    models = {name: one.model for name, one in trained.items()}
-    bpemodel = tokenizer_of(next(iter(trained.values())).conf)
-    if len(models) == 1:
-        (model,) = models.values()
-        for part in export(model, args.out, args.int8, args.streaming, args.model_dir, bpemodel).values():
-            difference = f"largest difference from PyTorch {part['difference']:.1e}"
-            print(f"{args.out / part['file']}: {part['bytes']:,} bytes, {difference}")
-        return
-    for name, difference in export_family(models, args.out, args.streaming, args.model_dir, bpemodel).items():
-        print(f"{args.out}/encoder-{name}.onnx: largest difference from PyTorch {difference:.1e}")
-    total = sum(path.stat().st_size for path in args.out.iterdir())
-    print(f"{args.out}: {total:,} bytes in all")
+    print(*lines, sep="\n")

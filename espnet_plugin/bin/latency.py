@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from espnet_plugin.asr.build import build_model
 from espnet_plugin.asr.inference.data import AudioBatch, batches
 from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
 from espnet_plugin.asr.inference.recognise import shortest_audio
-from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.audio.mono import read_mono
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_table
@@ -125,7 +125,7 @@ def main(argv: list[str]) -> None:
     rate, batch = args.symbols_per_second, None
     if args.model_file is None:
         conf = read_config(args.train_config)
-        trained = TrainedModel(TODMTask.build_model(conf).eval(), conf)
+        trained = TrainedModel(build_model(conf).eval(), conf)
     else:
         trained = load_model(args.train_config, args.model_file)
         batch = utterance_near(args.data, trained.fs, args.seconds)

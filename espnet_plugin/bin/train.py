@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from espnet_plugin.asr import espnet  # noqa: F401 (first: it quiets ESPnet's import)
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.compose import composed_arguments
 from espnet_plugin.common.files import checkpoint_errors

@@ -56,6 +56,18 @@ def train_bpe(sentences: Sequence[str], nbpe: int, symbols: Sequence[str] = ()) 
     return model.getvalue()
 
 
+def extend_bpe(bpemodel: Path, characters: Sequence[str]) -> bytes:
+    """A sentencepiece model with further characters as pieces, the least likely ones, so that other text is encoded as before."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto.FromString(Path(bpemodel).read_bytes())
+    least = min(piece.score for piece in model.pieces)
+    for character in characters:
+        model.pieces.add(piece=character, score=least - 1)
+    model.trainer_spec.vocab_size = len(model.pieces)
+    return model.SerializeToString()
+
+
 def pieces_of(bpemodel: Path | bytes) -> list[str]:
     """Pieces of a sentencepiece model but its own symbols, in order.
 

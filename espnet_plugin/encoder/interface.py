@@ -274,6 +274,19 @@ class ElasticEncoder(Encoder):
         stem = self.stem(xs_pad, ilens, subnet)
         return self.run(stem, subnet), stem.lengths, None
 
+    @classmethod
+    @absent
+    def grown_conf(cls, conf: dict) -> dict:
+        """Ability: configuration of a supernet whose max net is a plain encoder, or holds it where its layers differ in width.
+
+        Args:
+            conf: configuration of the plain encoder.
+
+        Raises:
+            UserError: there is no such supernet.
+        """
+        raise UserError(f"encoder: '{cls.plain_class.name}' cannot be grown into a supernet")
+
     def extracted_state(self, subnet: Subnet) -> dict[str, torch.Tensor]:
         """State of the plain encoder of a subnet, by its names; tensors are copies."""
         with torch.device("meta"):  # shapes without memory

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_plugin.errors import UserError
+from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.record import (
     as_json,
     differences,
@@ -185,23 +185,23 @@ def why(redo: bool, there: bool, recorded: dict | str | None, changes: list[str]
 def status_of(run: Callable[[], None]) -> int:
     """Run a function as a program: its exit status, after a sentence for a mistake of the user's and a traceback for one of ours."""
     for number in SIGNALS:
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     try:
-        run()
+        run_main(run)
         return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"error: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else bool(end.code)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
     except BaseException:
         traceback.print_exc()
+        return 1
     finally:
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
-    return 1
 
 
 def remove(path: Path) -> None:

@@ -106,8 +106,10 @@ class Dump:
     def features(self, name: str) -> Path:
         return self.root / "fbank" / name
 
-    def bpe(self, nbpe: int) -> Path:
-        return self.root / "token_list" / f"bpe_unigram{nbpe}"
+    def tokens(self, kind: str) -> Path:
+        """A token list and what belongs to it. Args: kind: as ``bpe_unigram100``."""
+        return self.root / "token_list" / kind
 
-    def stats(self, train_set: str, nbpe: int, number: int) -> Path:
-        return self.root / "stats" / f"{train_set}-bpe{nbpe}-{number}"
+    def stats(self, train_set: str, kind: str, number: int) -> Path:
+        """Args: kind: of the tokens."""
+        return self.root / "stats" / f"{train_set}-{kind.replace('bpe_unigram', 'bpe')}-{number}"

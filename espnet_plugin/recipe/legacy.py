@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espnet_plugin.common.text import TextConf
 from espnet_plugin.recipe.configured import HARMLESS
 from espnet_plugin.recipe.record import sum_of
 
@@ -42,7 +43,7 @@ def formatted(recipe: "Recipe", *names: str) -> str:
 def statistics(recipe: "Recipe") -> str:
     options = recipe.options
     sets = formatted(recipe, options.train_set), formatted(recipe, options.valid_set)
-    return " ".join([str(recipe.conf.fs), str(options.nbpe), *sets, number(recipe.bpe_folder / "bpe.model")])
+    return " ".join([str(recipe.conf.fs), str(options.nbpe), *sets, number(recipe.tokens.folder / "bpe.model")])
 
 
 def speeds(recipe: "Recipe", name: str) -> str:
@@ -54,6 +55,12 @@ def texts(recipe: "Recipe", kind: str, of: str) -> list[str]:
     options, exp = recipe.options, recipe.exp
     if kind == "data":
         return [f"{data(recipe)} {' '.join(options.sets)}"]
+    if kind == "formatting" and recipe.tokens.text != TextConf():
+        return []  # there was no choice
+    if kind in ("statistics", "training", "averaging") and (options.init_from or options.token_type != "bpe"):
+        return []
+    if kind == "sizes" and options.metric != "wer":
+        return []
     if kind == "formatting":
         files = number(*(recipe.source / of / name for name in ("wav.scp", "segments", "text", "utt2spk")))
         return [f"{data(recipe)} {recipe.conf.fs} {speeds(recipe, of)} {files}"]

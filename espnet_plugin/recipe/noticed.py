@@ -43,7 +43,8 @@ def training_notes(experiment: Experiment) -> list[str]:
     notes = []
     if cost.get("left_out"):
         notes.append(
-            f"- {cost['left_out']} utterances of the training set had more symbols than frames: left out of the loss"
+            f"- {cost['left_out']} of {cost['utterances']} utterances that training saw had more symbols than encoder frames: left out of "
+            "the loss; its log names them"
         )
     if cost.get("skipped_updates"):
         notes.append(f"- {cost['skipped_updates']} updates were skipped: a loss or gradient was not finite")

@@ -13,6 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_type_hints
 
+from espnet_plugin.common.text import CASES, FORMS, PUNCTUATION, TextConf
+from espnet_plugin.common.tokens import TOKEN_TYPES
+from espnet_plugin.common.word_errors import METRICS
 from espnet_plugin.errors import UserError
 
 
@@ -31,17 +34,23 @@ def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, 
     return dataclasses.field(default=default, metadata=about)
 
 
+def cores() -> int:
+    """Processors that this process may use, or as many threads as OMP_NUM_THREADS allows; as coreutils' nproc has it."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if re.fullmatch("[1-9][0-9]*", wanted) else len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True)
 class Options:
     """What ``run.sh`` takes with every corpus."""
 
-    stage: int = option(1, "N", "first stage")
-    stop_stage: int = option(12, "N", "last stage")
+    stage: int = option(1, "N", "first stage, by number or name")
+    stop_stage: int = option(12, "N", "last stage, by number or name")
     corpus: str = option("mini", "NAME", "one of the corpora above")
     train_set: str = option("train", "NAME", "set to train on", per_corpus=True)
     valid_set: str = option("valid", "NAME", "development set, on which sizes are chosen", per_corpus=True)
     test_sets: tuple[str, ...] = option(("test",), '"NAME ..."', "sets to decode and score", per_corpus=True)
-    nj: int = option(os.cpu_count() or 1, "N", "processes for data and decoding")
+    nj: int = option(cores(), "N", "processes for data and decoding")
     ngpu: int = option(0, "N", "GPUs of a node for training; cmd.sh says how jobs reach them", least=0)
     num_nodes: int = option(1, "N", "nodes for training")
     dry_run: bool = option(False, "true", "print what training would cost on such GPUs, and do nothing")
@@ -58,7 +67,24 @@ class Options:
         "what training reads: raw (audio) or fbank (features dumped in stage 2, for fast disks and slow CPUs)",
         choices=("raw", "fbank"),
     )
+    text_form: str = option("nfc", "NAME", "Unicode normalisation form of transcripts", choices=FORMS)
+    text_case: str = option("keep", "NAME", "letters of transcripts", choices=CASES)
+    punctuation: str = option("keep", "NAME", "punctuation in transcripts", choices=PUNCTUATION)
+    symbols: tuple[str, ...] = option((), '"NAME ..."', "non-linguistic symbols that are one token each, as <noise>")
+    remove_symbols: tuple[str, ...] = option(
+        (), '"NAME ..."', "non-linguistic symbols that are taken out of transcripts"
+    )
+    token_type: str = option("bpe", "NAME", "sentencepiece units or characters", choices=TOKEN_TYPES)
     nbpe: int = option(100, "N", "sentencepiece units", per_corpus=True)
+    init_from: str = option(
+        "",
+        "DIR",
+        "adapt a model: tokens, statistics, architecture and weights from its directory; one of a single size is grown",
+    )
+    extend_tokens: bool = option(False, "true", "with --init_from: add the characters that its tokens lack")
+    metric: str = option(
+        "wer", "NAME", "error rate that sizes are chosen by: of words or of characters", choices=METRICS
+    )
     asr_config: str = option("conf/train_mini.yaml", "FILE", "training configuration", per_corpus=True)
     inference_config: str = option("conf/decode.yaml", "FILE", "decoding configuration")
     train_args: str = option("", '"..."', "further options of espnet-todm train")
@@ -80,6 +106,15 @@ class Options:
             raise UserError(f"--num_sizes '{self.num_sizes}' must be at least 2, the largest and the smallest model")
         if self.stage > self.stop_stage:
             raise UserError(f"--stage '{self.stage}' must not be after --stop_stage '{self.stop_stage}'")
+
+        if self.extend_tokens and not self.init_from:
+            raise UserError("--extend_tokens 'true' needs --init_from, the model whose tokens are extended")
+        self.text_conf  # noqa: B018 (it is computed, and refuses)
+
+    @property
+    def text_conf(self) -> TextConf:
+        """Normalisation of transcripts. Raises `UserError`, see `TextConf`."""
+        return TextConf(self.text_form, self.text_case, self.punctuation, self.symbols, self.remove_symbols)
 
     @property
     def sets(self) -> tuple[str, ...]:

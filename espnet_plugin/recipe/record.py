@@ -6,13 +6,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.text import TextConf
 
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 NOTHING = object()
 NO_FILE = "#4294967295"  # the sum of files that are not there
 
 # Labels that records of earlier versions lack, and what outputs of that time were made with.
-BEFORE: dict[str, object] = {"losses": NO_FILE}
+BEFORE: dict[str, object] = {
+    "losses": NO_FILE,
+    "transcripts": TextConf().as_dict(),
+    "text_conf": None,
+    "symbols": [],
+    "metric": "wer",
+}
 
 
 def cksum(data: bytes) -> int:

@@ -78,18 +78,25 @@ def main() -> None:
     if any(word in ("-h", "--help") for word in words):
         print(usage(known))
         return
-    corpus, options = choose(read_words(words, names, Path(program).name), known)
+    asked = read_words(words, names, Path(program).name)
+    numbers = {spec.name: str(spec.number) for spec in Recipe.stages}
+    asked |= {name: numbers[asked[name]] for name in ("stage", "stop_stage") if asked.get(name) in numbers}
+    corpus, options = choose(asked, known)
     checked_files(options)
     check_speeds(options.speed_perturb_factors)
     machines = Machines.from_environment(1 if options.dry_run else options.num_nodes, options.ngpu)
-    conf = Configuration.read(Path(options.asr_config), options.train_words, options.sizes)
+    model = Path(options.init_from) / "config.yaml" if options.init_from else None
+    if model is not None and not model.is_file():
+        raise UserError(f"--init_from: '{options.init_from}' must be a model directory, with config.yaml")
+    conf = Configuration.read(model or Path(options.asr_config), options.train_words, options.sizes)
     if options.streaming and not conf.streams:
-        where = f"encoder_conf.search_space.directions in '{options.asr_config}'"
+        where = f"encoder_conf.search_space.directions in '{conf.path}'"
         raise UserError(f"--streaming 'true': {where} must name 'forward' (or bidirectional be false)")
-    recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]))
+    given = Path(options.asr_config) if model and asked.get("asr_config") else None
+    recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]), given)
     if options.dry_run:
         plan(recipe)
-    if options.stage <= 5 <= options.stop_stage:
+    if options.stage <= 5 <= options.stop_stage and not recipe.exp.trained.is_file():
         machines.check_gpus()
     work(recipe)
 

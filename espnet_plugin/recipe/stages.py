@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from espnet_plugin.common.compose import compose
-from espnet_plugin.recipe import legacy, training
+from espnet_plugin.recipe import legacy, tokens, training
 from espnet_plugin.recipe.configured import Configuration
 from espnet_plugin.recipe.corpus import Corpus, Preparation
 from espnet_plugin.recipe.engine import Spec, Work, remove
@@ -21,6 +21,7 @@ from espnet_plugin.recipe.layout import Dump, Experiment
 from espnet_plugin.recipe.options import Options
 from espnet_plugin.recipe.record import cksum, marker_of, sum_of
 from espnet_plugin.recipe.size_names import size_names
+from espnet_plugin.recipe.transcripts import text_words
 
 TOOL = "espnet-todm"
 
@@ -34,6 +35,7 @@ class Recipe:
         conf: training configuration.
         machines: where commands run.
         command: that the user typed, for the record.
+        given: training configuration that was named together with --init_from: of how to train, not of what.
     """
 
     stages: ClassVar[tuple[Spec, ...]] = (
@@ -43,7 +45,7 @@ class Recipe:
             "formatting",
             "mono audio at the configured rate, unusable utterances left out and listed; features, if dumped",
         ),
-        Spec(3, "bpe", "sentencepiece model and token list"),
+        Spec(3, "bpe", "sentencepiece model and token list; with --init_from those of the model, and its weights"),
         Spec(4, "statistics", "lengths and global mean and variance of the features"),
         Spec(5, "training", "the supernet"),
         Spec(6, "averaging", "mean of the last checkpoints"),
@@ -55,11 +57,19 @@ class Recipe:
         Spec(12, "export", "each size for sherpa-onnx, float and int8; bytes, speed and memory join the results"),
     )
 
-    def __init__(self, options: Options, corpus: Corpus, conf: Configuration, machines: Machines, command: str):
+    def __init__(
+        self,
+        options: Options,
+        corpus: Corpus,
+        conf: Configuration,
+        machines: Machines,
+        command: str,
+        given: Path | None = None,
+    ):
         self.options, self.corpus, self.conf, self.machines, self.command = options, corpus, conf, machines, command
         self.dump, self.exp = Dump(Path(options.dumpdir)), Experiment(Path(options.expdir))
         self.source = corpus.source(self.dump.data)
-        self.bpe_folder = self.dump.bpe(options.nbpe)
+        self.tokens = tokens.source(options, self.dump, given)
 
     # What stages depend on.
 
@@ -79,8 +89,7 @@ class Recipe:
     def read_in_training(self) -> dict:
         """The supernet depends on no test set: another one must not train it again."""
         sets = self.formatted(self.options.train_set, self.options.valid_set)
-        facts = {"fs": self.conf.fs, "nbpe": self.options.nbpe}
-        return facts | sets | {"bpe.model": sum_of(self.bpe_folder / "bpe.model")}
+        return {"fs": self.conf.fs, **self.tokens.asked, **sets, **self.tokens.facts}
 
     @property
     def model_inputs(self) -> dict:
@@ -89,7 +98,8 @@ class Recipe:
             asked: dict = {"sizes": list(options.sizes)}
         else:
             asked = {"num_sizes": options.num_sizes, "num_candidates": options.num_candidates}
-        return {"averaged model": sum_of(self.exp.averaged), **asked, "streaming": options.streaming}
+        asked |= {"streaming": options.streaming, "metric": options.metric}
+        return {"averaged model": sum_of(self.exp.averaged), **asked}
 
     @property
     def size_inputs(self) -> dict:
@@ -126,8 +136,9 @@ class Recipe:
             source = self.source / name
             files = sum_of(*(source / file for file in ("wav.scp", "segments", "text", "utt2spk")))
             inputs = self.data_inputs | {"fs": self.conf.fs, "speeds": " ".join(speeds), f"files of {name}": files}
+            inputs["transcripts"] = self.tokens.text.as_dict()
             words = ["--data", str(source), "--out", str(self.dump.raw(name)), "--fs", str(self.conf.fs)]
-            words += ["--nj", str(options.nj), "--speeds", *speeds]
+            words += ["--nj", str(options.nj), "--speeds", *speeds, *text_words(self.tokens.text)]
             yield Work(self.dump.raw(name), inputs, partial(own_program, "format_data", words), of=name)
         if options.feats_type == "fbank":
             for name in (options.train_set, options.valid_set):
@@ -138,10 +149,10 @@ class Recipe:
                 yield Work(self.dump.features(name), inputs, run, kind="features", of=name)
 
     def bpe(self) -> Iterator[Work]:
-        name, nbpe = self.options.train_set, self.options.nbpe
-        words = ["--text", str(self.dump.raw(name) / "text"), "--nbpe", str(nbpe), "--out", str(self.bpe_folder)]
-        inputs = {"nbpe": nbpe, **self.formatted(name)}
-        yield Work(self.bpe_folder, inputs, partial(own_program, "tokenizer", words))
+        name = self.options.train_set
+        program, words = self.tokens.program(self.dump.raw(name) / "text")
+        inputs = {**self.tokens.asked, **self.formatted(name), "symbols": list(self.tokens.text.symbols)}
+        yield Work(self.tokens.folder, inputs, partial(own_program, program, words))
 
     @property
     def stats_folder(self) -> Path:
@@ -151,7 +162,7 @@ class Recipe:
 
     def stats_named(self, arguments: str) -> Path:
         number = cksum(f"{self.conf.features_number} {arguments}\n".encode())
-        return self.dump.stats(self.options.train_set, self.options.nbpe, number)
+        return self.dump.stats(self.options.train_set, self.tokens.folder.name, number)
 
     def statistics(self) -> Iterator[Work]:
         yield Work(self.stats_folder, self.read_in_training, partial(training.collect, self))
@@ -162,7 +173,8 @@ class Recipe:
 
     @property
     def training_inputs(self) -> dict:
-        conf = {"asr_config": self.conf.shaping, "train_args": self.conf.shaping_arguments}
+        conf = {} if self.options.init_from else {"asr_config": self.conf.shaping}
+        conf |= {"train_args": self.conf.shaping_arguments}
         return self.read_in_training | conf | self.corpus.sounds()
 
     def averaging(self) -> Iterator[Work]:
@@ -188,7 +200,7 @@ class Recipe:
         options = self.options
         words = [*self.supernet_words, "--data", str(self.dump.raw(options.valid_set))]
         words += ["--num_sizes", str(options.num_sizes), "--num_candidates", str(options.num_candidates)]
-        words += ["--nj", str(options.nj), "--out", str(self.exp.sizes_json)]
+        words += ["--nj", str(options.nj), "--metric", options.metric, "--out", str(self.exp.sizes_json)]
         verb("choose", [*words, "--direction", "forward"] if options.streaming else words)
         verb("page", ["--expdir", str(self.exp.root)])
 

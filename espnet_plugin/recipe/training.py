@@ -1,9 +1,12 @@
 """Stages 4 and 5: statistics and training, without losing what was trained before with other inputs."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
+from espnet_plugin.common.compose import read_yaml
+from espnet_plugin.common.files import write_whole
 from espnet_plugin.errors import UserError
 from espnet_plugin.recipe import legacy
 from espnet_plugin.recipe.engine import remove
@@ -17,11 +20,15 @@ if TYPE_CHECKING:
 TRAIN = ["espnet-todm", "train"]
 
 
+def config_of(recipe: "Recipe") -> Path:
+    """Training configuration in one piece."""
+    return recipe.tokens.config or recipe.exp.composed
+
+
 def task_words(recipe: "Recipe", config: Path, kind: str) -> list[str]:
     """Options of training. Args: config: training configuration in one piece; kind: of what is read, raw or fbank."""
-    options, dump, tokens = recipe.options, recipe.dump, recipe.bpe_folder
-    words = ["--config", str(config), "--token_type", "bpe", "--token_list", str(tokens / "tokens.txt")]
-    words += ["--bpemodel", str(tokens / "bpe.model"), "--ngpu", str(options.ngpu)]
+    options, dump = recipe.options, recipe.dump
+    words = ["--config", str(config), *recipe.tokens.task_words(), "--ngpu", str(options.ngpu)]
     for phase, name in (("train", options.train_set), ("valid", options.valid_set)):
         speech = dump.raw(name) / "wav.scp" if kind == "raw" else dump.features(name) / "feats.scp"
         files = (f"{speech},speech,{'sound' if kind == 'raw' else 'kaldi_ark'}", f"{dump.raw(name)}/text,text,text")
@@ -34,7 +41,7 @@ def train_words(recipe: "Recipe", config: Path) -> list[str]:
     """`task_words` and what stage 4 has found."""
     stats = recipe.stats_folder
     words = task_words(recipe, config, recipe.options.feats_type)
-    words += ["--normalize", "global_mvn", "--normalize_conf", f"stats_file={stats}/train/feats_stats.npz"]
+    words += recipe.tokens.start_words(stats)
     for phase in ("train", "valid"):
         for shape in ("speech_shape", "text_shape"):
             words += [f"--{phase}_shape_file", f"{stats}/{phase}/{shape}"]
@@ -46,7 +53,7 @@ def collect(recipe: "Recipe") -> None:
     stats = recipe.stats_folder
     new = stats.with_name(f"{stats.name}.new")
     remove(new)
-    words = task_words(recipe, recipe.exp.composed, "raw")
+    words = task_words(recipe, config_of(recipe), "raw")
     words += ["--collect_stats", "true", "--output_dir", str(new), "--ngpu", "0", *recipe.conf.feature_words]
     recipe.machines.train(recipe.exp.log / "stats.log", [*TRAIN, *words])
     remove(stats)
@@ -110,7 +117,7 @@ def check(recipe: "Recipe") -> None:
     """Let training refuse its options: that must not cost what is there."""
     folder = recipe.exp.supernet
     trial = folder.with_name(f"{folder.name}.check")
-    words = [*train_words(recipe, recipe.exp.composed), "--output_dir", str(trial), *recipe.options.train_words]
+    words = [*train_words(recipe, config_of(recipe)), "--output_dir", str(trial), *recipe.options.train_words]
     try:
         recipe.machines.train(recipe.exp.log / "check.log", [*TRAIN, *words, "--ngpu", "0", "--dry_run", "true"])
     finally:
@@ -126,10 +133,11 @@ def train(recipe: "Recipe", inputs: dict) -> None:
         change(recipe, inputs)
     else:
         print("resuming from the last finished epoch, if there is one", flush=True)
-    shutil.copyfile(exp.composed, exp.train_config)
-    # Beside the model, where our programs look first: it can be used from any folder, and moved.
-    for file in (stats, recipe.bpe_folder / "bpe.model"):
-        shutil.copyfile(file, exp.supernet / file.name)
+    conf = read_yaml(config_of(recipe))
+    if recipe.tokens.text_conf is not None:
+        conf["model_conf"] = {**(conf.get("model_conf") or {}), "text_conf": recipe.tokens.text_conf}
+    text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
+    write_whole(exp.train_config, lambda path: path.write_text(text, encoding="utf-8"))
     log = exp.log / "train.log"
     log.unlink(missing_ok=True)
     words = [*train_words(recipe, exp.train_config), "--output_dir", str(exp.supernet), "--resume", "true"]

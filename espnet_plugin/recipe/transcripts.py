@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_plugin.common.files import read_json
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.common.text import CASES, FORMS, PUNCTUATION, TextConf
-from espnet_plugin.errors import UserError
 
 RECORD = "text.json"  # beside the transcripts of a formatted set: the normalisation
 
@@ -25,23 +23,17 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         "--symbols", nargs="*", default=[], help="non-linguistic symbols that are one token each, as <noise>"
     )
     group.add_argument("--remove_symbols", nargs="*", default=[], help="non-linguistic symbols that are taken out")
-    group.add_argument(
-        "--text_conf", type=Path, help="JSON file with all of these in their place, as text.json of another set"
-    )
 
 
 def text_conf(args: argparse.Namespace) -> TextConf:
-    """Normalisation that the options ask for.
+    """Normalisation that the options ask for. Raises `UserError`, see `TextConf`."""
+    return TextConf(args.text_form, args.text_case, args.punctuation, args.symbols, args.remove_symbols)
 
-    Raises:
-        UserError: see `TextConf`, or no such file.
-    """
-    if args.text_conf is None:
-        return TextConf(args.text_form, args.text_case, args.punctuation, args.symbols, args.remove_symbols)
-    values = read_json(args.text_conf)
-    if values is None:
-        raise UserError(f"--text_conf: '{args.text_conf}' does not exist")
-    return TextConf(**values)
+
+def text_words(conf: TextConf) -> list[str]:
+    """The options that ask for a normalisation."""
+    words = ["--text_form", conf.form, "--text_case", conf.case, "--punctuation", conf.punctuation]
+    return [*words, "--symbols", *conf.symbols, "--remove_symbols", *conf.removed]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ D_alpha(p || q) = sum_v q_v [(p_v / q_v)^alpha - 1] / (alpha (alpha - 1)), with 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,7 @@ class DistillConf:
 
     Args:
         weight: of the divergence; 0 switches distillation off.
+        divergence: one of `DIVERGENCES`.
         transducer_weight: of a subnet's own transducer loss beside it.
         alpha: one value, or two of which each cell takes the one with the larger divergence (adaptive).
         clip: largest importance weight (p / q)^alpha; None for no limit, with alpha from 0 to 1 only: beyond, the weight overflows where
@@ -38,8 +39,11 @@ class DistillConf:
     clip: float | None = 5.0
     form: str = "full_vocabulary"
     frame_stride: int = 1
+    divergence: str = "alpha"
 
     def __post_init__(self):
+        if self.divergence not in DIVERGENCES:
+            raise UserError(f"distill_conf.divergence: '{self.divergence}' is not one of {list(DIVERGENCES)}")
         if self.weight < 0 or self.transducer_weight < 0:
             raise UserError(f"distill_conf: weights {self.weight}, {self.transducer_weight} must be at least 0")
         if self.form not in FORMS:
@@ -129,6 +133,12 @@ def alpha_divergence(
     alphas = (float(alpha),) if isinstance(alpha, int | float) else tuple(map(float, alpha))
     with torch.autocast(student_logits.device.type, enabled=False):
         return _AlphaDivergence.apply(student_logits, teacher_logits.detach(), alphas, clip)
+
+
+# Name -> function of the teacher's and the student's logits, (..., V), and of the configuration. It returns (...), nats, of each cell.
+DIVERGENCES: dict[str, Callable[[torch.Tensor, torch.Tensor, DistillConf], torch.Tensor]] = {
+    "alpha": lambda teacher, student, conf: alpha_divergence(teacher, student, conf.alpha, conf.clip),
+}
 
 
 class _ThreeWay(torch.autograd.Function):

@@ -3,6 +3,7 @@
 Shapes: B batch, T encoder frames, U symbols, R prune range, V vocabulary, J joint space.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import ElasticLinear
 from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
-from espnet_plugin.transducer.distill import DistillConf, alpha_divergence, three_way
+from espnet_plugin.transducer.distill import DIVERGENCES, DistillConf, three_way
 from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_rnnt_loss, simple_loss
 
@@ -132,15 +133,26 @@ class TransducerCriterion(torch.nn.Module):
         encoder_size, decoder_size: widths of what encoder and prediction network put out.
         vocab_size: V.
         blank_id: index of blank.
+        simple: projections to V of the simple loss, of encoder and prediction network, where they belong to another module.
     """
 
-    def __init__(self, conf: TransducerConf, encoder_size: int, decoder_size: int, vocab_size: int, blank_id: int):
+    def __init__(
+        self,
+        conf: TransducerConf,
+        encoder_size: int,
+        decoder_size: int,
+        vocab_size: int,
+        blank_id: int,
+        simple: tuple[Callable, Callable] | None = None,
+    ):
         super().__init__()
         self.conf = conf
         self.blank_id = blank_id
         early = EarlyEmission(conf.fast_emit, conf.delay_penalty)
         self.programme = dict(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
-        if conf.loss == "pruned":
+        if simple is not None:
+            self.simple_am, self.simple_lm = simple
+        elif conf.loss == "pruned":
             self.simple_am = ElasticLinear(encoder_size, vocab_size)
             self.simple_lm = ElasticLinear(decoder_size, vocab_size)
 
@@ -230,7 +242,7 @@ def distillation_cost(
         pair = (x[rows] if frames == slice(None) else x[rows][:, frames] for x in (theirs, ours))
         if conf.form == "three_way":
             pair = (three_way(x, following[rows][:, frames], blank_id) for x in pair)
-        cells = alpha_divergence(*pair, alpha=conf.alpha, clip=conf.clip)
+        cells = DIVERGENCES[conf.divergence](*pair, conf)
         real = student.mask[rows][:, frames]
         means = torch.where(real, cells, 0).sum(2) / real.sum(2).clamp(min=1)
         return (frames.step or 1) * means.sum(1)

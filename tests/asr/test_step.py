@@ -10,7 +10,7 @@ from tiny import CONF, batch, build, model_conf, named, options, train_epoch
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
-from espnet_plugin.transducer import loss
+from espnet_plugin.transducer.distill import DIVERGENCES
 
 SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
 
@@ -125,13 +125,13 @@ def test_students_see_a_share_of_the_batch():
 
 def test_fewer_frames_are_compared_in_training_and_all_in_validation(monkeypatch):
     model, compared = build(model_conf=model_conf(distill_conf=dict(frame_stride=2))), []
-    whole = loss.alpha_divergence
+    whole = DIVERGENCES["alpha"]
 
-    def watched(teacher, student, **conf):
+    def watched(teacher, student, conf):
         compared.append(student.shape[1])
-        return whole(teacher, student, **conf)
+        return whole(teacher, student, conf)
 
-    monkeypatch.setattr(loss, "alpha_divergence", watched)
+    monkeypatch.setitem(DIVERGENCES, "alpha", watched)
     accumulate(model.train(), arguments_of(), 1.0, amp=False)
     frames = int(model.encode(*batch()[:2])[1].max())
     assert set(compared) <= {frames // 2, (frames + 1) // 2}

@@ -9,7 +9,7 @@ import pytest
 from espnet_plugin.errors import UserError
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from results_page import BLOCK, filled, picture
+from results_page import BLOCK, filled, picture, take_demo
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,21 @@ def test_a_block_is_filled_from_its_record(tmp_path):
     assert filled(text, tmp_path) == text
     picture([ROW], tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 2000
+
+
+def test_a_demonstration_is_taken_over(tmp_path):
+    records, expdir = tmp_path / "docs" / "results", tmp_path / "exp"
+    records.mkdir(parents=True)
+    expdir.mkdir()
+    with pytest.raises(UserError, match=r"results\.json' does not exist"):
+        take_demo(expdir, records)
+    row = dict(name="max", subnet="0-1x8", params=2000, test_set="test", wer=5.0, cer=2.5, loss=0.25, device=None)
+    (expdir / "results.json").write_text(json.dumps([row]))
+    (expdir / "pareto.png").write_bytes(b"picture")
+    take_demo(expdir, records)
+    text = filled(PAGE.replace("mini comparison wer", "demo sizes"), records)
+    assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 | 0.250 |" in text
+    assert (tmp_path / "docs" / "pareto_mini.png").read_bytes() == b"picture"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "egs2" / "librispeech_todm" / "run.sh"
@@ -166,3 +167,36 @@ def test_transcribe_prints_path_tab_text(finished):
     assert inside.stdout == text["min"]
     wrong = subprocess.run([*command, sizes / "max", "/no/such.wav"], capture_output=True, text=True)
     assert wrong.returncode == 1 and wrong.stderr.splitlines()[-1] == "error: audio '/no/such.wav' does not exist"
+
+
+def test_a_size_is_adapted_as_a_supernet(finished, an4, tmp_path):
+    """Its tokens, statistics and architecture are taken; formatting and the model that is there stay."""
+    size = finished / "exp" / "sizes" / "min"
+    options = ["--init_from", size, "--extend_tokens", "true", "--expdir", tmp_path, "--stage", 2, "--stop_stage", 6]
+    done = recipe(finished, an4, *options, "--train_args", "--max_epoch 1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a supernet grown from" in done.stdout and done.stdout.count("formatting") == 3
+    old, new = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (size, tmp_path / "supernet"))
+    assert (old["encoder"], new["encoder"]) == ("mhssm", "mhssm_supernet") and new["token_list"] == old["token_list"]
+    assert (
+        new["model_conf"]["text_conf"] == old["model_conf"]["text_conf"]
+        and new["optim_conf"]["lr"] < old["optim_conf"]["lr"]
+    )
+    for name in ("feats_stats.npz", "bpe.model"):
+        assert (tmp_path / "supernet" / name).read_bytes() == (size / name).read_bytes()
+    again = recipe(finished, an4, *options, "--train_args", "--max_epoch 1")
+    assert again.stdout.count("complete, skipped") == 3 + 4, again.stdout
+    wrong = recipe(finished, an4, "--init_from", an4, "--expdir", tmp_path)
+    assert wrong.returncode == 1 and "must be a model directory" in wrong.stderr
+
+
+def test_characters_normalised_by_choice(finished, an4, tmp_path):
+    options = ["--token_type", "char", "--text_case", "lower", "--metric", "cer", "--num_sizes", 2]
+    places = ["--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump", "--stop_stage", 10]
+    done = recipe(finished, an4, *options, *places, "--train_args", "--max_epoch 1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "transcripts were changed by normalisation" in done.stdout and "dev CER" in done.stdout
+    conf = yaml.safe_load((tmp_path / "exp/sizes/max/config.yaml").read_text())
+    assert conf["model_conf"]["text_conf"]["case"] == "lower" and {"<space>", "e"} < set(conf["token_list"])
+    assert "dev_cer" in json.loads((tmp_path / "exp/sizes.json").read_text())["sizes"][0]
+    assert json.loads((tmp_path / "exp/sizes/max/score/test/score.json").read_text())["cer"] >= 0

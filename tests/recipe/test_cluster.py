@@ -47,7 +47,7 @@ def test_hosts_train_together_and_jobs_decode(work):
     assert cost["workers"] == 2 and cost["updates"] == 2
     recipe(work, 6, 10, cmd_backend="slurm")
     asked = (work / "bin" / "asked").read_text().splitlines()
-    assert sum("--array 1-2 " in line for line in asked) == 1
+    assert sum("--array 1-2 " in line for line in asked) == 2  # words, then losses
     sizes = json.loads((work / "exp/sizes.json").read_text())["sizes"]
     assert [size["name"] for size in sizes] == ["4x128", "2x32"]
     assert sizes[0]["subnet"] == "0-3x128"

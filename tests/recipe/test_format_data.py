@@ -232,10 +232,6 @@ def test_transcripts_from_anywhere_are_read_and_normalised(tmp_path, run_script)
     facts = json.loads((tmp_path / "raw/set.json").read_text())
     assert facts["transcripts_changed"] == 4 and facts["changes"]["Unicode form nfc"] == 1 and facts["speakers"] is None
     assert "4 transcripts were changed by normalisation: 2 white space, " in done.stdout and "no utt2spk" in done.stdout
-    again = run_script(
-        "format_data", "--data", data, "--out", tmp_path / "other", "--text_conf", tmp_path / "raw/text.json"
-    )
-    assert again.returncode == 0 and read_table(tmp_path / "other/text") == said
 
 
 def test_a_name_that_is_too_long_for_a_file_gets_a_hash(tmp_path, run_script):

@@ -70,6 +70,14 @@ def test_help_lists_stages_and_options():
         assert f"\n  {number:2}  " in done.stdout
 
 
+def test_nothing_heavy_is_imported_before_a_stage_has_work():
+    """So that a complete experiment is told in a moment."""
+    heavy = "{'torch', 'numpy', 'scipy', 'soundfile', 'sentencepiece', 'espnet2', 'lhotse', 'matplotlib'}"
+    code = f"import sys, espnet_plugin.recipe.run; sys.exit(str({heavy} & sys.modules.keys() or ''))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -124,7 +132,7 @@ def test_complete_stages_are_skipped_and_redone_on_request(corpus):
     assert "stage 2, formatting test again: files of test has changed\n" in edited
     assert "stage 2, formatting test: done" in edited and "formatting train: complete" in edited
     assert "TUNE" in (corpus / "dump" / "raw" / "test" / "text").read_text()
-    other = stages(corpus, 3, 3, "--nbpe", 21)
+    other = stages(corpus, "bpe", "bpe", "--nbpe", 21)
     assert "stage 3, bpe: done" in other.stdout and tokens.is_file()
 
 

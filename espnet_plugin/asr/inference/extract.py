@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from espnet_plugin.asr.build import build_model
 from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit
 from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.cost import Cost
@@ -78,7 +78,7 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
         args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet["prediction"]}
     args.init_param, args.specaug, args.specaug_conf = [], None, {}
     with WithoutInit():
-        alone = TODMTask.build_model(args)
+        alone = build_model(args)
     own = model.state_dict()
     state = {
         name: leading(own[name], value.shape)

@@ -11,9 +11,9 @@ from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from torch.overrides import TorchFunctionMode
 
+from espnet_plugin.asr.build import build_model
 from espnet_plugin.asr.model_dir import find_beside
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.text import normaliser
 from espnet_plugin.errors import UserError
@@ -147,7 +147,7 @@ def load_model(train_config: Path, model_file: Path) -> TrainedModel:
     args = read_config(train_config)
     try:
         with WithoutInit():
-            model = TODMTask.build_model(args)
+            model = build_model(args)
     except AttributeError as error:
         if error.obj is not args:
             raise

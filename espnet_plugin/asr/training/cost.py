@@ -19,7 +19,8 @@ class CostRecord:
     """Costs by epoch. An epoch that was begun and is done again, after a kill, counts as lost.
 
     The file holds ``train_seconds`` (wall time of training and validation of the epochs that count), ``lost_seconds`` (of those done
-    again), ``cpu_hours`` or ``gpu_hours`` (of both, all workers), ``audio_hours`` (seen in training), ``updates``, ``skipped_updates``,
+    again), ``cpu_hours`` or ``gpu_hours`` (of both, all workers), ``audio_hours`` (seen in training), ``utterances``
+    (seen in training by the first worker), ``left_out`` (of them, those that the loss has no path for), ``updates``, ``skipped_updates``,
     ``epochs`` and the figures of each epoch.
 
     Args:
@@ -51,7 +52,7 @@ class CostRecord:
         self.epoch, self.wall, self.cpu = epoch, time.perf_counter(), cpu_seconds()
 
     def add(self, **amounts: float) -> None:
-        """Add to the epoch's ``audio_seconds``, ``updates`` or ``skipped_updates``."""
+        """Add to the epoch's ``audio_seconds``, ``utterances``, ``left_out``, ``updates`` or ``skipped_updates``."""
         self.epochs[self.epoch].update(amounts)
 
     def save(self) -> None:
@@ -72,6 +73,8 @@ class CostRecord:
             "lost_seconds": round(self.lost["wall_seconds"], 1),
             "gpu_hours" if self.gpu else "cpu_hours": round(hours, 5),
             "audio_hours": round(counted["audio_seconds"] / 3600, 5),
+            "utterances": counted["utterances"],
+            "left_out": counted["left_out"],
             "updates": counted["updates"],
             "skipped_updates": counted["skipped_updates"],
             "epochs": len(self.epochs),

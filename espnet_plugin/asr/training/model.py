@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from functools import cached_property
 
 import torch
-from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from espnet2.torch_utils.device_funcs import force_gatherable
 
+from espnet_plugin.asr.espnet import ESPnetASRModel
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.common.conf import build_conf
@@ -187,6 +186,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         try:
             encoder_out, lengths, _ = self.encoder(feats, lengths, **chosen)
         except TooShort as error:  # Speech2Text goes on with the next utterance where it sees ESPnet's own exception
+            from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError  # slow to import
+
             raise TooShortUttError(str(error), error.frames, error.need) from error
         return encoder_out, lengths
 
@@ -238,8 +239,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         stem = self.encoder.stem(feats, lengths)
         shared = self.share(stem, text, text_lengths)
         targets = shared.targets
-        if self.training and self.criterion.conf.modified:
-            for i in (stem.lengths < targets.lengths).nonzero().flatten().tolist():
+        if self.training:
+            for i in self.misfits(shared).nonzero().flatten().tolist():
                 name, symbols, frames = (
                     i if utt_id is None else utt_id[i],
                     int(targets.lengths[i]),

@@ -49,8 +49,11 @@ class NetLoss:
     wer: torch.Tensor | None = None
 
 
-def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
-    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged."""
+def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor]:
+    """``loss_NAME``, ``distill_NAME`` and, in validation, ``wer_NAME``; nets of one name are averaged.
+
+    What does not apply is left out, as the distillation of the teacher, so that NaN means trouble.
+    """
     stats = {}
     for name in dict.fromkeys(net.name for net in nets):
         same = [net for net in nets if net.name == name]
@@ -59,8 +62,8 @@ def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor | None]:
             ("distill", [net.distillation for net in same]),
             ("wer", [net.wer for net in same]),
         ):
-            if key != "wer" or values[0] is not None:
-                stats[f"{key}_{name}"] = None if values[0] is None else sum(values) / len(values)
+            if values[0] is not None:
+                stats[f"{key}_{name}"] = sum(values) / len(values)
     return stats
 
 

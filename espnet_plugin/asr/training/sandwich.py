@@ -74,6 +74,10 @@ class Sandwich:
         subnets = self.sampling.subnets(space, self.update_number(), rank())
         return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
 
+    def misfits(self, shared: Shared) -> torch.Tensor:
+        """Which utterances have more symbols than frames where the loss allows one a frame, so that it leaves them out: (B,) bool."""
+        return (shared.stem.lengths < shared.targets.lengths) & self.criterion.conf.modified
+
     def weight_of(self, teacher: Lattice | None) -> float:
         """Weight of a net's loss in a step: 1 for the max net, which has no teacher; of the others from the sampling rule."""
         return 1.0 if teacher is None or not self.training else self.sampling.weight(len(self.step_subnets()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_plugin.asr.training.nets import NetLoss, net_stats
+from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.supernet.graph import one_by_one
 
@@ -31,11 +31,13 @@ class BatchResult:
         stats: means over the batch, NaN where the loss was not finite; see `net_stats`.
         subnets: text of the subnets that ran.
         bad: the first net whose loss was not finite.
+        left_out: utterances that the loss has no path for.
     """
 
     stats: dict[str, float]
     subnets: tuple[str, ...]
     bad: BadNumber | None
+    left_out: int
 
 
 def subnet_name(net: NetLoss) -> str:
@@ -55,12 +57,20 @@ def accumulate(model: Sandwich, batch: dict, scale: float, amp: bool) -> BatchRe
     def context():
         return torch.autocast(device, torch.bfloat16, enabled=amp)
 
-    nets = one_by_one(lambda: model.shared(**batch), model.nets, scale, context)
-    stats = {key: value for key, value in net_stats(nets).items() if value is not None}
+    misfits: list[torch.Tensor] = []
+
+    def share() -> Shared:
+        shared = model.shared(**batch)
+        misfits.append(model.misfits(shared).sum())
+        return shared
+
+    nets = one_by_one(share, model.nets, scale, context)
+    stats = net_stats(nets)
     stats["loss"] = sum(net.loss for net in nets) / len(nets)
     # One wait for the device a batch.
-    values = torch.stack([*stats.values(), *(net.loss for net in nets)]).tolist()
+    total = stats["loss"]
+    *values, left_out = torch.stack([*stats.values(), *(net.loss for net in nets), misfits[0].to(total)]).tolist()
     subnets = tuple(subnet_name(net) for net in nets)
     bad = [name for name, loss in zip(subnets, values[len(stats) :]) if not math.isfinite(loss)]
     problem = BadNumber(tuple(batch["utt_id"]), (bad[0],)) if bad else None
-    return BatchResult(dict(zip(stats, values)), subnets, problem)
+    return BatchResult(dict(zip(stats, values)), subnets, problem, int(left_out))

@@ -1,10 +1,7 @@
 """ESPnet's ASR task with the plugin's classes and checks that come before any training."""
 
 import argparse
-import logging
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import espnet2.tasks.asr as espnet_asr
@@ -14,6 +11,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple_str
 
+from espnet_plugin.asr.build import building
 from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
@@ -186,21 +184,3 @@ def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
     """Parameters with the names that they have in checkpoints, so that an optimizer's state fits wherever the checkpoint does."""
     names = {id(value): name for name, value in model.state_dict(keep_vars=True).items()}
     return [(names[id(parameter)], parameter) for parameter in model.parameters()]
-
-
-@contextmanager
-def building(what: str, args: argparse.Namespace) -> Iterator[None]:
-    """Tell what goes wrong before training, where a configuration is at fault more often than the program, in a sentence.
-
-    Raises:
-        UserError: naming the configuration; the traceback is in the log with ``--log_level DEBUG``.
-    """
-    try:
-        yield
-    except (UserError, OSError):
-        raise
-    except Exception as error:  # of any library that takes part
-        logging.debug(f"building the {what} failed", exc_info=True)
-        text = " ".join(str(error).split()) or type(error).__name__
-        config = f"configuration '{args.config}'" if getattr(args, "config", None) else "configuration"
-        raise UserError(f"{config}: the {what} cannot be built: {text}") from error

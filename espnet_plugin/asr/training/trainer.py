@@ -150,7 +150,7 @@ class TODMTrainer(Trainer):
             bad += [result.bad] if result.bad else []
             seen.append(tuple(utt_id))
             reporter.register(means(result.stats, len(utt_id), STATS, device), utterances)
-            options.cost.add(audio_seconds=audio)
+            options.cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
             if number % options.accum_grad == 0:
                 reduce_gradients([p for p in net.parameters() if p.requires_grad])
                 if options.grad_noise:

@@ -10,7 +10,9 @@ from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward i
 
 from espnet_plugin.encoder.conformer.cost import ConformerShape
 from espnet_plugin.encoder.conformer.encoder import ConformerStem, SizedConformerEncoder, attention, head_size
+from espnet_plugin.encoder.grow import halves, one_of
 from espnet_plugin.encoder.interface import ElasticEncoder
+from espnet_plugin.errors import UserError
 from espnet_plugin.supernet import configured
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.dimensions import FFN, HEADS
@@ -138,6 +140,19 @@ class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
 
     def cost(self, subnet: Subnet) -> Cost:
         return self.shape.cost(subnet)
+
+    @classmethod
+    def grown_conf(cls, conf: dict) -> dict:
+        conf, blocks = dict(conf), conf.get("num_blocks", 6)
+        units = conf.get("linear_units", 2048)
+        conf["linear_units"] = units if isinstance(units, int) else max(units)
+        conf["attention_heads"] = one_of("attention_heads", conf.get("attention_heads", 4))
+        channels = conf.pop("head_dim", None) or head_size(conf.get("output_size", 256), conf["attention_heads"])
+        if channels != head_size(conf.get("output_size", 256), conf["attention_heads"]):
+            raise UserError(
+                f"encoder_conf.head_dim: {channels} is not that of a supernet of as many heads, so it cannot be grown"
+            )
+        return conf | dict(search_space=halves(blocks, conf["linear_units"]))
 
     def extracted_conf(self, subnet: Subnet) -> dict:
         blocks = dict(num_blocks=len(subnet.layers), linear_units=list(subnet["ffn"]))

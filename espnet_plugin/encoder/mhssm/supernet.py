@@ -2,6 +2,7 @@
 
 import torch
 
+from espnet_plugin.encoder.grow import halves, one_of
 from espnet_plugin.encoder.interface import ElasticEncoder, TimingBlocks
 from espnet_plugin.encoder.mhssm.cost import EncoderShape
 from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction
@@ -125,6 +126,14 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
         from espnet_plugin.encoder.mhssm.timing import MHSSMBlocks
 
         return MHSSMBlocks(self.shape)
+
+    @classmethod
+    def grown_conf(cls, conf: dict) -> dict:
+        conf = dict(conf)
+        widths, heads = conf.pop("ffn_dims"), conf.get("num_heads", 8)
+        return conf | dict(
+            num_heads=one_of("num_heads", heads), num_layers=len(widths), search_space=halves(len(widths), max(widths))
+        )
 
     def extracted_conf(self, subnet: Subnet) -> dict:
         heads, direction = list(subnet["heads"]), subnet["direction"]

@@ -42,7 +42,7 @@ TRACT, HELD_OUT_TRACT = (0.8, 1.25), (0.9, 1.1)
 PITCH_RANGE, HELD_OUT_PITCH_RANGE = (10, 90), (30, 70)  # of a speaker, in espeak's units (50: the voice's own)
 
 # One training utterance in so many is several sentences, with pauses between them, since people do not say one command and stop.
-JOINED = 6
+JOINED = 12
 SENTENCES = (2, 5)  # in such an utterance
 PAUSE = (0.2, 1.0)  # s
 
@@ -281,7 +281,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; LibriSpeech/ appears in it")
     for name, default, what in (
-        ("train", 6000, "for training"),
+        ("train", 7000, "for training"),
         ("mini", 168, "in dev-mini"),
         ("dev", 1400, "in dev-clean and in dev-other"),
         ("test", 1400, "in test-clean and in test-other"),

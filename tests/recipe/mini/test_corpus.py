@@ -112,9 +112,9 @@ def test_some_utterances_of_training_are_several_sentences_with_pauses(people):
     espeak = mini_corpus.Espeak()
     train, held_out = (next(p for p in people if p.part == part) for part in ("train-clean-mini", "dev-clean"))
     assert not any(p.joined for p in people if p.part != "train-clean-mini")
-    made = [mini_corpus.make_utterance(espeak, train, index, 0) for index in range(60)]
+    made = [mini_corpus.make_utterance(espeak, train, index, 0) for index in range(120)]
     long = [len(wave) for words, wave in made if len(words.split()) > 7]  # more words than any one sentence has
-    assert 3 <= len(long) <= 20  # a sixth
+    assert 3 <= len(long) <= 20  # a twelfth
     longest = max((len(wave), wave) for _, wave in made)[1]
     level = np.convolve(np.abs(longest), np.ones(1600) / 1600, mode="same")
     quiet = (level[4000:-4000] < 0.1 * level.max()).sum() / mini_corpus.FS

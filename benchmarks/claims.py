@@ -1,0 +1,123 @@
+"""Whether the claims hold, read from the records in docs/results: sizes of a supernet against models trained alone.
+
+    python benchmarks/claims.py
+
+The last line is one JSON object. A figure that was not measured is null, and `reasons` says what would measure it.
+
+mini_relative_wer            word errors of the supernet's sizes over those of models trained alone, %: mean over sizes and sets (aim: <= 0)
+mini_half_width              half of its interval (<= 4)
+mini_worst_size              the same of the worst size, mean over sets (<= 3)
+digits_unseen_relative_wer   as the first, human digits of speakers left out, all folds pooled (<= 0)
+digits_unseen_wer_min, _max  word error rates of the best and the worst of the supernet's sizes there (<= 10)
+read_relative_loss           held-out loss likewise, of read sentences (<= 0)
+six_sizes_cost_ratio         training cost of the supernet over that of six models trained alone (<= 0.45)
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from espnet_plugin.common.files import read_json
+from espnet_plugin.errors import run_main
+
+RECORDS = Path(__file__).parents[1] / "docs" / "results"
+SEEDS = 4  # of the comparison on the mini corpus
+SIX = 6
+COMMANDS = {
+    "mini": './tables.sh --scale mini --seeds "0 1 2 3"',
+    "digits_unseen": "./tables.sh --scale digits for each speaker, see egs2/librispeech_todm/README.md",
+    "read_speech": "./tables.sh --scale read_speech, see egs2/librispeech_todm/README.md",
+}
+
+
+class Missing(Exception):
+    """A figure that the records do not give; its text is the reason."""
+
+
+def rows_of(folder: Path, name: str, table: str) -> list[dict]:
+    record = read_json(folder / f"{name}.json")
+    if record is None:
+        raise Missing(f"docs/results/{name}.json does not exist; it is tables.json of {COMMANDS[name]}")
+    return record[table]
+
+
+def sizes_of(rows: list[dict], measure: str, seeds: int = 1) -> list[dict]:
+    """Rows of sizes, each with both systems and enough seeds."""
+    found = [row for row in rows if row["measure"] == measure and row["size"] != "mean"]
+    for row in found:
+        if row.get("relative") is None or min(row["supernet_seeds"], row["individual_seeds"]) < seeds:
+            raise Missing(f"{row['size']}, {row['test_set']}: needs both systems with {seeds} seeds")
+    if not found:
+        raise Missing(f"no row of measure {measure}")
+    return found
+
+
+def overall(rows: list[dict], measure: str) -> dict:
+    """The row of the mean over all sizes and test sets."""
+    return [row for row in rows if row["measure"] == measure and row["size"] == "mean"][-1]
+
+
+def worst_size(rows: list[dict]) -> float:
+    sizes = {row["size"] for row in rows}
+    means = ([row["relative"] for row in rows if row["size"] == size] for size in sizes)
+    return max(sum(values) / len(values) for values in means)
+
+
+def mini(folder: Path) -> dict:
+    rows = rows_of(folder, "mini", "comparison")
+    sizes, mean = sizes_of(rows, "wer", SEEDS), overall(rows, "wer")
+    half = (mean["relative_high"] - mean["relative_low"]) / 2
+    return {"mini_relative_wer": mean["relative"], "mini_half_width": half, "mini_worst_size": worst_size(sizes)}
+
+
+def digits(folder: Path) -> dict:
+    rows = rows_of(folder, "digits_unseen", "comparison")
+    rates = [row["supernet"] for row in sizes_of(rows, "wer")]
+    found = {"digits_unseen_relative_wer": overall(rows, "wer")["relative"]}
+    return found | {"digits_unseen_wer_min": min(rates), "digits_unseen_wer_max": max(rates)}
+
+
+def read_speech(folder: Path) -> dict:
+    rows = rows_of(folder, "read_speech", "comparison")
+    sizes_of(rows, "loss")
+    return {"read_relative_loss": overall(rows, "loss")["relative"]}
+
+
+def cost(folder: Path) -> dict:
+    rows = rows_of(folder, "mini", "cost")
+    alone = [row for row in rows if row["model"].startswith("individual/") and row["hours"] is not None]
+    ratio = next((row["ratio"] for row in rows if row.get("ratio") is not None), None)
+    if len(alone) < SIX or ratio is None:
+        raise Missing(f"docs/results/mini.json: has the cost of {len(alone)} models trained alone, {SIX} are needed")
+    return {"six_sizes_cost_ratio": ratio}
+
+
+KEYS = {
+    mini: ("mini_relative_wer", "mini_half_width", "mini_worst_size"),
+    digits: ("digits_unseen_relative_wer", "digits_unseen_wer_min", "digits_unseen_wer_max"),
+    read_speech: ("read_relative_loss",),
+    cost: ("six_sizes_cost_ratio",),
+}
+
+
+def figures(folder: Path) -> dict:
+    """All figures, and the reasons of those that are null."""
+    found, reasons = {}, {}
+    for claim, keys in KEYS.items():
+        try:
+            values = {key: round(value, 3) for key, value in claim(folder).items()}
+        except Missing as error:
+            values = dict.fromkeys(keys)
+            reasons |= dict.fromkeys(keys, str(error))
+        found |= values
+    return found | {"reasons": reasons}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the JSON files")
+    print(json.dumps(figures(parser.parse_args().records)))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny import CONF, arguments, batch, build
+
+from espnet_plugin.asr.adapt import of_tokens, padded, start_from
+from espnet_plugin.asr.inference.extract import write_model_dir
+from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.tokens import bpe_tokens, check_bpemodel, train_bpe
+from espnet_plugin.errors import UserError
+
+TEXTS = ["ONE TWO", "TWO THREE FOUR"]
+
+
+def supernet(folder: Path, **changes) -> Path:
+    """A training directory with pieces, statistics and text normalisation."""
+    folder.mkdir()
+    (folder / "bpe.model").write_bytes(train_bpe(TEXTS, 30))
+    stats = dict(count=10, sum=np.ones(80), sum_square=np.full(80, 20.0))
+    np.savez(folder / "feats_stats.npz", **stats)
+    conf = (
+        dict(
+            token_list=bpe_tokens(folder / "bpe.model"),
+            bpemodel=str(folder / "bpe.model"),
+            normalize="global_mvn",
+            normalize_conf=dict(stats_file=str(folder / "feats_stats.npz")),
+            optim="scaledadam",
+            optim_conf=dict(lr=0.05),
+            scheduler="eden",
+            scheduler_conf=dict(warmup_batches=100, lr_batches=300),
+            max_epoch=40,
+            model_conf=CONF["model_conf"] | dict(text_conf=dict(form="nfc")),
+        )
+        | changes
+    )
+    model = build(**conf)
+    model.num_updates += 50
+    torch.save(model.state_dict(), folder / "averaged.pth")
+    (folder / "config.yaml").write_text(yaml.safe_dump(vars(arguments(**conf))))
+    return folder
+
+
+@torch.no_grad()
+def answers(model, subnet=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encoder output of the max net, and logits of the joiner on it."""
+    speech, lengths, _, _ = batch()
+    encoder_out, _ = model.eval().encode(speech, lengths, subnet)
+    decoder_out = model.decoder(torch.tensor([[0, 2, 3]] * len(speech)))
+    return encoder_out, model.joint_network(encoder_out[:, :3], decoder_out[:, :3])
+
+
+def started(start) -> torch.nn.Module:
+    """The model that a training would begin with."""
+    model = TODMTask.build_model(
+        arguments(**{key: start.conf[key] for key in CONF if key in start.conf} | {"init_param": []})
+    )
+    model.load_state_dict(start.state)
+    return model
+
+
+def test_a_supernet_begins_as_it_was(tmp_path):
+    source = supernet(tmp_path / "old")
+    (tmp_path / "new").mkdir()
+    start = start_from(source, tmp_path / "new", ["FOUR FOUR"])
+    old = load_model(source / "config.yaml", source / "averaged.pth").model
+    assert not start.grown and start.added == () and start.unknown == 0
+    for a, b in zip(answers(started(start)), answers(old)):
+        torch.testing.assert_close(a, b)
+    assert start.state["num_updates"] == 50 and start.conf["model_conf"]["text_conf"] == dict(form="nfc")
+    assert (tmp_path / "new/bpe.model").read_bytes() == (source / "bpe.model").read_bytes()
+    assert start.conf["normalize_conf"]["stats_file"] == str(tmp_path / "new/feats_stats.npz")
+    assert start.conf["optim_conf"]["lr"] == 0.01 and start.conf["scheduler_conf"] == dict(
+        warmup_batches=20, lr_batches=300
+    )
+    given = start_from(source, tmp_path / "new", ["FOUR"], given=dict(encoder="mhssm", optim="adam", max_epoch=3)).conf
+    assert (given["encoder"], given["optim"], given["max_epoch"]) == ("mhssm_supernet", "adam", 3)
+
+
+def test_symbols_are_added_with_rows_of_an_average_symbol(tmp_path):
+    source = supernet(tmp_path / "old")
+    (tmp_path / "new").mkdir()
+    texts = ["ZERO A\u0308X", "ONE"]
+    with pytest.raises(UserError, match=r"1 of 2 transcripts hold symbols .* 'ZERO .*--extend_tokens true"):
+        start_from(source, tmp_path / "new", texts)
+    start = start_from(source, tmp_path / "new", texts, extend=True)
+    old = load_model(source / "config.yaml", source / "averaged.pth").model
+    tokens = start.conf["token_list"]
+    assert start.added == ("X", "Z", "\u00c4") and tokens[-1] == "<sos/eos>" and start.unknown == 0
+    check_bpemodel(tokens, tmp_path / "new/bpe.model")
+    model = started(start)
+    encoder_out, logits = answers(model)
+    kept = [tokens.index(token) for token in old.token_list]
+    torch.testing.assert_close(encoder_out, answers(old)[0])
+    torch.testing.assert_close(logits[..., kept], answers(old)[1])
+    symbols = [row for row, token in enumerate(old.token_list) if not token.startswith("<")]
+    added = logits[..., tokens.index("Z")]
+    torch.testing.assert_close(added, answers(old)[1][..., symbols].mean(-1))
+
+
+def test_a_size_grows_into_a_supernet_that_holds_it(tmp_path):
+    trained = load_model(supernet(tmp_path / "old") / "config.yaml", tmp_path / "old" / "averaged.pth")
+    subnet = trained.model.search_space.max
+    write_model_dir(trained, subnet, tmp_path / "size")
+    (tmp_path / "new").mkdir()
+    start = start_from(tmp_path / "size", tmp_path / "new", TEXTS)
+    model = started(start)
+    assert start.grown and start.conf["encoder"] == "mhssm_supernet" and start.state["num_updates"] == 0
+    space = model.search_space
+    assert space != trained.model.search_space and len(space.max.layers) == 3 and len(space.min.layers) == 2
+    for a, b in zip(answers(model), answers(trained.model)):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_size_of_uneven_widths_grows_too(tmp_path):
+    conf = dict(d_model=8, num_heads=4, num_modes=2, ffn_dims=[4, 16, 8], dropout=0.0)
+    source = supernet(tmp_path / "old", encoder="mhssm", encoder_conf=conf, normalize=None, normalize_conf={})
+    (tmp_path / "new").mkdir()
+    model = started(start_from(source, tmp_path / "new", TEXTS))
+    for a, b in zip(answers(model), answers(load_model(source / "config.yaml", source / "averaged.pth").model)):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_conformer_grows_too(tmp_path):
+    blocks = dict(output_size=8, attention_heads=2, linear_units=8, num_blocks=2, cnn_module_kernel=3)
+    source = supernet(
+        tmp_path / "old", encoder="conformer_sized", encoder_conf=blocks, normalize=None, normalize_conf={}
+    )
+    (tmp_path / "new").mkdir()
+    model = started(start_from(source, tmp_path / "new", TEXTS))
+    old = load_model(source / "config.yaml", source / "averaged.pth").model
+    for a, b in zip(answers(model), answers(old)):
+        torch.testing.assert_close(a, b)
+
+
+def test_layers_of_several_widths_become_parts_of_wider_ones(tmp_path):
+    torch.manual_seed(0)
+    narrow = [torch.nn.Linear(4, 3), torch.nn.Linear(3, 4)]
+    wide = [torch.nn.Linear(4, 8), torch.nn.Linear(8, 4)]
+    for small, large in zip(narrow, wide):
+        for name, value in small.state_dict().items():
+            large.state_dict()[name].copy_(padded(value, large.state_dict()[name]))
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(wide[1](wide[0](x).relu()), narrow[1](narrow[0](x).relu()))
+
+
+def test_rows_follow_their_tokens():
+    value = torch.tensor([[9.0], [1.0], [3.0], [7.0]])
+    found = of_tokens(value, ["<blank>", "A", "B", "<eos>"], ["<blank>", "B", "A", "C", "<eos>"])
+    assert found.flatten().tolist() == [9, 3, 1, 2, 7]
+
+
+def test_a_model_is_needed(tmp_path):
+    with pytest.raises(UserError, match="has no config"):
+        start_from(tmp_path, tmp_path, TEXTS)

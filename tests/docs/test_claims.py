@@ -1,0 +1,61 @@
+"""The figures of the claims, from records made by hand."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from claims import KEYS, RECORDS, figures
+
+
+def row(size: str, test_set: str, relative: float, **others) -> dict:
+    values = {"measure": "wer", "size": size, "test_set": test_set, "supernet_seeds": 4, "individual_seeds": 4}
+    ends = {"relative": relative, "relative_low": relative - 2, "relative_high": relative + 4}
+    return values | ends | {"supernet": 8.0} | others
+
+
+def write(folder: Path, name: str, comparison: list[dict], cost: list[dict] = ()) -> None:
+    (folder / f"{name}.json").write_text(json.dumps({"comparison": comparison, "cost": list(cost)}))
+
+
+def test_figures_by_hand(tmp_path):
+    mean = row("mean", "all", -1.0)
+    rows = [row("6x512", "a", 4.0), row("6x512", "b", 2.0), row("3x64", "a", -6.0), row("3x64", "b", -4.0), mean]
+    alone = [{"model": f"individual/{i}", "hours": 1.0} for i in range(6)]
+    write(tmp_path, "mini", rows, [*alone, {"model": "supernet / all individual models", "ratio": 0.4}])
+    write(tmp_path, "digits_unseen", [row("6x512", "a", 1.0, supernet=9.0), row("3x64", "a", -3.0), mean])
+    write(tmp_path, "read_speech", [row("6x512", "a", 1.0, measure="loss"), mean | {"measure": "loss"}])
+    found = figures(tmp_path)
+    assert found.pop("reasons") == {}
+    assert found == dict(
+        mini_relative_wer=-1.0,
+        mini_half_width=3.0,
+        mini_worst_size=3.0,
+        digits_unseen_relative_wer=-1.0,
+        digits_unseen_wer_min=8.0,
+        digits_unseen_wer_max=9.0,
+        read_relative_loss=-1.0,
+        six_sizes_cost_ratio=0.4,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [({"individual_seeds": 3}, "needs both systems with 4 seeds"), ({"relative": None}, "needs both systems")],
+)
+def test_too_little_is_no_figure(changes, said, tmp_path):
+    write(tmp_path, "mini", [row("6x512", "a", 4.0) | changes, row("mean", "all", 1.0)])
+    found = figures(tmp_path)
+    assert found["mini_relative_wer"] is None and said in found["reasons"]["mini_relative_wer"]
+    assert (
+        found["six_sizes_cost_ratio"] is None and "0 models trained alone" in found["reasons"]["six_sizes_cost_ratio"]
+    )
+
+
+def test_every_key_has_a_figure_or_a_reason():
+    found = figures(RECORDS)
+    reasons = found.pop("reasons")
+    assert set(found) == {key for keys in KEYS.values() for key in keys}
+    assert {key for key, value in found.items() if value is None} == set(reasons)
