@@ -10,6 +10,7 @@ NAMES = {
     "extract": "espnet_plugin.asr.inference.extract",
     "Recogniser": "espnet_plugin.asr.inference.recognise",
     "SearchConf": "espnet_plugin.asr.inference.search",
+    "Transcriber": "espnet_plugin.asr.inference.transcriber",
     "StreamingRecogniser": "espnet_plugin.asr.inference.streaming",
     "SearchSpace": "espnet_plugin.supernet.space",
     "Subnet": "espnet_plugin.supernet.subnet",

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,17 @@ STREAM_METADATA = ("num_encoder_layers", "T", "decode_chunk_len", "rnn_hidden_si
 
 @dataclass(frozen=True)
 class Deployed:
-    """An exported folder that is complete. Args: files: arguments of the client; streaming: whether it is for streams."""
+    """A folder that the client can run.
+
+    Args:
+        files: arguments of the client.
+        streaming: whether it is for streams.
+        model_type: what the client takes the encoder of a stream for.
+    """
 
     files: dict[str, str]
     streaming: bool
+    model_type: str = "lstm"
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,26 @@ def open_folder(folder: Path, size: str | None = None) -> Deployed:
     return Deployed({part: str(path) for part, path in (files | {"tokens": tokens}).items()}, streaming)
 
 
+def open_peer(folder: Path) -> Deployed:
+    """Look through a folder with a transducer for sherpa-onnx that somebody else has exported, such as a zipformer.
+
+    Raises:
+        UserError: a part is missing, there are several of it, or it is no ONNX file.
+    """
+    files = {}
+    for part in PARTS:
+        found = sorted(Path(folder).glob(f"*{part}*.onnx"))
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise UserError(f"'{folder}': must hold one '*{part}*.onnx', has {names}")
+        files[part] = str(found[0])
+    if not (Path(folder) / "tokens.txt").is_file():
+        raise UserError(f"'{folder}/tokens.txt' does not exist")
+    encoder = metadata(Path(files["encoder"]))
+    files["tokens"] = str(Path(folder) / "tokens.txt")
+    return Deployed(files, "decode_chunk_len" in encoder, encoder.get("model_type", ""))
+
+
 @dataclass(frozen=True)
 class ClientSearch:
     """How the client searches: its greedy search with a beam of 1, its modified_beam_search with more.
@@ -154,17 +181,23 @@ def decode(
     Raises:
         UserError: a file is wrong or missing, or the client ended without an answer.
     """
-    deployed = open_folder(folder, size)
+    return run_client(open_folder(folder, size), wavs, threads, search)
+
+
+def run_client(
+    deployed: Deployed, wavs: list[Path], threads: int = 1, search: ClientSearch = ClientSearch()
+) -> Decoded:
+    """`decode` with a folder that was looked through."""
+    folder = Path(deployed.files["encoder"]).parent
     if search.hotwords_file is not None:
-        for path in (Path(folder) / BPE_VOCAB, search.hotwords_file):
+        for path in (folder / BPE_VOCAB, search.hotwords_file):
             if not path.is_file():
                 raise UserError(f"hotwords: '{path}' does not exist")
     audio = [read_mono(path, FS) for path in wavs]
     with tempfile.TemporaryDirectory() as temporary:
         arrays = Path(temporary) / "audio.npz"
         np.savez(arrays, **{str(i): samples for i, samples in enumerate(audio)})
-        job = {"files": deployed.files, "streaming": deployed.streaming, "threads": threads}
-        job |= {"search": search.options(Path(folder))}
+        job = asdict(deployed) | {"threads": threads, "search": search.options(folder)}
         done = subprocess.run(
             [sys.executable, "-m", "espnet_plugin.deploy.client_process"],
             input=json.dumps(job | {"fs": FS, "audio": str(arrays)}),
@@ -173,5 +206,7 @@ def decode(
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"sherpa-onnx on '{folder}' ended with status {done.returncode}: {last}")
+        raise UserError(
+            f"sherpa-onnx on '{Path(deployed.files['encoder']).parent}' ended with status {done.returncode}: {last}"
+        )
     return Decoded(audio_seconds=sum(map(len, audio)) / FS, **json.loads(done.stdout.splitlines()[-1]))

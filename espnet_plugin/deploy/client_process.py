@@ -73,7 +73,7 @@ def main() -> None:
     began = time.perf_counter()
     if job["streaming"]:
         recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
-            **job["files"], **job["search"], model_type="lstm", num_threads=job["threads"]
+            **job["files"], **job["search"], model_type=job["model_type"], num_threads=job["threads"]
         )
         decode = decode_stream
     else:

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.deploy.client import decode
-from espnet_plugin.deploy.sherpa import export
+from espnet_plugin.deploy.client import Deployed, open_folder, run_client
+from espnet_plugin.deploy.sherpa import PARTS, export
 
 THREADS = (1, 2)
+CLIENT = 15e6  # bytes that are set aside for the client's own code and tables
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class DeviceCost:
     bytes: int
     threads: dict[str, Speed]
 
+    @property
+    def memory_over_bytes(self) -> float | None:
+        """Growth of memory on one thread, less what is set aside for the client, over their bytes; None where it is not known."""
+        peak = self.threads["1"].peak_mb
+        return None if peak is None else (1e6 * peak - CLIENT) / self.bytes
+
     def as_dict(self) -> dict:
         return asdict(self)
 
@@ -42,11 +49,16 @@ def measure(
 ) -> tuple[DeviceCost, list[str]]:
     """Export a model to `out`, decode audio files with it. Returns: its cost and the words of each file."""
     export(model, out, int8, streaming)
+    return measure_deployed(open_folder(out), wavs)
+
+
+def measure_deployed(deployed: Deployed, wavs: list[Path]) -> tuple[DeviceCost, list[str]]:
+    """Decode audio files with a folder that the client can run. Returns: its cost and the words of each file."""
     speeds = {}
     for threads in THREADS:
-        found = decode(out, wavs, threads)
+        found = run_client(deployed, wavs, threads)
         waited = [1000 * seconds for seconds in found.waited if seconds is not None]
         first = round(statistics.median(waited), 2) if waited else None
         peak = None if found.peak_bytes is None else round(found.peak_bytes / 1e6, 1)
         speeds[str(threads)] = Speed(round(found.real_time_factor, 5), first, peak)
-    return DeviceCost(sum(path.stat().st_size for path in Path(out).glob("*.onnx")), speeds), found.texts
+    return DeviceCost(sum(Path(deployed.files[part]).stat().st_size for part in PARTS), speeds), found.texts

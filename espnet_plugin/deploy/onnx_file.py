@@ -12,6 +12,8 @@ import torch
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from espnet_plugin.deploy import scans
+
 OPSET = 17  # what sherpa-onnx's ONNX Runtime and older ones on devices load
 
 
@@ -44,6 +46,7 @@ def to_onnx(module: torch.nn.Module, inputs: dict, outputs: list[str], axes: dic
             dynamic_axes=dynamic,
         )
         model = onnx.load(path)
+    scans.expand(model)
     share_constants(model)
     fold_transposes(model)
     return model

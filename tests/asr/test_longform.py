@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from kaldialign import edit_distance
 from tiny import arguments, build
 
 from espnet_plugin.asr.inference.extract import extract
@@ -23,9 +24,10 @@ def talkative(size: str) -> Recogniser:
     space = dict(ffn_dims=[8], directions=["bidirectional", "forward"])
     conf = dict(encoder_conf=dict(d_model=8, num_heads=4, num_modes=2, num_layers=2, search_space=space))
     model = build(3, **conf).eval().requires_grad_(False)
-    for linear, scale in (("lin_enc", 20), ("lin_dec", 3), ("lin_out", 8)):
-        getattr(model.joint_network, linear).weight.mul_(scale)
-    model.joint_network.lin_out.bias[:] = torch.tensor([0.0, -99, 0, 0, 0, 0, -99])
+    joiner = model.joint_network
+    for layer in (joiner.lin_enc, joiner.lin_dec, joiner.lin_out):
+        torch.nn.init.normal_(layer.weight)
+    joiner.lin_out.bias[:] = torch.tensor([0.0, -99, 0, 0, 0, 0, -99])
     return Recogniser(extract(TrainedModel(model, arguments(**conf)), model.search_space.resolve(size)))
 
 
@@ -58,11 +60,11 @@ def test_answers_come_in_order_and_bad_files_as_the_reason(files):
     found = answers(recogniser, files, ["short", "none", "long", "silence"], heard.append, longest=3.0, margin=0.5)
     assert list(found) == ["short", "none", "long", "silence"]
     assert "does not exist" in str(found["none"]) and "is silent" in str(found["silence"])
-    assert found["short"].cuts == () and len(found["short"].best[0].words) > 0
+    assert found["short"].cuts == () and len(found["short"].best[0].hypothesis.tokens) > 1
     long = found["long"]
     assert len(long.cuts) >= 2 and long.seconds == 7
-    starts = [word.start for word in long.best[0].words]
-    assert len(starts) > 20 and starts == sorted(starts) and starts[-1] > 6
+    frames = list(long.best[0].hypothesis.frames)
+    assert len(frames) > 20 and frames == sorted(frames) and 0.04 * frames[-1] > 6
     assert sum(heard) == pytest.approx(7.5, abs=0.2)
 
 
@@ -75,9 +77,10 @@ def test_windows_at_pauses_say_what_they_say_alone(files, tmp_path):
         places, places[1:]
     ):  # a window goes on to the pause's middle, the next one begins a frame's grid before it
         soundfile.write(tmp_path / "part.wav", wave[begin : end + 639], FS)
-        expected += answers(recogniser, tmp_path, ["part"])["part"].best[0].text.split()
-    same = np.mean([a == b for a, b in zip(found.best[0].text.split(), expected)])
-    assert len(expected) == pytest.approx(len(found.best[0].words), abs=len(places)) and same > 0.3
+        expected += answers(recogniser, tmp_path, ["part"])["part"].best[0].hypothesis.tokens
+    tokens = found.best[0].hypothesis.tokens
+    agree = edit_distance(expected, list(tokens))["total"]
+    assert len(tokens) > 20 and agree <= 0.2 * len(tokens)
 
 
 def test_a_model_that_streams_needs_no_windows(files):
@@ -85,5 +88,5 @@ def test_a_model_that_streams_needs_no_windows(files):
     whole = answers(recogniser, files, ["long"])["long"]
     cut = answers(recogniser, files, ["long"], longest=2.0, margin=0.5)["long"]
     assert recogniser.streams and cut.cuts == ()
-    assert len(whole.best[0].words) > 20
+    assert len(set(whole.best[0].hypothesis.tokens)) > 1 and len(whole.best[0].hypothesis.tokens) > 20
     assert (cut.best[0].text, cut.best[0].hypothesis.frames) == (whole.best[0].text, whole.best[0].hypothesis.frames)

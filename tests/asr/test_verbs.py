@@ -54,7 +54,7 @@ def test_decode_skips_what_is_bad_and_says_so(model_dir, data, tmp_path, capfd):
     assert "none.wav' does not exist" in (tmp_path / "out" / "set" / "rejected.txt").read_text()
     said = capfd.readouterr().out
     assert "3 utterances" in said and "1 utterances ('d' ...): sampled at 8000 Hz" in said
-    assert sorted(os.listdir(tmp_path / "out" / "set")) == ["rejected.txt", "text"]
+    assert sorted(os.listdir(tmp_path / "out" / "set")) == ["ctm", "rejected.txt", "text"]
     (data / "segments").write_text("a r0 0 0.5\nb r0 0.5 1.5\n")
     run_decode("--model_dir", model_dir, "--data", data)
     assert read_table(model_dir / "decode" / "set" / "text") == {key: found[key] for key in "ab"}

@@ -13,7 +13,7 @@ import torch
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.recognise import greedy
 from espnet_plugin.audio.mono import read_mono
-from espnet_plugin.deploy.client import decode, open_folder
+from espnet_plugin.deploy.client import decode, open_folder, open_peer, run_client
 from espnet_plugin.deploy.client_process import TAIL
 from espnet_plugin.deploy.folder import sums_text
 from espnet_plugin.deploy.sherpa import export
@@ -46,6 +46,20 @@ def test_offline_client_says_the_words_of_our_search(offline, an4_wavs):
     assert found.heard == pytest.approx([len(read_mono(path, 16000)) / 16000 for path in wavs])  # all of it, offline
     assert 0 < max(found.waited) < found.seconds
     assert found.real_time_factor > 0 and (found.peak_bytes is None or found.peak_bytes > 0)
+
+
+def test_a_peers_folder_runs(offline, an4_wavs, tmp_path):
+    """Files called as icefall's export calls them, without our sums."""
+    _, folder = offline
+    for part in ("encoder", "decoder", "joiner"):
+        shutil.copy(folder / f"{part}.onnx", tmp_path / f"{part}-epoch-99-avg-1.onnx")
+    shutil.copy(folder / "tokens.txt", tmp_path)
+    assert run_client(open_peer(tmp_path), an4_wavs[:2]).texts == decode(folder, an4_wavs[:2]).texts
+    shutil.copy(folder / "joiner.onnx", tmp_path / "joiner-epoch-99-avg-1.int8.onnx")
+    with pytest.raises(
+        UserError, match=r"must hold one '\*joiner\*.onnx', has joiner-epoch-99-avg-1.int8.onnx, joiner-"
+    ):
+        open_peer(tmp_path)
 
 
 def test_int8_runs_in_the_client(build, an4_wavs, tmp_path):

@@ -8,10 +8,10 @@ import copy
 import torch
 
 from espnet_plugin.encoder.interface import ExportParts
-from espnet_plugin.encoder.mhssm.chunks import Carried, ChunkedSSM
+from espnet_plugin.encoder.mhssm.chunks import Carried, ChunkedSSM, fill_chunks
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, TimeReduction
 
-OFFLINE_CHUNK = 32  # encoder frames of a chunk: fewer cost time, more cost memory for tables
+OFFLINE_CHUNK = 16  # encoder frames of a chunk: fewer cost time, more cost memory
 STREAM_CHUNK = 8  # encoder frames of a call on a stream
 
 
@@ -59,11 +59,12 @@ class OfflineEncoder(torch.nn.Module):
     def forward(self, x: torch.Tensor, x_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Args: x (B, S, F) log-mel, x_lens (B,) frames. Returns: (B, T, D), (B,) encoder frames."""
         x = self.encoder.time_reduction(lengthen(x, TimeReduction.receptive_field))
-        lengths = TimeReduction.reduced(x_lens)
+        lengths, frames = TimeReduction.reduced(x_lens), x.shape[1]
+        x = fill_chunks(x, OFFLINE_CHUNK)
         mask = (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).unsqueeze(-1).to(x.dtype)
         for layer in self.encoder.layers:
             x = layer(x, mask, None)
-        return self.encoder.norm_out(x), lengths
+        return self.encoder.norm_out(x)[:, :frames], lengths
 
 
 class StreamingEncoder(torch.nn.Module):

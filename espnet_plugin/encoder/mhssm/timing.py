@@ -9,7 +9,7 @@ from itertools import product
 import torch
 
 from espnet_plugin.encoder.interface import Audio, Block, TimingBlocks
-from espnet_plugin.encoder.mhssm.chunks import Carried, ChunkedSSM
+from espnet_plugin.encoder.mhssm.chunks import Carried, ChunkedSSM, fill_chunks
 from espnet_plugin.encoder.mhssm.cost import EncoderShape
 from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward, MHSSMEncoder, TimeReduction
 from espnet_plugin.encoder.mhssm.export import OFFLINE_CHUNK, STREAM_CHUNK, MHSSMExport
@@ -57,9 +57,11 @@ class Mixers(torch.nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Args: x (B, T, D), mask (B, T, 1). Returns: (B, T, D)."""
+        frames = x.shape[1]
+        x, mask = fill_chunks(x, OFFLINE_CHUNK), fill_chunks(mask, OFFLINE_CHUNK)
         for layer in self.layers:
             x = layer(x, mask, None)
-        return x
+        return x[:, :frames]
 
 
 class MixersOnStream(torch.nn.Module):
