@@ -35,6 +35,13 @@ ADDITIONS = {
 
 ENTRY_POINTS = "espnet_plugin.encoders"  # group of functions that call `register_encoder`
 
+# What ESPnet's model asks its parts to be: the base types of its task's tables, which are light to import.
+BASES = {
+    "frontend_choices": "espnet2.asr.frontend.abs_frontend.AbsFrontend",
+    "encoder_choices": "espnet2.asr.encoder.abs_encoder.AbsEncoder",
+    "decoder_choices": "espnet2.asr.decoder.abs_decoder.AbsDecoder",
+}
+
 
 def add(table, name: str, value: type) -> None:
     """Add a class to a table of ESPnet, as a virtual subclass of what the table asks for: our classes know nothing of ESPnet.
@@ -69,12 +76,20 @@ def register(module) -> None:
             import_module("espnet2.schedulers.abs_scheduler").AbsBatchStepScheduler.register(value)
 
 
+def imported(path: str) -> type:
+    """A class by its full name."""
+    module_name, class_name = path.rsplit(".", 1)
+    return getattr(import_module(module_name), class_name)
+
+
 def our_class(table_name: str, name: str | None) -> type | None:
     """The class that has a name in a table of ESPnet's ASR task, None where it is not one of ours; ESPnet's task is not imported."""
     for table, ours, path in ADDITIONS["espnet2.tasks.asr"]:
         if (table, ours) == (table_name, name):
-            module_name, class_name = path.rsplit(".", 1)
-            return getattr(import_module(module_name), class_name)
+            value, base = imported(path), imported(BASES[table])
+            if not issubclass(value, base):
+                base.register(value)  # as `add` does when the task is imported
+            return value
     return None
 
 
