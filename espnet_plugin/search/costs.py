@@ -62,9 +62,9 @@ def weight_bytes(model: TODMModel, subnet: Subnet, params: int, int8: bool) -> i
     """
     if not int8:
         return 4 * params
-    found = list(matrices(model, subnet))
-    weights = sum(inputs * outputs for inputs, outputs in found)
-    return 4 * (params - weights) + weights + 5 * sum(outputs for _, outputs in found)
+    products = list(matrices(model, subnet))
+    weights = sum(inputs * outputs for inputs, outputs in products)
+    return 4 * (params - weights) + weights + 5 * sum(outputs for _, outputs in products)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Costs:
     int8: bool = False
     table: LatencyTable | None = None
     threads: int = 1
-    known: dict[Subnet, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    counted: dict[Subnet, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         if self.int8:
@@ -99,17 +99,17 @@ class Costs:
 
     def of(self, subnet: Subnet) -> dict[str, float]:
         """Kind (see `UNITS`) -> cost; ``latency`` only with a table."""
-        if subnet not in self.known:
-            self.known[subnet] = self.count(subnet)
-        return self.known[subnet]
+        if subnet not in self.counted:
+            self.counted[subnet] = self.count(subnet)
+        return self.counted[subnet]
 
     def count(self, subnet: Subnet) -> dict[str, float]:
-        counted = cost(self.model, subnet)
-        size = weight_bytes(self.model, subnet, counted.params, self.int8)
-        found = {"params": counted.params, "macs": counted.macs, "size": size}
+        whole = cost(self.model, subnet)
+        size = weight_bytes(self.model, subnet, whole.params, self.int8)
+        costs = {"params": whole.params, "macs": whole.macs, "size": size}
         if self.table is not None:
-            found["latency"] = self.table.latency(self.blocks, subnet, self.threads)
-        return found
+            costs["latency"] = self.table.latency(self.blocks, subnet, self.threads)
+        return costs
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ class Limits:
 
     most: dict[str, float]
 
-    def excess(self, found: dict[str, float]) -> dict[str, float]:
+    def excess(self, costs: dict[str, float]) -> dict[str, float]:
         """Kind -> how many times its limit a cost is, of those that are beyond."""
-        return {kind: share for kind, share in self.shares(found).items() if share > 1}
+        return {kind: share for kind, share in self.shares(costs).items() if share > 1}
 
-    def shares(self, found: dict[str, float]) -> dict[str, float]:
+    def shares(self, costs: dict[str, float]) -> dict[str, float]:
         """Limited kind -> how many times its limit a cost is."""
-        return {kind: found[kind] / most for kind, most in self.most.items()}
+        return {kind: costs[kind] / most for kind, most in self.most.items()}

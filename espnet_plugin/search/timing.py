@@ -118,8 +118,8 @@ def make_table(
 def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
     """Of greedy search by the max net."""
     encoder_out, lengths = model.encode(*pad_short(model.encoder, batch, fs))
-    found = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
-    return sum(map(len, found)) * fs / float(batch.lengths.sum())
+    symbols = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
+    return sum(map(len, symbols)) * fs / float(batch.lengths.sum())
 
 
 def measured(trained: TrainedModel, subnets: list[Subnet], batch: AudioBatch, threads: int, rounds: int):

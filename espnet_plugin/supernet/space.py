@@ -300,8 +300,8 @@ class SearchSpace:
         rows = {choice.dimension.name: choice.dimension for choice in self.choices}
         for name in values.keys() - rows.keys():
             raise UserError(f"subnet '{text}': {name} {values[name]}, but the search space has no {name}")
-        found = tuple((row, values[name]) for name, row in rows.items() if name in values)
-        return self.check(Subnet(layers, found, self.fixed), text)
+        chosen = tuple((row, values[name]) for name, row in rows.items() if name in values)
+        return self.check(Subnet(layers, chosen, self.fixed), text)
 
     def resolve(self, text: str) -> Subnet:
         """A subnet from its name (see `named`) or its text form, see `parse`."""

@@ -79,9 +79,9 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     args.init_param, args.specaug, args.specaug_conf = [], None, {}
     with WithoutInit():
         alone = build_model(args)
-    own = model.state_dict()
+    whole = model.state_dict()
     state = {
-        name: leading(own[name], value.shape)
+        name: leading(whole[name], value.shape)
         for name, value in alone.state_dict().items()
         if not name.startswith("encoder.")
     }
@@ -107,9 +107,9 @@ def write_model_dir(trained: TrainedModel, subnet: Subnet, out: Path, inputs: It
     model = trained.model
     alone, args = extract(trained, subnet)
     out = check_place(Path(out), MADE_OF, inputs)
-    own, largest = cost(model, subnet), cost(model, space_of(model).max)
-    share = round(own.params / largest.params, 4)
-    facts = {"subnet": str(subnet), "params": own.params, "share": share, "macs_per_second": own.macs}
+    size, largest = cost(model, subnet), cost(model, space_of(model).max)
+    share = round(size.params / largest.params, 4)
+    facts = {"subnet": str(subnet), "params": size.params, "share": share, "macs_per_second": size.macs}
 
     def write(folder: Path) -> None:
         folder.mkdir()

@@ -58,8 +58,8 @@ class EncoderShape:
     def products(self, subnet: Subnet) -> list[tuple[int, int]]:
         """Inputs and outputs of each convolution and linear layer of a subnet, which are matrix products on a device."""
         d = subnet["d_model"]
-        found = [(CONV_KERNEL * self.input_size, self.stem_dim), (CONV_KERNEL * self.stem_dim, d)]
+        products = [(CONV_KERNEL * self.input_size, self.stem_dim), (CONV_KERNEL * self.stem_dim, d)]
         for _, width, heads in subnet.per_layer("ffn", "heads"):
             channels = heads * self.head_dim
-            found += ((d, channels), (channels // 2, d), (d, width), (width, d))
-        return found
+            products += ((d, channels), (channels // 2, d), (d, width), (width, d))
+        return products
