@@ -96,8 +96,8 @@ def main() -> None:
             if not trained.model.one_symbol_a_frame:
                 raise UserError(f"--model_dir: '{model_dir}' is of rnnt_type 'regular', must be 'modified'")
             greedy, beam = Recogniser(trained), Recogniser(trained, SearchConf(beam_size=BEAM))
-            bias = dict(beam_size=BEAM, hotwords_file=str(hotwords), hotwords_score=args.hotwords_score)
-            biased = Recogniser(trained, SearchConf(**bias))
+            bias = dict(beam_size=BEAM, hotwords_score=args.hotwords_score)
+            biased = Recogniser(trained, SearchConf(hotwords_file=str(hotwords), **bias))
             found = {"greedy": recognise(greedy, audio), "beam": recognise(beam, audio)}
             found["hotwords"] = recognise(biased, audio)
             errors = {
@@ -111,7 +111,11 @@ def main() -> None:
             row["rtf_over_greedy"] = round(statistics.median(b / g for b, g in times), 3)
             row["same"] = same_share(trained.model, Path(temporary) / "size", wavs, found["beam"], ClientSearch(BEAM))
             row["same_hotwords"] = same_share(
-                trained.model, Path(temporary) / "size", wavs, found["hotwords"], ClientSearch(**bias)
+                trained.model,
+                Path(temporary) / "size",
+                wavs,
+                found["hotwords"],
+                ClientSearch(hotwords_file=hotwords, **bias),
             )
             judgements += [one for key in wavs for one in judged(text[key].split(), found["beam"][key].words)]
             rows.append(row)
