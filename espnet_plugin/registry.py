@@ -30,11 +30,22 @@ ADDITIONS = {
         ("model_choices", "todm", "espnet_plugin.asr.training.model.TODMModel"),
         ("specaug_choices", "perturbed_specaug", "espnet_plugin.asr.training.specaug.PerturbedSpecAug"),
     ],
-    "espnet2.layers.augmentation": [("effects_dict", "noise", "espnet_plugin.frontend.augment.noise")],
+    "espnet2.layers.augmentation": [
+        ("effects_dict", "noise", "espnet_plugin.frontend.augment.noise"),
+        ("effects_dict", "bandwidth", "espnet_plugin.frontend.augment.bandwidth"),
+    ],
 }
 
 
 ENTRY_POINTS = "espnet_plugin.encoders"  # group of functions that call `register_encoder`
+
+
+# What ESPnet asks a class of each table to be; ours know nothing of it, so they are registered there.
+BASES = {
+    "frontend_choices": "espnet2.asr.frontend.abs_frontend.AbsFrontend",
+    "encoder_choices": "espnet2.asr.encoder.abs_encoder.AbsEncoder",
+    "decoder_choices": "espnet2.asr.decoder.abs_decoder.AbsDecoder",
+}
 
 
 def add(table, name: str, value: type) -> None:
@@ -59,11 +70,10 @@ def add(table, name: str, value: type) -> None:
 def register(module) -> None:
     """Add our classes to the tables of an imported module of ESPnet."""
     for table_name, name, path in ADDITIONS[module.__name__]:
-        module_name, class_name = path.rsplit(".", 1)
         table = getattr(module, table_name, None)
         if table is None:
             raise UserError(f"{module.__name__} has no {table_name}: espnet_plugin needs ESPnet 202611")
-        value = getattr(import_module(module_name), class_name)
+        value = named(path)
         add(table, name, value)
         if table_name == "scheduler_classes":
             # ESPnet's trainer asks each scheduler for its kind; optim/ itself knows nothing of ESPnet.
@@ -74,9 +84,16 @@ def our_class(table_name: str, name: str | None) -> type | None:
     """The class that has a name in a table of ESPnet's ASR task, None where it is not one of ours; ESPnet's task is not imported."""
     for table, ours, path in ADDITIONS["espnet2.tasks.asr"]:
         if (table, ours) == (table_name, name):
-            module_name, class_name = path.rsplit(".", 1)
-            return getattr(import_module(module_name), class_name)
+            value, base = named(path), named(BASES[table])
+            if not issubclass(value, base):
+                base.register(value)
+            return value
     return None
+
+
+def named(path: str) -> type:
+    module_name, class_name = path.rsplit(".", 1)
+    return getattr(import_module(module_name), class_name)
 
 
 def replace_search(module) -> None:

@@ -28,7 +28,7 @@ def test_encoders_are_known_by_their_contract_alone(folder):
         ("encoder", {"encoder", "supernet"}),
         ("transducer", {"transducer", "supernet"}),
         ("asr", {"asr", "audio", "common", "encoder", "frontend", "optim", "registry", "supernet", "transducer"}),
-        ("icefall", {"icefall", "asr", "encoder", "supernet", "transducer"}),
+        ("icefall", {"icefall", "asr", "common", "encoder", "supernet", "transducer"}),
         ("deploy", {"deploy", "asr", "audio", "common", "encoder", "frontend", "supernet", "transducer"}),
         ("search", {"search", "deploy", "asr", "audio", "common", "encoder", "frontend", "supernet", "transducer"}),
     ],

@@ -12,6 +12,8 @@ from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.bin.cuts import kaldi_directory
+from espnet_plugin.bin.supernet_files import add_supernet, settle
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.common.text import normalised
@@ -74,8 +76,8 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}
         points.append(point | ({plan.metric: round(found.rates[subnet], 3)} if subnet in found.rates else {}))
     return {
-        "train_config": str(args.train_config.absolute()),
-        "model_file": str(args.model_file.absolute()),
+        "train_config": str((args.icefall_checkpoint or args.train_config).absolute()),
+        "model_file": str((args.icefall_checkpoint or args.model_file).absolute()),
         "data": [str(path) for path in args.data],
         "search": plan.kind,
         "metric": plan.metric,
@@ -103,10 +105,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         prog="espnet-todm choose",
         description="Choose subnets on a development set: the best one within limits, or without limits a ladder of sizes.",
     )
-    parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
-    parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
+    add_supernet(parser)
     parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="development data directory (repeatable)"
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        help="development data: directory, or lhotse's cuts.jsonl.gz (repeatable)",
     )
     parser.add_argument(
         "--metric",
@@ -211,7 +216,8 @@ def refuse(space: SearchSpace, costs: Costs, limits: Limits, given: dict[str, st
     own = even[nearest]
     print(f"nearest possible: {nearest}")
     print(f"  {', '.join(told(kind, value) for kind, value in own.items())}")
-    command = ["espnet-todm", "extract", "--train_config", args.train_config, "--model_file", args.model_file]
+    files = ("train_config", "model_file") if args.icefall_checkpoint is None else ("icefall_checkpoint", "tokens")
+    command = ["espnet-todm", "extract", *(part for name in files for part in (f"--{name}", getattr(args, name)))]
     print(f"  {shlex.join(map(str, [*command, '--subnet', nearest, '--out', 'DIR']))}")
     reasons = ", ".join(f"--max-{kind} {given[kind]} (it has {told(kind, own[kind])})" for kind in limits.excess(own))
     raise UserError(f"no subnet is within the limits: the nearest one is beyond {reasons}")
@@ -239,12 +245,13 @@ def main(argv: list[str]) -> None:
     table = LatencyTable.read(args.device) if args.device else None
     if args.nj > 1:
         torch.set_num_threads(1)  # before torch computes: a fork must find no other threads
+    folder = settle(args)  # noqa: F841 (kept for as long as its files are read)
     trained = load_model(args.train_config, args.model_file)
     model = trained.model
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)
-    data = DevelopmentSet(trained, args.data, metric=args.metric)
+    data = DevelopmentSet(trained, [kaldi_directory(path, whole=True) for path in args.data], metric=args.metric)
     beside = args.out and args.out.parent / "search.jsonl"
     keys = {measure: data.key(measure) for measure in ("loss", args.metric)}
     cache = EvaluationCache(args.cache or beside, keys, space_of(model).parse)

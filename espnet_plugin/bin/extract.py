@@ -5,6 +5,7 @@ from pathlib import Path
 
 from espnet_plugin.asr.inference.extract import MADE_OF, space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.bin.supernet_files import add_supernet, settle
 from espnet_plugin.common.files import check_place, is_plain_name, read_json
 from espnet_plugin.errors import UserError
 
@@ -30,8 +31,7 @@ def read_sizes(path: Path) -> dict[str, str]:
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="espnet-todm extract", description="Cut sizes out of a supernet.")
-    parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
-    parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
+    add_supernet(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--subnet", help="max, min, max_forward ..., or a text form such as 0-3x512_5x256")
     which.add_argument("--sizes", type=Path, help="JSON file of 'espnet-todm choose': every size, into OUT/NAME")
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> None:
     )
     args = parser.parse_args(argv)
     wanted = {".": args.subnet} if args.sizes is None else read_sizes(args.sizes)
+    folder = settle(args)  # noqa: F841 (kept for as long as its files are read)
     inputs = [path for path in (args.train_config, args.model_file, args.sizes) if path is not None]
     for name in wanted:
         check_place(args.out / name, MADE_OF, inputs)

@@ -13,6 +13,8 @@ from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
 from espnet_plugin.asr.inference.recognise import shortest_audio
 from espnet_plugin.audio.mono import read_mono
+from espnet_plugin.bin.cuts import kaldi_directory
+from espnet_plugin.bin.supernet_files import add_supernet, settle
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
@@ -81,8 +83,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         prog="espnet-todm latency",
         description="Time a supernet's blocks on this machine, or write a kit that times them on a device.",
     )
-    parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
-    parser.add_argument("--model_file", type=Path, help="checkpoint; with --data, it tells the symbols a second")
+    add_supernet(parser)
     parser.add_argument(
         "--data", type=Path, help="directory with wav.scp: an utterance to check torch with, and its symbols a second"
     )
@@ -107,7 +108,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
             raise UserError(f"--{name}: {getattr(args, name)} must be above 0 and finite")
     if min(args.threads) < 1:
         raise UserError(f"--threads: {min(args.threads)} must be at least 1")
-    if (args.model_file is None) != (args.data is None):
+    if args.train_config is None and args.icefall_checkpoint is None:
+        raise UserError("--train_config: is missing, or --icefall_checkpoint")
+    if args.icefall_checkpoint is None and (args.model_file is None) != (args.data is None):
         raise UserError("--model_file and --data: one was given without the other, a check needs both")
     for name in ("int8", "streaming"):
         if getattr(args, name) and args.runtime == "torch" and args.kit is None:
@@ -123,13 +126,15 @@ def main(argv: list[str]) -> None:
     args = parse(argv)
     torch.set_num_threads(1)
     rate, batch = args.symbols_per_second, None
+    folder = None if args.icefall_checkpoint is None else settle(args)  # noqa: F841 (kept while its files are read)
     if args.model_file is None:
         conf = read_config(args.train_config)
         trained = TrainedModel(build_model(conf).eval(), conf)
     else:
         trained = load_model(args.train_config, args.model_file)
-        batch = utterance_near(args.data, trained.fs, args.seconds)
-        rate = symbols_per_second(trained.model, batch, trained.fs)
+        if args.data is not None:
+            batch = utterance_near(kaldi_directory(args.data, whole=True), trained.fs, args.seconds)
+            rate = symbols_per_second(trained.model, batch, trained.fs)
     model = trained.model
     space, blocks, least = space_of(model), ModelBlocks(model), shortest_audio(model.encoder)
     if args.seconds < least:

@@ -13,6 +13,7 @@ VERBS = {
     "choose": "choose the best subnet within limits, or a ladder of sizes, on a development set",
     "latency": "time a supernet's blocks on this device, to predict the time of any subnet",
     "page": "show what 'choose' has found as a page and a picture",
+    "convert": "convert a supernet from icefall's checkpoint to ESPnet's files, or back",
     "extract": "cut one size out as a stand-alone ESPnet model directory",
     "decode": "decode a Kaldi data directory with a model directory",
     "transcribe": "print the words of audio files",

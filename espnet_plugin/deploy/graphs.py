@@ -9,17 +9,22 @@ from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.encoder.interface import ExportParts
 
 
+def normalisation(model: TODMModel) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Mean and standard deviation (F,) by which a model normalises its features, None and None where it does not."""
+    mvn = model.normalize
+    if mvn is None:
+        return None, None
+    mean = mvn.mean if mvn.norm_means else torch.zeros_like(mvn.mean)
+    return mean, mvn.std if mvn.norm_vars else torch.ones_like(mvn.std)
+
+
 def encoder_parts(model: TODMModel) -> ExportParts:
     """The encoder's parts, with the normalisation of the features in them.
 
     Raises:
         UserError: the encoder cannot be exported.
     """
-    mean = std = None
-    if (mvn := model.normalize) is not None:
-        mean = mvn.mean if mvn.norm_means else torch.zeros_like(mvn.mean)
-        std = mvn.std if mvn.norm_vars else torch.ones_like(mvn.std)
-    return model.encoder.export_parts(mean, std)
+    return model.encoder.export_parts(*normalisation(model))
 
 
 class OfflineEncoder(torch.nn.Module):

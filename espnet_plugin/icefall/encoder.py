@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
+from espnet_plugin.encoder.mhssm.export import OFFLINE_CHUNK
 from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.icefall.options import Options, read_options, whole_space
 from espnet_plugin.icefall.stream import StreamAttributes, folded
+from espnet_plugin.icefall.traced import TracedSSM
 
 
 class PassThrough(torch.nn.Module):
@@ -102,7 +104,10 @@ def encoder_class() -> type:
             if not mode and next(self.net.parameters()).device.type == "cpu":
                 plain = self.plain()
                 parts = plain.export_parts()
-                self.offline = frozen(parts.offline())
+                whole = parts.offline()
+                for layer, own in zip(whole.encoder.layers, plain.layers):
+                    layer.mixer.ssm = TracedSSM(own.mixer.ssm, OFFLINE_CHUNK)
+                self.offline = frozen(whole)
                 if all(layer.mixer.ssm.num_directions == 1 for layer in plain.layers):
                     self.streaming = frozen(parts.streaming())
                     self.query_head_dim = (self.streaming.state_size,)

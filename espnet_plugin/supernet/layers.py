@@ -47,16 +47,24 @@ class ElasticConv1d(torch.nn.Conv1d):
 
 
 class ElasticDepthwiseConv1d(torch.nn.Conv1d):
-    """A depthwise convolution on the first channels. Args: channels, kernel_size; kwargs: of torch's Conv1d."""
+    """A depthwise convolution on the first channels, or one of groups of a few channels.
 
-    def __init__(self, channels: int, kernel_size: int, **kwargs):
-        super().__init__(channels, channels, kernel_size, groups=channels, **kwargs)
+    Args:
+        channels, kernel_size: at full width.
+        group: channels of a group, of which widths are multiples.
+        kwargs: of torch's Conv1d.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, group: int = 1, **kwargs):
+        super().__init__(channels, channels, kernel_size, groups=channels // group, **kwargs)
+        self.group = group
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Args: x (B, C, T) with the C active channels. Returns: (B, C, T')."""
         width = x.shape[1]
         bias = None if self.bias is None else first(self.bias, width)
-        return F.conv1d(x, first(self.weight, width), bias, self.stride, self.padding, self.dilation, groups=width)
+        weight, groups = first(self.weight, width), width // self.group
+        return F.conv1d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
 
 
 class SharedBatchNorm1d(torch.nn.BatchNorm1d):

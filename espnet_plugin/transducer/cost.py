@@ -8,9 +8,9 @@ import torch
 from espnet_plugin.supernet.cost import Cost
 
 
-def stateless_cost(vocab_size: int, width: int, context_size: int, rate: int) -> Cost:
-    """Of a `StatelessDecoder`: embedding, depthwise convolution without bias."""
-    return Cost((vocab_size + context_size) * width, rate * context_size * width)
+def stateless_cost(vocab_size: int, width: int, context_size: int, rate: int, group: int = 1) -> Cost:
+    """Of a `StatelessDecoder`: embedding, convolution without bias over groups of channels."""
+    return Cost((vocab_size + context_size * group) * width, rate * context_size * group * width)
 
 
 def recurrent_cost(decoder: torch.nn.Module, rate: int) -> Cost:

@@ -23,9 +23,10 @@ class ElasticStatelessDecoder(StatelessDecoder):
         context_size: int = 2,
         blank_id: int = 0,
         dropout: float = 0.0,
+        conv_group: int = 1,
     ):
-        super().__init__(vocab_size, encoder_output_size, embed_dim, context_size, blank_id)
-        self.conv = ElasticDepthwiseConv1d(embed_dim, context_size, bias=False)
+        super().__init__(vocab_size, encoder_output_size, embed_dim, context_size, blank_id, conv_group=conv_group)
+        self.conv = ElasticDepthwiseConv1d(embed_dim, context_size, conv_group, bias=False)
         self.dropout_embed = AdaptiveDropout(dropout, embed_dim)
 
 

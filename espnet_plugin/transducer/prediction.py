@@ -22,6 +22,7 @@ class StatelessDecoder(torch.nn.Module):
         context_size: symbols seen, at least 1.
         blank_id: index of blank.
         dropout: of the embedding.
+        conv_group: channels that the convolution mixes; 4 as icefall has it, a divisor of D.
 
     Raises:
         UserError: a context of less than one symbol.
@@ -37,13 +38,16 @@ class StatelessDecoder(torch.nn.Module):
         context_size: int = 2,
         blank_id: int = 0,
         dropout: float = 0.0,
+        conv_group: int = 1,
     ):
         super().__init__()
         if context_size < 1:
             raise UserError(f"decoder_conf.context_size: {context_size} must be at least 1 symbol")
+        if conv_group < 1 or embed_dim % conv_group:
+            raise UserError(f"decoder_conf.conv_group: {conv_group} must divide embed_dim, {embed_dim}")
         self.embed = self.embedding_class(vocab_size, embed_dim)
         self.dropout_embed = torch.nn.Dropout(dropout)
-        self.conv = torch.nn.Conv1d(embed_dim, embed_dim, context_size, groups=embed_dim, bias=False)
+        self.conv = torch.nn.Conv1d(embed_dim, embed_dim, context_size, groups=embed_dim // conv_group, bias=False)
         # Names that ESPnet's transducer search reads.
         self.odim, self.dunits = vocab_size, embed_dim
         self.blank_id, self.context_size = blank_id, context_size

@@ -152,12 +152,20 @@ def test_validation_is_the_loss_of_the_chosen_size():
     assert losses[0] == losses[1] and int(model.num_updates) == -1
 
 
+def test_dynamics_have_a_rate_of_their_own():
+    model, _ = built("--todm-dynamics-lr-scale", "0.2")
+    slow = {name.rpartition(".")[2] for name, module in model.named_modules() if getattr(module, "lr_scale", 1) == 0.2}
+    assert slow == {"dynamics"}
+    names = {name for name, _ in model.encoder.net.layers[0].mixer.ssm.dynamics.named_parameters()}
+    assert names == {"log_dt", "log_decay", "frequency"}
+
+
 def test_checkpoints_hold_the_supernet_alone():
     model, _ = built("--todm-directions", "forward")
-    names = set(model.state_dict())
+    names, weights = set(model.state_dict()), [id(p) for p in model.parameters()]
     assert model.eval().encoder.offline is not None and model.encoder.streaming is not None
     assert set(model.state_dict()) == names
-    assert {p for p, _ in model.named_parameters()} <= names
+    assert [id(p) for p in model.parameters()] == weights
     assert "num_updates" in names and "encoder.net.norm_out.weight" in names
     assert model.train().encoder.offline is None
 

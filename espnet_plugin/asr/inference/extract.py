@@ -44,7 +44,9 @@ def cost(model: TODMModel, subnet: Subnet) -> Cost:
     rest = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(counted))
     decoder, joiner, rate = model.decoder, model.joint_network, model.encoder.frame_rate
     if isinstance(decoder, StatelessDecoder):
-        prediction = stateless_cost(model.vocab_size, subnet["prediction"], decoder.context_size, rate)
+        prediction = stateless_cost(
+            model.vocab_size, subnet["prediction"], decoder.context_size, rate, decoder.conv.weight.shape[1]
+        )
     else:
         prediction = recurrent_cost(decoder, rate)
     widths = (subnet["d_model"], subnet["prediction"], subnet["joiner"])

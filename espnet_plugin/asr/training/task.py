@@ -2,6 +2,7 @@
 
 import argparse
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import espnet2.tasks.asr as espnet_asr
@@ -14,9 +15,12 @@ from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple
 from espnet_plugin.asr.build import building
 from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training.trainer import TODMTrainer
+from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
 from espnet_plugin.common.tokens import check_bpemodel, read_tokens
 from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.augment import with_bandwidth
+from espnet_plugin.frontend.rate import hertz
 
 # What argparse calls on a text of the command line -> types of the same option in a YAML file.
 KINDS = {
@@ -38,6 +42,30 @@ def path_name_type(text: str) -> tuple[str, str, str]:
     return path.strip(" '\""), name.strip(" '\""), kind.strip(" '\"")
 
 
+def check_start(start: str, tokens: Sequence[str] | None) -> None:
+    """Refuse weights of other tokens, whose rows would be taken for those of the new ones.
+
+    Args:
+        start: of ``--init_param``: file, and what is taken from it, as ESPnet has it (``FILE:FROM:TO:NOT``).
+        tokens: of the training.
+
+    Raises:
+        UserError: the configuration beside the file has other tokens, and all weights are taken.
+    """
+    file, source, _, left_out = [*start.split(":"), "", "", ""][:4]
+    config = Path(file).parent / "config.yaml"
+    if source or "decoder" in left_out or tokens is None or not config.is_file():
+        return
+    own = read_yaml(config).get("token_list")
+    if isinstance(own, list) and own != list(tokens):
+        apart = len(set(own) ^ set(tokens))
+        what = f"{apart} tokens are in one list only" if apart else "they are the same in another order"
+        raise UserError(
+            f"--init_param: '{file}' was trained with another token list than --token_list, {what}: give that and its bpe.model, or adapt "
+            f"with 'run.sh --init_from {config.parent}', or take a part such as '{file}:encoder:encoder'"
+        )
+
+
 class TODMTask(ASRTask):
     """Takes every option of ``espnet2.bin.asr_train``."""
 
@@ -51,6 +79,12 @@ class TODMTask(ASRTask):
             raise UserError(f"{message}; see espnet-todm train --help")
 
         parser.error = error
+        parser.add_argument(
+            "--bandwidth_augment",
+            type=str2bool,
+            default=False,
+            help="half of the training utterances as they sound at 8 kHz, for a model that is to hear telephones too",
+        )
         for action in parser._actions:
             if action.type is str2triple_str:  # paths may hold commas
                 action.type = path_name_type
@@ -115,9 +149,11 @@ class TODMTask(ASRTask):
             UserError: a file that is missing or holds something else.
         """
         for key in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
-            for path, _, _ in getattr(args, key):
+            for path, _, kind in getattr(args, key):
                 if not Path(path).exists():
                     raise UserError(f"--{key}: '{path}' does not exist")
+                if args.bandwidth_augment and kind == "kaldi_ark":
+                    raise UserError(f"--bandwidth_augment: needs audio, '{path}' holds features")
         for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
             value = getattr(args, key)
             if isinstance(value, str) and not Path(value).is_file():
@@ -129,6 +165,8 @@ class TODMTask(ASRTask):
             raise UserError(f"--token_list: {args.token_list!r} must be the name of a file, or a list")
         if args.token_type == "bpe" and isinstance(args.bpemodel, str) and tokens:
             check_bpemodel(tokens, args.bpemodel)  # ESPnet reads it with the first utterance only
+        for start in args.init_param or []:
+            check_start(start, tokens)
         checkpoint = Path(args.output_dir or ".") / "checkpoint.pth"
         # A checkpoint is a zip archive, whose directory comes last: a run killed while it saved left one without.
         if args.resume and checkpoint.exists() and not zipfile.is_zipfile(checkpoint):
@@ -171,6 +209,10 @@ class TODMTask(ASRTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
+        """ESPnet's, with what ``--bandwidth_augment`` asks for."""
+        if train and getattr(args, "bandwidth_augment", False):
+            conf = with_bandwidth(args.preprocessor_conf or {}, hertz((args.frontend_conf or {}).get("fs", 16000)))
+            args = argparse.Namespace(**vars(args) | {"preprocessor_conf": conf})
         with building("text processing", args):
             return super().build_preprocess_fn(args, train)
 
