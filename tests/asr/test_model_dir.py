@@ -7,7 +7,7 @@ from tiny import arguments, build
 
 from espnet_plugin.asr.inference.loading import load_model, read_config
 from espnet_plugin.asr.model_dir import beside, keep_beside
-from espnet_plugin.asr.training.task import TODMTask, path_name_type
+from espnet_plugin.asr.training.task import TODMTask, check_start, path_name_type
 from espnet_plugin.common.tokens import bpe_tokens, char_tokens, train_bpe
 from espnet_plugin.deploy.pack import pack, unpack
 from espnet_plugin.errors import UserError
@@ -82,3 +82,20 @@ def test_a_space_is_a_token_and_not_letters_that_spell_it():
 def test_paths_of_data_may_hold_commas():
     assert path_name_type("a,b/wav.scp,speech,sound") == ("a,b/wav.scp", "speech", "sound")
     assert path_name_type("('a', 'speech', 'sound')") == ("a", "speech", "sound")
+
+
+def test_weights_of_other_tokens_are_refused(bpe, tmp_path):
+    own = bpe_tokens(bpe / "bpe.model")
+    check_start(f"{bpe}/model.pth", own)
+    other = [*own[:-2], "X", own[-1]]
+    for start in (f"{bpe}/model.pth", f"{bpe}/model.pth:::num_updates"):
+        with pytest.raises(UserError, match=f"another token list than --token_list, 2 tokens .*--init_from {bpe}'"):
+            check_start(start, other)
+        with pytest.raises(UserError, match="the same in another order"):
+            check_start(start, own[::-1])
+    for start in (
+        f"{bpe}/model.pth:encoder:encoder",
+        f"{bpe}/model.pth:::decoder,joint_network",
+        f"{tmp_path}/used.model",
+    ):
+        check_start(start, other)

@@ -2,6 +2,7 @@
 
 import argparse
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import espnet2.tasks.asr as espnet_asr
@@ -14,6 +15,7 @@ from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple
 from espnet_plugin.asr.build import building
 from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training.trainer import TODMTrainer
+from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
 from espnet_plugin.common.tokens import check_bpemodel, read_tokens
 from espnet_plugin.errors import UserError
@@ -36,6 +38,30 @@ def path_name_type(text: str) -> tuple[str, str, str]:
     """A path, the name and the type of the data there, separated by commas, of which the path may have more."""
     path, name, kind = text.strip("()").rsplit(",", 2)
     return path.strip(" '\""), name.strip(" '\""), kind.strip(" '\"")
+
+
+def check_start(start: str, tokens: Sequence[str] | None) -> None:
+    """Refuse weights of other tokens, whose rows would be taken for those of the new ones.
+
+    Args:
+        start: of ``--init_param``: file, and what is taken from it, as ESPnet has it (``FILE:FROM:TO:NOT``).
+        tokens: of the training.
+
+    Raises:
+        UserError: the configuration beside the file has other tokens, and all weights are taken.
+    """
+    file, source, _, left_out = [*start.split(":"), "", "", ""][:4]
+    config = Path(file).parent / "config.yaml"
+    if source or "decoder" in left_out or tokens is None or not config.is_file():
+        return
+    own = read_yaml(config).get("token_list")
+    if isinstance(own, list) and own != list(tokens):
+        apart = len(set(own) ^ set(tokens))
+        what = f"{apart} tokens are in one list only" if apart else "they are the same in another order"
+        raise UserError(
+            f"--init_param: '{file}' was trained with another token list than --token_list, {what}: give that and its bpe.model, or adapt "
+            f"with 'run.sh --init_from {config.parent}', or take a part such as '{file}:encoder:encoder'"
+        )
 
 
 class TODMTask(ASRTask):
@@ -129,6 +155,8 @@ class TODMTask(ASRTask):
             raise UserError(f"--token_list: {args.token_list!r} must be the name of a file, or a list")
         if args.token_type == "bpe" and isinstance(args.bpemodel, str) and tokens:
             check_bpemodel(tokens, args.bpemodel)  # ESPnet reads it with the first utterance only
+        for start in args.init_param or []:
+            check_start(start, tokens)
         checkpoint = Path(args.output_dir or ".") / "checkpoint.pth"
         # A checkpoint is a zip archive, whose directory comes last: a run killed while it saved left one without.
         if args.resume and checkpoint.exists() and not zipfile.is_zipfile(checkpoint):
