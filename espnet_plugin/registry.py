@@ -29,7 +29,10 @@ ADDITIONS = {
         ("model_choices", "todm", "espnet_plugin.asr.training.model.TODMModel"),
         ("specaug_choices", "perturbed_specaug", "espnet_plugin.asr.training.specaug.PerturbedSpecAug"),
     ],
-    "espnet2.layers.augmentation": [("effects_dict", "noise", "espnet_plugin.frontend.augment.noise")],
+    "espnet2.layers.augmentation": [
+        ("effects_dict", "noise", "espnet_plugin.frontend.augment.noise"),
+        ("effects_dict", "bandwidth", "espnet_plugin.frontend.augment.bandwidth"),
+    ],
 }
 
 

@@ -142,9 +142,12 @@ class TimingBlocks(ABC):
         """An utterance of about `seconds`, or the chunk of a stream that the exported encoder takes."""
 
 
+ABSENT = "absent"  # attribute of a method that refuses an ability
+
+
 def absent(method: Callable) -> Callable:
     """Mark a method as one that refuses an ability."""
-    method.absent = True
+    setattr(method, ABSENT, True)
     return method
 
 
@@ -165,7 +168,7 @@ class Encoder(torch.nn.Module, ABC):
     @classmethod
     def has(cls, ability: str) -> bool:
         """Whether an ability is there. Args: ability: name of its method."""
-        return not hasattr(getattr(cls, ability), "absent")
+        return not hasattr(getattr(cls, ability), ABSENT)
 
     @abstractmethod
     def output_size(self) -> int:

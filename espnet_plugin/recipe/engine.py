@@ -52,6 +52,7 @@ class Work:
         run: does it.
         kind: of work, if not the stage's name; records of different kinds may stand beside one output.
         of: what it is done for, such as a set.
+        told_by: a second record of what the output was made from, which stands while it is made.
     """
 
     output: Path
@@ -59,6 +60,7 @@ class Work:
     run: Callable[[], None]
     kind: str = ""
     of: str = ""
+    told_by: Path | None = None
 
 
 class Lock:
@@ -142,11 +144,12 @@ class Engine:
         if isinstance(recorded, str) and there and self.same_as_before(kind, recorded, work.of):
             write_record(marker, now)
             recorded = now
-        changes = differences(recorded, now) if isinstance(recorded, dict) else []
+        told = recorded if recorded is not None or work.told_by is None else read_record(work.told_by)
+        changes = differences(told, now) if isinstance(told, dict) else []
         if not self.redo and there and isinstance(recorded, dict) and not changes:
             print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
             return
-        print(f"{title}{why(self.redo, there, recorded, changes)}", flush=True)
+        print(f"{title}{why(self.redo, there, told, changes)}", flush=True)
         marker.unlink(missing_ok=True)
         began = time.monotonic()
         status = self.in_group(work.run)
@@ -175,7 +178,7 @@ class Engine:
 
 def why(redo: bool, there: bool, recorded: dict | str | None, changes: list[str]) -> str:
     """Why work is done that had been done before."""
-    if not there or recorded is None:
+    if not there or recorded is None or (isinstance(recorded, dict) and not changes and not redo):
         return ""
     if redo:
         return " again: --redo true"

@@ -169,7 +169,8 @@ class Recipe:
 
     def training(self) -> Iterator[Work]:
         inputs = self.training_inputs
-        yield Work(self.exp.supernet, inputs, partial(training.train, self, inputs))
+        train = partial(training.train, self, inputs)
+        yield Work(self.exp.supernet, inputs, train, told_by=training.inputs_file(self.exp.supernet))
 
     @property
     def training_inputs(self) -> dict:

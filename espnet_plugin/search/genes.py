@@ -26,7 +26,7 @@ def mutate(space: SearchSpace, subnet: Subnet, rng: random.Random, rate: float) 
     A layer that a larger depth adds has the values of a random layer of its stack that was there.
     """
     settings, depths = subnet.settings(), list(space.depths_of(subnet))
-    genes = [choice.dimension.name for choice in space.shared if len(choice.allowed) > 1]
+    genes: list = [choice.dimension.name for choice in space.shared if len(choice.allowed) > 1]
     genes += [number for number, stack in enumerate(space.stacks) if len(stack.depths) > 1]
     genes += [(layer, i) for layer in settings for i, choice in enumerate(space.layered) if len(choice.allowed) > 1]
     if not genes:

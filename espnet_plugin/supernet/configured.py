@@ -73,7 +73,7 @@ def stacks(num_layers: int | Sequence[int], conf: dict) -> tuple[Stack, ...]:
         UserError: an impossible value.
     """
     one = isinstance(num_layers, int)
-    counts = [num_layers] if one else list(num_layers)
+    counts = [num_layers] if isinstance(num_layers, int) else list(num_layers)
     columns = []
     for key in ("depths", "drop_order"):
         values = conf.get(key)

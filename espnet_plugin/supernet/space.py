@@ -178,14 +178,18 @@ class SearchSpace:
         Raises:
             UserError: see `shrunk`.
         """
-        for _ in range(draws if fits else 1):
-            depths = [rng.choice(stack.depths) for stack in self.stacks]
-            subnet = self.subnet(
-                depths, lambda choice: choice.allowed[0] if choice.fixed else rng.choice(choice.allowed)
-            )
-            if fits is None or fits(subnet):
+        if fits is None:
+            return self.draw(rng)
+        for _ in range(draws):
+            subnet = self.draw(rng)
+            if fits(subnet):
                 return subnet
         return self.shrunk(subnet, rng, fits)
+
+    def draw(self, rng: random.Random) -> Subnet:
+        """A subnet as `sample` draws it, without a budget."""
+        depths = [rng.choice(stack.depths) for stack in self.stacks]
+        return self.subnet(depths, lambda choice: choice.allowed[0] if choice.fixed else rng.choice(choice.allowed))
 
     def shrunk(self, subnet: Subnet, rng: random.Random, fits: Callable[[Subnet], bool]) -> Subnet:
         """A subnet made smaller step by step, in random dimensions, until it fits; the min net ends that at the latest.
@@ -208,9 +212,10 @@ class SearchSpace:
 
     def even(self) -> Iterator[Subnet]:
         """Every subnet whose layers are all alike; the cheapest subnet is among them by any cost that adds up over layers."""
-        for depths, *values in product(self.depths, *(choice.allowed for choice in (*self.layered, *self.shared))):
-            chosen = dict(zip((*self.layered, *self.shared), values, strict=True))
-            yield self.subnet(depths, chosen.__getitem__)
+        choices = (*self.layered, *self.shared)
+        for depths in self.depths:
+            for values in product(*(choice.allowed for choice in choices)):
+                yield self.subnet(depths, dict(zip(choices, values, strict=True)).__getitem__)
 
     def smaller(self, subnet: Subnet) -> Iterator[Subnet]:
         """The subnets one step smaller in one dimension; none for the min net."""
@@ -282,7 +287,7 @@ class SearchSpace:
         names = {"max": self.max, "min": self.min}
         for choice in self.shared:
             for word in choice.allowed if choice.dimension.words and len(choice.allowed) > 1 else ():
-                one = self.only(word)
+                one = self.only(str(word))
                 names |= {f"max_{word}": one.max, f"min_{word}": one.min}
         return names
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 from espnet_plugin.supernet.dimensions import Dimension
 
@@ -34,11 +35,11 @@ class Subnet:
     """
 
     layers: tuple[LayerAddress, ...]
-    values: tuple[tuple[Dimension, Value | tuple[Value, ...]], ...]
+    values: tuple[tuple[Dimension, Any], ...]
     fixed: frozenset[str] = field(default=frozenset(), compare=False)
 
-    def __getitem__(self, name: str) -> Value | tuple[Value, ...]:
-        """Value of a dimension, or the values of the kept layers. Args: name: of the dimension."""
+    def __getitem__(self, name: str) -> Any:
+        """Value of a dimension (a number or a word), or a tuple of those of the kept layers. Args: name: of the dimension."""
         for dimension, value in self.values:
             if dimension.name == name:
                 return value

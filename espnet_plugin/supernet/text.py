@@ -34,20 +34,21 @@ def read_text(
             values[row.name] = match[0] if row.words else int(match[1])
             parts.pop()
     pattern = rf"(?:{NUMBER}\.)?{NUMBER}(?:-{NUMBER})?" + "".join(rf"(?:{row.letter}{NUMBER})?" for row in layered)
-    layers, columns = [], {row.name: [] for row in layered}
+    layers: list[LayerAddress] = []
+    columns: dict[str, list[int]] = {row.name: [] for row in layered}
     for part in parts:
         match = re.fullmatch(pattern, part, re.ASCII)
         if match is None:
             raise UserError(
                 f"subnet {text!r}: {part!r} is not LAYERxWIDTH or FIRST-LASTxWIDTH of numbers below 10^9, as in 0-3x512_5x256"
             )
-        stack, first, last, *numbers = (number and int(number) for number in match.groups())
-        last = first if last is None else last
+        stack, start, end, *numbers = match.groups()
+        first, last = int(start), int(end or start)
         if max(first, last) >= MOST_LAYERS:
             raise UserError(f"subnet '{text}': layer {max(first, last)} must be below {MOST_LAYERS}")
-        layers += [LayerAddress(stack or 0, index) for index in range(first, last + 1)]
+        layers += [LayerAddress(int(stack or 0), index) for index in range(first, last + 1)]
         for row, number in zip(layered, numbers, strict=True):
-            columns[row.name] += [] if number is None else [number] * (last + 1 - first)
+            columns[row.name] += [] if number is None else [int(number)] * (last + 1 - first)
     if not layers or any(a >= b for a, b in zip(layers, layers[1:])):
         raise UserError(f"subnet '{text}': layer numbers must ascend")
     for row in layered:

@@ -65,5 +65,7 @@ def test_stages_before_training_and_the_plan(work):
 
 
 def test_a_plan_needs_to_know_the_length_of_the_corpus(tmp_path):
-    done = run(tmp_path, "--corpus", "mini", "--dry_run", "true")
+    command = [ROOT / "egs2/librispeech_todm/run.sh", "--dry_run", "true", "--dumpdir", tmp_path, "--expdir", tmp_path]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": path})
     assert done.returncode == 1 and done.stderr.startswith("error: --dry_run: corpus 'mini'")

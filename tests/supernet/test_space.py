@@ -28,7 +28,9 @@ SPACE = build(6, (FFN, HEADS, D_MODEL), SIZES, depths=[2, 4, 6], ffn_dims=[32, 6
 
 @st.composite
 def spaces(draw):
-    num_layers = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    num_layers = draw(
+        st.integers(1, 12).map(lambda count: [count]) | st.lists(st.integers(1, 4), min_size=2, max_size=3)
+    )
     depths = [sorted(draw(st.sets(st.integers(1, count))) | {count}) for count in num_layers]
     some = st.sets(st.integers(1, 2048), min_size=1, max_size=5).map(sorted)
     directions = draw(st.none() | st.lists(st.sampled_from(DIRECTIONS), min_size=1, unique=True))
