@@ -48,9 +48,9 @@ def seconds(recogniser: Recogniser, audio: list[AudioBatch]) -> float:
     return time.process_time() - began
 
 
-def same_share(model, folder: Path, wavs: dict[str, str], found: dict[str, Recognised], hotwords: Path | None) -> float:
+def same_share(model, folder: Path, wavs: dict[str, str], found: dict[str, Recognised], search: ClientSearch) -> float:
     """Share of utterances on which the client finds the same symbols at the same frames (of 40 ms)."""
-    client = decode(folder, list(wavs.values()), search=ClientSearch(BEAM, hotwords))
+    client = decode(folder, list(wavs.values()), search=search)
     same = 0
     for key, tokens, times in zip(wavs, client.tokens, client.times):
         ours = found[key].hypothesis
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=250, help="first ones of the data (250)")
     parser.add_argument("--rounds", type=int, default=5, help="of timing (5)")
     parser.add_argument("--hotwords", type=int, default=20, help="words of the transcripts that are hotwords (20)")
+    parser.add_argument("--hotwords_score", type=float, default=1.5, help="their bonus a symbol (1.5)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     wavs = dict(list(read_table(args.data / "wav.scp").items())[: args.utterances])
@@ -95,7 +96,8 @@ def main() -> None:
             if not trained.model.one_symbol_a_frame:
                 raise UserError(f"--model_dir: '{model_dir}' is of rnnt_type 'regular', must be 'modified'")
             greedy, beam = Recogniser(trained), Recogniser(trained, SearchConf(beam_size=BEAM))
-            biased = Recogniser(trained, SearchConf(beam_size=BEAM, hotwords_file=str(hotwords)))
+            bias = dict(beam_size=BEAM, hotwords_score=args.hotwords_score)
+            biased = Recogniser(trained, SearchConf(hotwords_file=str(hotwords), **bias))
             found = {"greedy": recognise(greedy, audio), "beam": recognise(beam, audio)}
             found["hotwords"] = recognise(biased, audio)
             errors = {
@@ -107,9 +109,13 @@ def main() -> None:
             row = {"size": model_dir.name} | {f"{name}_wer": round(e.rate, 3) for name, e in errors.items()}
             row |= {"errors": {name: e.edits for name, e in errors.items()}}
             row["rtf_over_greedy"] = round(statistics.median(b / g for b, g in times), 3)
-            row["same"] = same_share(trained.model, Path(temporary) / "size", wavs, found["beam"], None)
+            row["same"] = same_share(trained.model, Path(temporary) / "size", wavs, found["beam"], ClientSearch(BEAM))
             row["same_hotwords"] = same_share(
-                trained.model, Path(temporary) / "size", wavs, found["hotwords"], hotwords
+                trained.model,
+                Path(temporary) / "size",
+                wavs,
+                found["hotwords"],
+                ClientSearch(hotwords_file=hotwords, **bias),
             )
             judgements += [one for key in wavs for one in judged(text[key].split(), found["beam"][key].words)]
             rows.append(row)

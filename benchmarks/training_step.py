@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.optim.scaled_adam import ScaledAdam
@@ -71,7 +72,7 @@ def build(name: str, scheme: dict | None, args: argparse.Namespace):
     return model, ScaledAdam(model.named_parameters(), lr=0.01, clipping_scale=2.0)
 
 
-def batch(name: str, seed: int, device: str) -> dict:
+def batch(name: str, seed: int, device: str) -> Batch:
     vocabulary, size, seconds, symbols = BATCHES[name]
     generator = torch.Generator().manual_seed(seed)
     samples = int(seconds * FS)
@@ -81,17 +82,17 @@ def batch(name: str, seed: int, device: str) -> dict:
         text=torch.randint(2, vocabulary - 1, (size, symbols), generator=generator),
         text_lengths=torch.randint(symbols // 2, symbols + 1, (size,), generator=generator),
     )
-    return {key: value.to(device) for key, value in values.items()} | {"utt_id": [f"u{i}" for i in range(size)]}
+    return Batch.of(**values, utt_id=[f"u{i}" for i in range(size)]).to(torch.device(device))
 
 
-def step(model, optimizer, values: dict, clock=time.perf_counter) -> float:
+def step(model, optimizer, values: Batch, clock=time.perf_counter) -> float:
     """Seconds of a step."""
     start = clock()
     accumulate(model, values, 1.0, amp=False)
     optimizer.step()
     optimizer.zero_grad()
-    model.num_updates += 1
-    if values["speech"].is_cuda:
+    model.count_update()
+    if values.speech.is_cuda:
         torch.cuda.synchronize()
     return clock() - start
 

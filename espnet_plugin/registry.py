@@ -20,6 +20,7 @@ ADDITIONS = {
     ],
     ASR: [
         ("frontend_choices", "kaldi_fbank", "espnet_plugin.frontend.kaldi_fbank.KaldiFbank"),
+        ("specaug_choices", "device_specaug", "espnet_plugin.frontend.specaug.DeviceSpecAug"),
         ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm.supernet.MHSSMSupernetEncoder"),
         ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.encoder.MHSSMEncoder"),
         ("encoder_choices", "conformer_supernet", "espnet_plugin.encoder.conformer.supernet.ConformerSupernetEncoder"),
@@ -29,7 +30,10 @@ ADDITIONS = {
         ("model_choices", "todm", "espnet_plugin.asr.training.model.TODMModel"),
         ("specaug_choices", "perturbed_specaug", "espnet_plugin.asr.training.specaug.PerturbedSpecAug"),
     ],
-    "espnet2.layers.augmentation": [("effects_dict", "noise", "espnet_plugin.frontend.augment.noise")],
+    "espnet2.layers.augmentation": [
+        ("effects_dict", "noise", "espnet_plugin.frontend.augment.noise"),
+        ("effects_dict", "bandwidth", "espnet_plugin.frontend.augment.bandwidth"),
+    ],
 }
 
 

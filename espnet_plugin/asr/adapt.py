@@ -50,7 +50,7 @@ WHAT = (
     *("token_type", "token_list", "bpemodel", "non_linguistic_symbols"),
 )
 GROWN = dict(transducer_conf=dict(rnnt_type="modified", warmup_steps=100), sampling_conf={}, distill_conf={})
-# Our choice, measured on a small model (docs/data.md): weights that are good already are lost at the rate that they were found with.
+# Our choice; docs/data.md has what it brings on a small model. Other values were not measured.
 RATE, WARMUP, EPOCHS = 0.2, 20, 10
 TOO_MANY = 0.1  # share of transcripts with unknown symbols above which a training makes no sense
 

@@ -12,6 +12,7 @@ from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.bin.cuts import kaldi_directory
 from espnet_plugin.bin.supernet_files import add_supernet, settle
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_transcripts
@@ -106,7 +107,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     add_supernet(parser)
     parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="development data directory (repeatable)"
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        help="development data: directory, or lhotse's cuts.jsonl.gz (repeatable)",
     )
     parser.add_argument(
         "--metric",
@@ -246,7 +251,7 @@ def main(argv: list[str]) -> None:
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     refuse(space, costs, limits, given, args)
-    data = DevelopmentSet(trained, args.data, metric=args.metric)
+    data = DevelopmentSet(trained, [kaldi_directory(path, whole=True) for path in args.data], metric=args.metric)
     beside = args.out and args.out.parent / "search.jsonl"
     keys = {measure: data.key(measure) for measure in ("loss", args.metric)}
     cache = EvaluationCache(args.cache or beside, keys, space_of(model).parse)

@@ -9,6 +9,7 @@ from espnet_plugin.asr.inference.decode import DecodeJob, decode_set, read_conf
 from espnet_plugin.asr.inference.loading import model_dir_files
 from espnet_plugin.asr.inference.search import add_options, given_options
 from espnet_plugin.audio.utterances import read_utterances
+from espnet_plugin.bin.cuts import kaldi_directory
 from espnet_plugin.common.processes import processes
 from espnet_plugin.errors import UserError
 
@@ -41,7 +42,11 @@ def main(argv: list[str]) -> None:
         "--model_dir", type=Path, nargs="+", required=True, help="extracted sizes or training directories"
     )
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, help="directories with wav.scp, and segments where there are any"
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="directories with wav.scp, and segments if any, or lhotse's cuts.jsonl.gz",
     )
     parser.add_argument("--out", type=Path, help="folder to write SET/text to (default: MODEL_DIR/decode)")
     parser.add_argument(
@@ -62,6 +67,7 @@ def main(argv: list[str]) -> None:
     conf = read_conf(args.config, given_options(args))
     for model_dir in args.model_dir:
         model_dir_files(model_dir)
+    args.data = [kaldi_directory(data) for data in args.data]
     for data in args.data:
         read_utterances(data)
     streaming = args.streaming == "true"

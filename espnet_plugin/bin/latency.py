@@ -13,6 +13,7 @@ from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
 from espnet_plugin.asr.inference.recognise import shortest_audio
 from espnet_plugin.audio.mono import read_mono
+from espnet_plugin.bin.cuts import kaldi_directory
 from espnet_plugin.bin.supernet_files import add_supernet, settle
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.common.tables import read_table
@@ -132,7 +133,7 @@ def main(argv: list[str]) -> None:
     else:
         trained = load_model(args.train_config, args.model_file)
         if args.data is not None:
-            batch = utterance_near(args.data, trained.fs, args.seconds)
+            batch = utterance_near(kaldi_directory(args.data, whole=True), trained.fs, args.seconds)
             rate = symbols_per_second(trained.model, batch, trained.fs)
     model = trained.model
     space, blocks, least = space_of(model), ModelBlocks(model), shortest_audio(model.encoder)

@@ -22,6 +22,7 @@ GPUS = {
     "rtx4090": (165, 24),
 }
 SPEEDS = "0.9 1.0 1.1"
+LAUNCH_SECONDS = 7.5e-6  # of the host, for an operation that it starts on a GPU; 5 to 10 microseconds are usual
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Job:
         utilisation: share of the GPU's matrix rate that is assumed.
         gpu_hours: all GPUs together.
         memory_gb: of a GPU, 10^9 bytes; only weights and optimizer where no step was measured.
+        launches, waits: operations that a step (one batch, on one GPU) starts, and times that its host waits for the GPU, counted on a
+            simulated one.
+        launch_seconds, arithmetic_seconds: of a step, which takes at least the longer of the two.
     """
 
     name: str
@@ -48,6 +52,10 @@ class Job:
     utilisation: float
     gpu_hours: float
     memory_gb: float
+    launches: int
+    waits: int
+    launch_seconds: float
+    arithmetic_seconds: float
 
 
 def audio_seconds(hours: float, speeds: list[float]) -> float:
@@ -62,6 +70,7 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
         UserError: a configuration without ``batch_type: numel``, or with a number that is none or too small.
     """
     from espnet_plugin.asr.training import workload as work
+    from espnet_plugin.asr.training.launches import count_apart
 
     if conf.get("batch_type") != "numel":
         raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")
@@ -83,6 +92,9 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
         measured = work.measure(conf, options.vocabulary, options.measured_seconds)
         activations, utilisation = measured.activation_bytes, min(measured.utilisation, 1.0)
     operations = 2 * counted.step_macs * seconds  # an operation is a multiplication or an addition
+    counts = count_apart(conf, options.vocabulary)
+    step_seconds = conf["batch_bins"] / fs / options.num_gpus
+    rate = options.tera_ops * 1e12 * utilisation
     memory = work.STATE_BYTES * counted.params
     memory += activations * conf["batch_bins"] / fs / options.num_gpus
     return Job(
@@ -93,26 +105,32 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
         audio_hours=round(seconds / 3600, 1),
         tera_macs=round(operations / 2e12, 1),
         utilisation=round(utilisation, 4),
-        gpu_hours=operations / (options.tera_ops * 1e12 * utilisation) / 3600,
+        gpu_hours=operations / rate / 3600,
         memory_gb=round(memory / 1e9, 2),
+        launches=counts["launches"],
+        waits=counts["waits"],
+        launch_seconds=LAUNCH_SECONDS * counts["launches"],
+        arithmetic_seconds=2 * counted.step_macs * step_seconds / rate,
     )
 
 
 def table(jobs: list[Job]) -> str:
     """Markdown: supernet, individual jobs, their sum, the ratio."""
     lines = [
-        "| job | parameters | updates an epoch | epochs | hours of audio | 10^15 multiply-adds | GPU-hours | GB a GPU |",
-        "|---|" + "---:|" * 7,
+        "| job | parameters | updates an epoch | epochs | hours of audio | 10^15 multiply-adds "
+        "| launches, waits a step | GPU-hours | GB a GPU |",
+        "|---|" + "---:|" * 8,
     ]
     for job in jobs:
         cells = [job.name, f"{job.params / 1e6:.1f} M", f"{job.updates_per_epoch:,}", job.epochs]
-        cells += [f"{job.audio_hours:,.0f}", f"{job.tera_macs / 1e3:,.1f}", f"{job.gpu_hours:,.3g}", job.memory_gb]
+        cells += [f"{job.audio_hours:,.0f}", f"{job.tera_macs / 1e3:,.1f}", f"{job.launches:,}, {job.waits}"]
+        cells += [f"{job.gpu_hours:,.3g}", job.memory_gb]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     first, *others = jobs
     if others:
         total = sum(job.gpu_hours for job in others)
-        lines.append(f"| all individual jobs | | | | | | {total:,.3g} | |")
-        lines.append(f"| supernet / all individual jobs | | | | | | {first.gpu_hours / total:.2f} | |")
+        lines.append(f"| all individual jobs | | | | | | | {total:,.3g} | |")
+        lines.append(f"| supernet / all individual jobs | | | | | | | {first.gpu_hours / total:.2f} | |")
     return "\n".join(lines)
 
 
@@ -168,7 +186,16 @@ def main(argv: list[str]) -> None:
         print(
             "Memory is that of weights, gradients and optimizer alone: activations are measured without --utilisation."
         )
+    print(
+        "Launches are operations that a step of one GPU starts, waits those of its host, counted on a simulated GPU; "
+        f"{1e6 * LAUNCH_SECONDS} microseconds are assumed for each."
+    )
     for job in jobs:
+        if job.launch_seconds > job.arithmetic_seconds:
+            print(
+                f"WARNING: {job.name}: starting a step's {job.launches:,} operations takes about {1e3 * job.launch_seconds:.0f} ms, its "
+                f"arithmetic {1e3 * job.arithmetic_seconds:.0f} ms: the GPU will wait for its host, raise batch_bins or take fewer GPUs"
+            )
         if job.memory_gb > args.gpu_memory:
             print(
                 f"WARNING: {job.name} needs {job.memory_gb} GB a GPU: lower batch_bins and raise accum_grad by the same factor"

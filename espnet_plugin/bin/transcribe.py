@@ -26,23 +26,23 @@ SUFFIXES = set(
 
 
 def audio_files(named: list[str]) -> list[str]:
-    """Files, and for a folder the audio files in it and below, sorted; each once.
+    """Files, and for a folder the audio files in it and below, sorted.
 
     Raises:
         UserError: a folder has none.
     """
-    found: dict[str, None] = {}
+    found: list[str] = []
     for name in named:
         if not Path(name).is_dir():
-            found[name] = None
+            found.append(name)
             continue
         inside = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not inside:
             raise UserError(
                 f"folder '{name}' has no audio file: must have one that ends in {', '.join(sorted(SUFFIXES))}"
             )
-        found |= dict.fromkeys(map(str, inside))
-    return list(found)
+        found += map(str, inside)
+    return found
 
 
 def places(out: Path, files: list[str], format: str) -> dict[str, Path]:
@@ -62,15 +62,15 @@ def places(out: Path, files: list[str], format: str) -> dict[str, Path]:
 
 
 def opened(files: list[str], fs: int, bar: tqdm) -> Iterator[tuple[str, MonoAudio | UserError]]:
-    """Files one after the other; one that cannot be used comes as the reason why."""
+    """Files one after the other, by their places; one that cannot be used comes as the reason why."""
     for number, file in enumerate(files, 1):
         try:
             with Recording(file) as recording:
                 bar.total = (bar.total or 0) + recording.seconds
                 bar.set_postfix_str(f"file {number} of {len(files)}")
-                yield file, MonoAudio(recording, fs)
+                yield str(number), MonoAudio(recording, fs)
         except UserError as error:
-            yield file, error
+            yield str(number), error
 
 
 def main(argv: list[str]) -> None:
@@ -115,7 +115,8 @@ def main(argv: list[str]) -> None:
         trained = extract(trained, space_of(trained.model).resolve(args.subnet))
     answers, failed = LongForm(Recogniser(trained, search), conf, args.batch_seconds), []
     with tqdm(unit="s", desc="audio", disable=None, unit_scale=True) as bar:
-        for file, answer in answers(opened(files, trained.fs, bar), bar.update):
+        for number, answer in answers(opened(files, trained.fs, bar), bar.update):
+            file = files[int(number) - 1]
             if isinstance(answer, UserError):
                 failed.append(answer)
                 if len(files) > 1:

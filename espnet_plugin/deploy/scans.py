@@ -1,4 +1,4 @@
-"""The node ``todm::Carry``, a linear recurrence over chunks that encoders export, as ONNX's Scan (see `encoder.mhssm.chunks.Carry`)."""
+"""The node ``todm::Carry``, a linear recurrence over chunks that encoders export, as ONNX's Scan (see `Carry` there)."""
 
 import onnx
 from onnx import TensorProto, helper

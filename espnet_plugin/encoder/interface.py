@@ -185,6 +185,17 @@ class Encoder(torch.nn.Module, ABC):
         """
         check_lengths(ilens, self.shortest)
 
+    def frames(self, ilens: torch.Tensor) -> torch.Tensor | None:
+        """Encoder frames, where lengths alone tell them, so that training need not ask a device for those of a stem; else None.
+
+        Args:
+            ilens: (B,) input frames.
+
+        Returns:
+            (B,) what ``stem(...).lengths`` are.
+        """
+        return None
+
     @abstractmethod
     def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
         """What all nets of a step share.

@@ -1,7 +1,7 @@
 """Augmentation: voices, speeds and rooms that a training set lacks. Plain torch, so that any training loop can use it.
 
-In ESPnet's configurations: `espnet_plugin.asr.training.specaug` for what changes features, and the effect ``noise`` of its data
-augmentation for what changes the waveform.
+In ESPnet's configurations: `espnet_plugin.asr.training.specaug` for what changes features, and the effects ``noise`` and ``bandwidth`` of
+its data augmentation for what changes the waveform.
 
 Shapes: B batch, S frames, F mel filters.
 """
@@ -138,3 +138,38 @@ def noise(
     added = torch.from_numpy(np.fft.irfft(spectrum, len(waveform))).to(waveform.dtype)
     loudness = waveform.square().mean() / added.square().mean().clamp(min=1e-20)
     return waveform + added * (loudness * 10 ** (-np.random.uniform(*snr) / 10)).sqrt()
+
+
+def bandwidth(waveform: torch.Tensor, sample_rate: int, rates: Sequence[int] = (8000,)) -> torch.Tensor:
+    """Take away what a lower sampling rate could not hold: down to one of the rates and up again.
+
+    The resampler is that of formatting and of use, so that training hears what audio of a lower rate will sound like.
+
+    Args:
+        waveform: (samples,).
+        sample_rate: Hz.
+        rates: Hz; those that are not below `sample_rate` change nothing.
+
+    Returns:
+        (samples,).
+    """
+    import soxr  # not every training loop changes waveforms
+
+    rate = int(np.random.choice(rates))
+    if rate >= sample_rate or not len(waveform):
+        return waveform
+    low = soxr.resample(waveform.cpu().numpy(), sample_rate, rate)
+    back = torch.from_numpy(soxr.resample(low, rate, sample_rate))[: len(waveform)]
+    return torch.nn.functional.pad(back, (0, len(waveform) - len(back))).to(waveform)
+
+
+def with_bandwidth(conf: dict, fs: int) -> dict:
+    """Options of ESPnet's preprocessor with narrow-band copies of utterances among what its data augmentation draws from.
+
+    Args:
+        conf: ``preprocessor_conf``; where it augments nothing yet, every second utterance is changed.
+        fs: Hz.
+    """
+    effects = conf.get("data_aug_effects") or []
+    share = conf.get("data_aug_prob") or 0.5
+    return conf | {"fs": fs, "data_aug_prob": share, "data_aug_effects": [*effects, [1.0, "bandwidth", {}]]}

@@ -53,6 +53,10 @@ class KaldiFbank(torch.nn.Module):
     def output_size(self) -> int:
         return self.n_mels
 
+    def frames(self, samples):
+        """Frames of so many samples (int or tensor)."""
+        return (samples + self.shift // 2) // self.shift
+
     @torch.no_grad()
     def forward(self, input: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute features, in float32 also inside autocast.
@@ -64,8 +68,9 @@ class KaldiFbank(torch.nn.Module):
         Returns:
             (B, S, n_mels), zero beyond an utterance's end, and (B,) frames, one each 10 ms, rounded: none below 5 ms.
         """
-        frames = (input_lengths + self.shift // 2) // self.shift
-        longest = max(int(frames.max()), 1)
+        frames = self.frames(input_lengths)
+        # Elsewhere than on a CPU the lengths would have to be waited for: the longest utterance is taken to fill the batch.
+        longest = max(int(frames.max()) if frames.device.type == "cpu" else self.frames(input.shape[1]), 1)
         left = self.window // 2 - self.shift // 2
         size = (longest - 1) * self.shift + self.window
         position = torch.arange(size, device=input.device) - left  # of a sample in the utterance, before reflection

@@ -6,6 +6,7 @@ with that parameter, so that a checkpoint does not depend on the order of parame
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 
@@ -78,44 +79,82 @@ class ScaledAdam(torch.optim.Optimizer):
         super().__init__(params, options | periods | dict(betas=tuple(betas)))
 
     @torch.no_grad()
-    def step(self, closure=None):
-        """One update; returns what `closure` returns."""
+    def figures(self) -> torch.Tensor:
+        """What `step` has to know of this step's gradients in Python, as numbers on their device.
+
+        A caller that reads them together with other numbers, and passes them to `step`, waits for the device once.
+
+        Returns:
+            (n,) float64.
+        """
+        parts = [torch.zeros(0, dtype=torch.float64)]
+        for group in self.param_groups:
+            params, many, sized = self._asked(group)
+            if params and group["clipping_scale"] is not None:
+                parts.append(torch.stack(torch._foreach_norm([p.grad for p in params])).float())
+            if many:
+                parts.append(inner_products(many, [p.grad for p in many]))
+            if sized:
+                parts.append(torch.stack(torch._foreach_norm(sized)))
+        return torch.cat([part.double() for part in parts[1:] or parts])
+
+    def _asked(self, group: dict) -> tuple[list[torch.Tensor], ...]:
+        """Parameters with a gradient; those of many elements; those of which the size is due now."""
+        params = [p for p in group["params"] if p.grad is not None and p.numel() > 0]
+        many = [p for p in params if p.numel() > 1]
+        period = group["size_update_period"]
+        steps = [self.state[p]["step"] if p in self.state else None for p in many]
+        return params, many, [p for p, step in zip(many, steps) if step is None or step % period == period - 1]
+
+    @torch.no_grad()
+    def step(self, closure=None, figures: list[float] | None = None):
+        """One update; returns what `closure` returns.
+
+        Args:
+            figures: of this step, read from the device; without them they are read here.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        numbers = iter(self.figures().tolist() if figures is None else figures)
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None and p.numel() > 0]
-            for p in params:
-                if not self.state[p]:
-                    self._init_state(p, group)
+            params, many, sized = self._asked(group)
+            norms = list(islice(numbers, 0 if group["clipping_scale"] is None else len(params)))
+            sums = dict(zip(many, numbers)) if many else {}
+            sizes = {p: norm / math.sqrt(p.numel()) for p, norm in zip(sized, numbers)} if sized else {}
             if not params:
                 continue
-            factor = 1.0 if group["clipping_scale"] is None else self._clipping(group, params)
+            for p in params:
+                if p not in self.state:
+                    self._init_state(p, group, sizes.get(p))
+            factor = 1.0 if group["clipping_scale"] is None else self._clipping(group, params, norms)
             batches: dict[tuple, list[torch.Tensor]] = {}
             for p in params:
                 batches.setdefault((p.numel() > 1, p.dtype, p.device, self.state[p]["step"]), []).append(p)
-            for (many, _, _, step), batch in batches.items():
-                self._update(group, batch, step, factor, many)
+            for (many_elements, _, _, step), batch in batches.items():
+                if many_elements:
+                    self._learn_sizes(group, batch, [sums[p] for p in batch], sizes, step, factor)
+                self._update(group, batch, step, factor, many_elements)
         return loss
 
-    def _init_state(self, p: torch.Tensor, group: dict) -> None:
+    def _init_state(self, p: torch.Tensor, group: dict, size: float | None) -> None:
         state = self.state[p]
         state["step"] = 0
         state["delta"] = torch.zeros_like(p, memory_format=torch.preserve_format)
         state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-        if p.numel() > 1:
-            state["param_rms"] = root_mean_squares([p])[0]
+        if size is not None:
+            state["param_rms"] = size
             state["scale_exp_avg_sq"] = 0.0
-            state["scale_grads"] = p.new_zeros(group["size_update_period"])  # sum(p g) of the last steps
+            # sum(p g) of the last steps, which are needed in Python only
+            state["scale_grads"] = torch.zeros(group["size_update_period"], dtype=p.dtype)
 
-    def _clipping(self, group: dict, params: list[torch.Tensor]) -> float:
-        """Factor of this step's gradients: at most 1, and 0 where a gradient is not finite."""
+    def _clipping(self, group: dict, params: list[torch.Tensor], norms: list[float]) -> float:
+        """Factor of this step's gradients: at most 1, and 0 where a gradient is not finite. Args: norms: of the gradients."""
         step, period = group["clip_step"], group["clipping_update_period"]
         group["clip_step"] = step + 1
         sizes = [self.state[p].get("param_rms", group["scalar_lr_scale"]) for p in params]
-        norms = torch.stack(torch._foreach_norm([p.grad for p in params])).float()
-        norm = (norms * norms.new_tensor(sizes)).norm().item()
+        norm = (torch.tensor(norms) * torch.tensor(sizes)).norm().item()
         norm = norm if math.isfinite(norm) else math.inf
         if step == 0:  # no size has been learnt yet: the norm is not kept
             group["clip_norms"] = [0.0] * period
@@ -136,9 +175,8 @@ class ScaledAdam(torch.optim.Optimizer):
         beta1, beta2 = group["betas"]
         grads, states = [p.grad for p in params], [self.state[p] for p in params]
         deltas, squares = ([state[key] for state in states] for key in ("delta", "exp_avg_sq"))
-        torch._foreach_mul_(deltas, beta1)
-        if many:
-            self._learn_sizes(group, params, grads, states, step, factor)
+        if not many:
+            torch._foreach_mul_(deltas, beta1)
         torch._foreach_mul_(squares, beta2)
         if factor > 0.0:  # a product with 0 would keep nan
             torch._foreach_addcmul_(squares, grads, grads, value=(1 - beta2) * factor**2)
@@ -160,30 +198,42 @@ class ScaledAdam(torch.optim.Optimizer):
         for state in states:
             state["step"] = step + 1
 
-    def _learn_sizes(self, group: dict, params, grads, states, step: int, factor: float) -> None:
-        """Collect sum(p g), and every `size_update_period` steps add a move of each tensor's scale to its delta."""
+    def _learn_sizes(
+        self, group: dict, params: list[torch.Tensor], sums: list[float], sizes: dict, step: int, factor: float
+    ) -> None:
+        """Let momentum decay and collect sum(p g); every `size_update_period` steps add a move of each tensor's scale to its delta.
+
+        Args:
+            sums: of p g, of each parameter.
+            sizes: rms of parameters, where it is due.
+        """
+        states = [self.state[p] for p in params]
+        beta1, beta2 = group["betas"]
+        torch._foreach_mul_([state["delta"] for state in states], beta1)
         period = group["size_update_period"]
         slots = [state["scale_grads"][step % period] for state in states]
         if factor > 0.0:
-            sums = torch.stack([torch.dot(p.reshape(-1), g.reshape(-1)) for p, g in zip(params, grads)])
-            torch._foreach_copy_(slots, (factor * sums).unbind())
+            torch._foreach_copy_(slots, (factor * torch.tensor(sums, dtype=slots[0].dtype)).unbind())
         else:
             torch._foreach_zero_(slots)
         if step % period != period - 1:
             return
-        beta1, beta2 = group["betas"]
         beta2 = beta2**period
         rate = group["lr"] * group["scalar_lr_scale"] * math.sqrt(1 - beta2 ** ((step + 1) // period))
         collected = torch.stack([state["scale_grads"] for state in states]).tolist()
-        for p, state, rms, recent in zip(params, states, root_mean_squares(params), collected):
+        moved, moves = [], []
+        for p, state, recent in zip(params, states, collected):
             square = sum(s * s for s in recent) / period
             average = beta2 * state["scale_exp_avg_sq"] + (1 - beta2) * square
+            rms = sizes[p]
             state["param_rms"], state["scale_exp_avg_sq"] = rms, average
             if rms >= group["param_min_rms"] and step > 0:
                 move = -rate * sum(recent) / (math.sqrt(average) + group["eps"])
                 move = max(-0.1, min(0.1, move))
                 move = min(move, (group["param_max_rms"] - rms) / rms)
-                state["delta"].add_(p, alpha=(1 - beta1) * move)
+                moved.append(p)
+                moves.append((1 - beta1) * move)
+        add_multiples([self.state[p]["delta"] for p in moved], moved, moves)
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Load what `state_dict` gave, matching parameters by name where both sides have names, or what icefall's ScaledAdam gave.
@@ -202,6 +252,9 @@ class ScaledAdam(torch.optim.Optimizer):
                     f"which must be {tuple(flat[index].shape)} as in the model"
                 )
         super().load_state_dict(state_dict)
+        for state in self.state.values():
+            if "scale_grads" in state:  # torch has put them where their parameter is
+                state["scale_grads"] = state["scale_grads"].cpu()
 
 
 def with_params(params: Iterable) -> Iterable:
@@ -227,10 +280,24 @@ def groups_by_rate(params: Iterable, lr: float, lr_scales: dict[str, float]) -> 
     return [{"params": group, "lr": lr * lr_scales.get(key, 1.0)} for key, group in groups.items() if group]
 
 
-def root_mean_squares(tensors: list[torch.Tensor]) -> list[float]:
-    """rms of each tensor."""
-    norms = torch.stack(torch._foreach_norm(tensors)).tolist()
-    return [norm / math.sqrt(p.numel()) for norm, p in zip(norms, tensors)]
+def inner_products(xs: list[torch.Tensor], ys: list[torch.Tensor]) -> torch.Tensor:
+    """Sum of the products of each pair of tensors, (n,)."""
+    if xs[0].device.type == "cpu":
+        return torch.stack([torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(xs, ys)])
+    # Few operations for many tensors: there is no sum of lists, but a norm, of the positive numbers and of the negative ones.
+    products = torch._foreach_mul(xs, ys)
+    positive = torch._foreach_norm(torch._foreach_clamp_min(products, 0.0), 1)
+    negative = torch._foreach_norm(torch._foreach_clamp_max(products, 0.0), 1)
+    return torch.stack(positive) - torch.stack(negative)
+
+
+def add_multiples(sums: list[torch.Tensor], xs: list[torch.Tensor], factors: list[float]) -> None:
+    """Add to each sum a multiple of its x."""
+    if xs and xs[0].device.type != "cpu":
+        torch._foreach_add_(sums, torch._foreach_mul(xs, factors))
+        return
+    for total, x, factor in zip(sums, xs, factors):
+        total.add_(x, alpha=factor)
 
 
 def follow_names(saved: dict, groups: list[dict]) -> dict:

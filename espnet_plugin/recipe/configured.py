@@ -27,7 +27,7 @@ LATER_ARGUMENTS = (
     LATER
     | HARMLESS
     | frozenset(
-        "init_param freeze_param ignore_init_mismatch resume patience accum_grad use_amp max_bad_updates".split()
+        "init_param freeze_param ignore_init_mismatch resume patience accum_grad use_amp max_bad_updates bandwidth_augment".split()
     )
 )
 

@@ -67,6 +67,9 @@ class Options:
         "what training reads: raw (audio) or fbank (features dumped in stage 2, for fast disks and slow CPUs)",
         choices=("raw", "fbank"),
     )
+    bandwidth_augment: bool = option(
+        False, "true", "train on utterances as they sound at 8 kHz too, for a model that is to hear telephones"
+    )
     text_form: str = option("nfc", "NAME", "Unicode normalisation form of transcripts", choices=FORMS)
     text_case: str = option("keep", "NAME", "letters of transcripts", choices=CASES)
     punctuation: str = option("keep", "NAME", "punctuation in transcripts", choices=PUNCTUATION)
@@ -123,9 +126,14 @@ class Options:
 
     @property
     def train_words(self) -> list[str]:
-        """``--train_args`` as words of a command. Raises `UserError` for a quote that does not end."""
+        """``--train_args`` as words of a command, and what other options ask of training.
+
+        Raises:
+            UserError: a quote that does not end.
+        """
+        more = ["--bandwidth_augment", "true"] if self.bandwidth_augment else []
         try:
-            return shlex.split(self.train_args)
+            return [*shlex.split(self.train_args), *more]
         except ValueError as error:
             raise UserError(f"--train_args '{self.train_args}': a quote does not end") from error
 

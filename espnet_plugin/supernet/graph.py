@@ -62,6 +62,7 @@ def one_by_one(
     nets: Callable[[Any], Iterator],
     scale: float = 1.0,
     context: Context = nullcontext,
+    before_last: Callable[..., None] | None = None,
 ) -> list:
     """Add the gradients of a step's nets to those of the parameters.
 
@@ -71,6 +72,8 @@ def one_by_one(
             backward before the next net is asked for.
         scale: factor of each loss.
         context: in which forward passes run, such as autocast.
+        before_last: called when the last two backward passes are about to begin, with the tensors that each starts from, in two lists. The
+            last net must have a true ``last`` for that.
 
     Returns:
         the nets, whose losses are detached.
@@ -80,6 +83,8 @@ def one_by_one(
     shared, pairs = cut(shared)
     done = []
     for net in each_inside(context, nets(shared)):
+        if before_last is not None and net.last:
+            before_last([net.loss], [tensor for tensor, _ in pairs])
         (scale * net.loss).backward()
         done.append(dataclasses.replace(net, loss=net.loss.detach()))
         del net

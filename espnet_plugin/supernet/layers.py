@@ -6,6 +6,8 @@ The active input width is that of the input; a slice always holds the first chan
 import torch
 import torch.nn.functional as F
 
+from espnet_plugin.supernet.slices import first
+
 
 class ElasticLinear(torch.nn.Linear):
     """A linear layer of which the first input and output channels can be used alone."""
@@ -22,8 +24,8 @@ class ElasticLinear(torch.nn.Linear):
             (..., out_features).
         """
         in_features = x.shape[-1] if in_features is None else in_features
-        bias = None if self.bias is None else self.bias[:out_features]
-        return F.linear(x, self.weight[:out_features, :in_features], bias)
+        bias = None if self.bias is None else first(self.bias, out_features)
+        return F.linear(x, first(self.weight, out_features, in_features), bias)
 
 
 class ElasticLayerNorm(torch.nn.LayerNorm):
@@ -32,7 +34,7 @@ class ElasticLayerNorm(torch.nn.LayerNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Args: x (..., C) with the C active channels. Returns: the same shape."""
         width = x.shape[-1]
-        return F.layer_norm(x, (width,), self.weight[:width], self.bias[:width], self.eps)
+        return F.layer_norm(x, (width,), first(self.weight, width), first(self.bias, width), self.eps)
 
 
 class ElasticConv1d(torch.nn.Conv1d):
@@ -40,8 +42,8 @@ class ElasticConv1d(torch.nn.Conv1d):
 
     def forward(self, x: torch.Tensor, out_channels: int | None = None) -> torch.Tensor:
         """Args: x (B, C, T), out_channels: active ones, None for all. Returns: (B, out_channels, T')."""
-        bias = None if self.bias is None else self.bias[:out_channels]
-        return self._conv_forward(x, self.weight[:out_channels, : x.shape[1]], bias)
+        bias = None if self.bias is None else first(self.bias, out_channels)
+        return self._conv_forward(x, first(self.weight, out_channels, x.shape[1]), bias)
 
 
 class ElasticDepthwiseConv1d(torch.nn.Conv1d):
@@ -60,8 +62,9 @@ class ElasticDepthwiseConv1d(torch.nn.Conv1d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Args: x (B, C, T) with the C active channels. Returns: (B, C, T')."""
         width = x.shape[1]
-        bias = None if self.bias is None else self.bias[:width]
-        return F.conv1d(x, self.weight[:width], bias, self.stride, self.padding, self.dilation, width // self.group)
+        bias = None if self.bias is None else first(self.bias, width)
+        weight, groups = first(self.weight, width), width // self.group
+        return F.conv1d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
 
 
 class SharedBatchNorm1d(torch.nn.BatchNorm1d):
@@ -92,7 +95,7 @@ class ElasticEmbedding(torch.nn.Embedding):
 
     def forward(self, ids: torch.Tensor, width: int | None = None) -> torch.Tensor:
         """Args: ids (...), width: active dimensions, None for all. Returns: (..., width)."""
-        return F.embedding(ids, self.weight[:, :width], self.padding_idx)
+        return F.embedding(ids, first(self.weight, None, width), self.padding_idx)
 
 
 LEVELS = 2**16  # of a dropout probability on CPU

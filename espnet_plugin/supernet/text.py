@@ -34,7 +34,8 @@ def read_text(
             values[row.name] = match[0] if row.words else int(match[1])
             parts.pop()
     pattern = rf"(?:{NUMBER}\.)?{NUMBER}(?:-{NUMBER})?" + "".join(rf"(?:{row.letter}{NUMBER})?" for row in layered)
-    layers, columns = [], {row.name: [] for row in layered}
+    layers: list[LayerAddress] = []
+    columns: dict[str, list[int]] = {row.name: [] for row in layered}
     for part in parts:
         match = re.fullmatch(pattern, part, re.ASCII)
         if match is None:

@@ -176,6 +176,7 @@ class TransducerCriterion(torch.nn.Module):
         targets: Targets,
         joint_network,
         ranges: torch.Tensor | None = None,
+        least: int | None = None,
     ) -> Lattice:
         """Lattice and loss of one net.
 
@@ -185,6 +186,7 @@ class TransducerCriterion(torch.nn.Module):
             targets: from `targets`.
             joint_network: see `Joiner`.
             ranges: (B, T, R) prune ranges of another net (the teacher); then the simple loss is not computed.
+            least: see `prune_ranges`.
         """
         problem = (targets.labels, lengths, targets.lengths)
         simple_cost = None
@@ -194,7 +196,8 @@ class TransducerCriterion(torch.nn.Module):
             simple = simple_loss(am, lm, *problem, **smoothing, **self.programme)
             simple_cost = simple.cost
             occupation = (simple.occupation_blank, simple.occupation_emit)
-            ranges = prune_ranges(*occupation, lengths, targets.lengths, self.conf.prune_range, self.conf.modified)
+            range_conf = self.conf.prune_range, self.conf.modified, least
+            ranges = prune_ranges(*occupation, lengths, targets.lengths, *range_conf)
         acoustic = joint_network.lin_enc(encoder_out)
         logits = joiner_logits(acoustic, targets.prediction, ranges, joint_network, self.conf.max_lattice_mb)
 

@@ -90,6 +90,11 @@ def simple_loss(
         return SimpleLoss(*lattice(blank_arcs, emit_arcs, T_lens, U_lens, early, recursion))
 
 
+def least_range(T_lens: torch.Tensor, U_lens: torch.Tensor) -> int:
+    """Symbols that a frame must keep at least, so that each utterance's frames can reach its last symbol. Args: (B,), on the CPU."""
+    return int(((U_lens - 1).clamp(min=0) // T_lens).max()) + 2
+
+
 def prune_ranges(
     occupation_blank: torch.Tensor,
     occupation_emit: torch.Tensor,
@@ -97,6 +102,7 @@ def prune_ranges(
     U_lens: torch.Tensor,
     s_range: int,
     modified: bool = False,
+    least: int | None = None,
 ) -> torch.Tensor:
     """Symbols that each frame keeps: the window with the largest posterior, made reachable from frame to frame.
 
@@ -105,14 +111,14 @@ def prune_ranges(
         T_lens, U_lens: (B,).
         s_range: R wanted; it is raised where T frames could not reach U symbols, and never more than U + 1.
         modified: for the modified lattice.
+        least: `least_range` of the batch, for lengths on a device, which it would wait for.
 
     Returns:
         (B, T, R) symbol indices u, consecutive in the last dimension; they start at 0, never fall, and rise by at most R - 1 a frame, or by
         1 in the modified lattice, whose paths could not follow faster.
     """
     T, W = occupation_blank.shape[1:]
-    needed = int(((U_lens - 1).clamp(min=0) // T_lens).max()) + 2
-    R = min(max(s_range, needed), W)
+    R = min(max(s_range, least_range(T_lens, U_lens) if least is None else least), W)
     total = torch.nn.functional.pad(occupation_blank.cumsum(2), (1, 0))
     window = total[..., R:] - total[..., : W + 1 - R]  # (B, T, W - R + 1)
     window[..., 1:] -= occupation_emit[..., : W - R]

@@ -68,7 +68,7 @@ def test_it_learns_a_batch(loss):
     model = build(**CONFORMER, model_conf=dict(joint_space_size=8) | conf).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
-    for _ in range(40):
+    for _ in range(60):
         total, stats, _ = model(*batch(0))
         optimizer.zero_grad()
         total.backward()

@@ -102,7 +102,7 @@ def test_an_ngram_is_kenlms_own_score_of_a_sentence(model, tmp_path):
     [
         (None, "does not exist"),
         ("nothing\n", "cannot be read as ARPA or KenLM's binary"),
-        (ARPA.format(a="x", b="y", d="z"), "knows none of the model's tokens and words, such as 'A'"),
+        (ARPA.format(a="x", b="y", d="z"), "has words such as 'x', none in the letters of the model"),
     ],
 )
 def test_ngrams_that_do_not_fit_are_told(model, tmp_path, content, said):

@@ -9,7 +9,9 @@ import torch.distributed as dist
 from tiny import batch, build, model_conf, named, train_epoch
 from torch.nn.parallel import DistributedDataParallel
 
-from espnet_plugin.asr.training.ranks import means
+from espnet_plugin.asr.training.batch import Batch
+from espnet_plugin.asr.training.ranks import Reduction, leaves, means
+from espnet_plugin.asr.training.step import start
 
 FULL = dict(transducer_conf=dict(loss="full"))
 
@@ -86,6 +88,46 @@ def test_a_bad_number_on_one_worker_skips_the_update_on_both(tmp_path):
     assert first["num_updates"] == 2 and stats["skipped"] == [0, 1, 0]
 
 
+def reduce_in_buckets(rank: int, folder, sizes: list[float]) -> None:
+    """Gradients of a batch of each worker, reduced in buckets of some sizes; and what was sent before the last pass had ended."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    found = []
+    for size in sizes:
+        model = build(model_conf=model_conf(**FULL)).train()
+        reduction = Reduction(list(model.parameters()), size)
+        ids, values = utterances(0, rank, rank + 1)
+        start(model, Batch.of(**values, utt_id=ids), 1.0, False, reduction)
+        early = len(reduction.sent)
+        reduction.finish()
+        gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+        found.append((early, len(reduction.buckets), gradients))
+    torch.save(found, folder / f"{rank}.pth")
+    dist.destroy_process_group()
+
+
+def test_buckets_are_sent_early_and_their_order_changes_nothing(tmp_path):
+    context = multiprocessing.get_context("fork")
+    sizes = [25.0, 1e-9, 1e-3]
+    processes = [context.Process(target=reduce_in_buckets, args=(rank, tmp_path, sizes)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
+    (_, one, expected), (early, each, _), (_, some, _) = first
+    assert one == 1 < some < each == len(expected) and early == each  # all of them before `finish`
+    for found in (*first, *second):
+        for a, b in zip(found[2], expected):
+            assert (a is None) == (b is None) and (a is None or torch.equal(a, b))
+
+
+def test_leaves_of_a_backward_pass():
+    x, y = (torch.nn.Parameter(torch.ones(())) for _ in range(2))
+    assert leaves([(x * y).exp(), torch.ones(())]) == {x, y}
+
+
 def test_one_process_sends_nothing():
-    assert means({"loss": 2.0}, 3.0, ("loss", "other"), torch.device("cpu")) == {"loss": 2.0}
+    assert means({"loss": 2.0}, 3.0, ("loss", "other")) == {"loss": 2.0}
     assert not dist.is_initialized() and "RANK" not in os.environ

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import CONF, batch, build, model_conf, named, options, train_epoch
 
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
@@ -17,7 +18,7 @@ SPECAUG = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_w
 
 def arguments_of(values=None):
     utt_id, arguments = named(values or batch())
-    return arguments | {"utt_id": utt_id}
+    return Batch.of(**arguments, utt_id=utt_id)
 
 
 def gradients(model):
@@ -74,7 +75,7 @@ def test_gradients_are_those_of_the_summed_loss(changes):
 def test_the_other_nets_have_their_weight_together():
     def losses(**sampling) -> list[float]:
         model = build(model_conf=model_conf(sampling_conf=dict(num_random=1, **sampling))).train()
-        return [float(net.loss) for net in model.nets(model.shared(*batch()))]
+        return [float(net.loss) for net in model.nets(model.shared(Batch.of(*batch())))]
 
     plain, weighed = losses(), losses(others_weight=0.8)
     assert len(plain) == 3 and weighed == pytest.approx([plain[0], 0.4 * plain[1], 0.4 * plain[2]])

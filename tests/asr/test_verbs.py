@@ -105,6 +105,9 @@ def test_transcribe_reads_files_folders_and_standard_input(model_dir, data, tmp_
     rows = dict(line.split("\t") for line in said.out.splitlines())
     assert list(rows) == [f"{data}/narrow.wav", f"{data}/wide.wav"] and all(rows.values())
     assert "none.wav' does not exist" in said.err and "narrow.wav: sampled at 8000 Hz" in said.err
+    wide = str(data / "wide.wav")
+    transcribe.main([str(model_dir), wide, wide])
+    assert capsys.readouterr().out == 2 * f"{wide}\t{rows[wide]}\n"
     monkeypatch.setattr(sys, "stdin", type("", (), {"buffer": io.BytesIO((data / "wide.wav").read_bytes())}))
     transcribe.main([str(model_dir), "-", "--format", "json"])
     found = json.loads(capsys.readouterr().out)

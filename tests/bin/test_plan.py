@@ -74,6 +74,9 @@ def test_a_job_by_hand():
     assert job.updates_per_epoch == 360  # 3600 s in batches of 10 s
     operations = 2 * counted.step_macs * 360 * 10 * 3
     assert job.gpu_hours == pytest.approx(operations / (0.5 * 1e12) / 3600)
+    assert 500 < job.launches < 3000 and job.waits == 1
+    assert job.launch_seconds == pytest.approx(7.5e-6 * job.launches)
+    assert job.arithmetic_seconds == pytest.approx(2 * counted.step_macs * 5 / (0.5 * 1e12))  # 10 s on two GPUs
     assert job.memory_gb == round(16 * counted.params / 1e9, 2) and job.audio_hours == 3.0
     assert plan("x", conf | {"num_iters_per_epoch": 7, "accum_grad": 2}, options()).updates_per_epoch == 7
     with pytest.raises(UserError, match="must set batch_type: numel"):
@@ -85,11 +88,12 @@ def test_a_job_by_hand():
     assert plan("supernet", conf, options()) == job
     assert audio_seconds(1.0, [0.5, 1.0]) == 3 * 3600
     jobs = [
-        Job("supernet", 1, 1, 1, 1, 1, 1, 6.0, 1),
-        Job("a", 1, 1, 1, 1, 1, 1, 2.0, 1),
-        Job("b", 1, 1, 1, 1, 1, 1, 10.0, 1),
+        Job("supernet", 1, 1, 1, 1, 1, 1, 6.0, 1, 1234, 1, 1, 1),
+        Job("a", 1, 1, 1, 1, 1, 1, 2.0, 1, 1, 1, 1, 1),
+        Job("b", 1, 1, 1, 1, 1, 1, 10.0, 1, 1, 1, 1, 1),
     ]
-    assert "| all individual jobs | | | | | | 12 | |" in table(jobs) and "| 0.50 | |" in table(jobs)
+    assert "| all individual jobs | | | | | | | 12 | |" in table(jobs) and "| 0.50 | |" in table(jobs)
+    assert "| 1,234, 1 |" in table(jobs)
 
 
 def test_a_step_is_measured():
@@ -105,7 +109,9 @@ def test_verb(tmp_path, capsys):
     main([*config, "--vocabulary", "20", "--utilisation", "0.3", "--out", str(tmp_path / "plan.json")])
     supernet, small = json.loads((tmp_path / "plan.json").read_text())
     assert (supernet["name"], small["name"]) == ("supernet", "small") and small["params"] < supernet["params"]
-    assert "| supernet / all individual jobs |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| supernet / all individual jobs |" in said
+    assert "WARNING: small: starting a step's" in said and "the GPU will wait for its host" in said
     for wrong, said in (
         (["--utilisation", "2"], "--utilisation: 2.0 must be above 0 and at most 1"),
         (["--speeds", "fast"], "--speeds: 'fast' must be factors"),

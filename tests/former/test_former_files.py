@@ -16,6 +16,7 @@ from former_audio import write_data
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.extract import extract, num_parameters
 from espnet_plugin.asr.inference.loading import load_model
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.bin import choose
@@ -75,7 +76,7 @@ def test_training_goes_on_with_the_state_of_the_optimizer(former):
     for seed in (8, 9, 10):
         torch.manual_seed(seed)
         names, batch = tiny.named(tiny.batch(seed))
-        losses.append(accumulate(model, dict(batch, utt_id=names), 1.0, False).stats["loss"])
+        losses.append(accumulate(model, Batch.of(**batch, utt_id=names), 1.0, False).stats["loss"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
         model.num_updates += 1

@@ -2,12 +2,22 @@
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.augment import Perturbation, interpolated, mel, noise, warped_filters
+from espnet_plugin.frontend.augment import (
+    Perturbation,
+    bandwidth,
+    interpolated,
+    mel,
+    noise,
+    warped_filters,
+    with_bandwidth,
+)
 from espnet_plugin.frontend.kaldi_fbank import KaldiFbank
 
 FS = 16000
@@ -88,3 +98,54 @@ def test_noise_has_the_ratio_that_is_asked_for(slope):
     added = noise(wave, FS, snr=(10.0, 10.0), slope=slope) - wave
     assert 10 * torch.log10(wave.square().mean() / added.square().mean()) == pytest.approx(10.0, abs=0.1)
     assert added.dtype == wave.dtype and added.shape == wave.shape
+
+
+def power_of(wave: torch.Tensor, low: float, high: float) -> float:
+    """Mean power of samples at `FS` between two frequencies, Hz."""
+    spectrum = torch.fft.rfft(wave.double()).abs().square()
+    frequency = torch.fft.rfftfreq(len(wave), 1 / FS)
+    return float(spectrum[(frequency >= low) & (frequency < high)].mean())
+
+
+def test_a_narrow_band_has_nothing_above_and_everything_below():
+    wave = torch.randn(FS + 1, generator=torch.Generator().manual_seed(0))
+    found = bandwidth(wave, FS, rates=[8000])
+    assert found.shape == wave.shape and found.dtype == wave.dtype
+    assert power_of(found, 4100, 8000) < 1e-4 * power_of(wave, 4100, 8000)
+    assert power_of(found - wave, 100, 3400) < 1e-3 * power_of(wave, 100, 3400)
+    assert bandwidth(wave, FS, rates=[16000]) is wave
+    narrow = soxr.resample(soxr.resample(wave.numpy(), FS, 8000), 8000, FS)  # as a recording at 8 kHz is read
+    np.testing.assert_array_equal(found[: len(narrow)], narrow[: len(found)])
+
+
+def test_a_narrow_band_goes_with_other_effects():
+    assert with_bandwidth({}, FS) == {"fs": FS, "data_aug_prob": 0.5, "data_aug_effects": [[1.0, "bandwidth", {}]]}
+    other = {"data_aug_prob": 0.2, "data_aug_effects": [[3.0, "noise", {}]], "text_name": "x"}
+    found = with_bandwidth(other, FS)
+    assert found["data_aug_effects"] == [[3.0, "noise", {}], [1.0, "bandwidth", {}]]
+    assert (found["data_aug_prob"], found["text_name"], found["fs"]) == (0.2, "x", FS)
+    assert other["data_aug_effects"] == [[3.0, "noise", {}]]
+
+
+def test_espnets_training_hears_a_narrow_band_where_asked_and_validation_does_not(tmp_path):
+    np.random.seed(0)
+    wave = np.random.default_rng(0).standard_normal(FS).astype(np.float32)
+    words = [
+        "--output_dir",
+        str(tmp_path),
+        "--token_type",
+        "char",
+        "--token_list",
+        str(tmp_path / "t"),
+        "--cleaner",
+        "none",
+    ]
+    (tmp_path / "t").write_text("<blank>\n<unk>\nA\n<sos/eos>\n")
+    args = TODMTask.get_parser().parse_args([*words, "--bandwidth_augment", "true", "--frontend", "kaldi_fbank"])
+    high = []
+    for train in (True, False):
+        change = TODMTask.build_preprocess_fn(args, train)
+        heard = [change("u", {"speech": wave.copy(), "text": "A"})["speech"] for _ in range(20)]
+        high.append(sum(power_of(torch.from_numpy(one), 4100, 8000) < 1 for one in heard))
+    assert 3 < high[0] < 17 and high[1] == 0
+    assert not args.preprocessor_conf  # so that a resumed run does not have it twice

@@ -1,5 +1,6 @@
 """Language models for shallow fusion: ESPnet's neural ones, and n-grams in ARPA's or KenLM's format."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def open_ngram(path: Path):
     except ModuleNotFoundError as error:
         raise UserError("ngram_file needs KenLM: pip install 'espnet-todm[lm]'") from error
     try:
-        return kenlm, kenlm.Model(str(path))
+        config = kenlm.Config()
+        config.show_progress = False
+        return kenlm, kenlm.Model(str(path), config)
     except (OSError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"ngram_file: '{path}' cannot be read as ARPA or KenLM's binary: {reason}") from error
@@ -144,21 +147,31 @@ class WordNgram:
         return [self._finish(state)[0] for state in states]
 
 
+def words_of_arpa(path: Path, most: int = 1000) -> list[str]:
+    """The first words of an n-gram in ARPA's text format; none of a binary file."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        if next((line for line in file if line.strip()), "").strip() != "\\data\\":
+            return []
+        rows = (line.split() for line in itertools.takewhile(lambda line: "2-grams:" not in line, file))
+        words = (row[1] for row in rows if len(row) > 1 and not row[1].startswith("<") and row[0] != "ngram")
+        return list(itertools.islice(words, most))
+
+
 def ngram_of(path: Path, model: TODMModel) -> TokenNgram | WordNgram:
     """The n-gram of a file, over tokens if it knows most of the model's, over words otherwise.
 
     Raises:
-        UserError: see `open_ngram`; or it knows neither the model's tokens nor one of the words that are a token by themselves.
+        UserError: see `open_ngram`; or the model cannot spell one of its words.
     """
     kenlm, ngram = open_ngram(path)
     special = {model.blank_id, *model.silent, model.sos, model.eos}
     tokens = [token for index, token in enumerate(model.token_list) if index not in special]
     if 2 * sum(token in ngram for token in tokens) > len(tokens):
         return TokenNgram(kenlm, ngram, model)
-    words = [token.removeprefix("\u2581") for token in tokens if token.startswith("\u2581") and token != "\u2581"]
-    if not any(word in ngram for word in words):
+    words, letters = words_of_arpa(path), set("".join(tokens))
+    if words and not any(set(word) <= letters for word in words):
         raise UserError(
-            f"ngram_file: '{path}' knows none of the model's tokens and words, such as '{(words or tokens)[0]}' "
-            "(other letters, upper or lower case?)"
+            f"ngram_file: '{path}' has words such as '{words[0]}', none in the letters of the model, whose tokens are such as "
+            f"'{tokens[0]}' (upper or lower case?)"
         )
     return WordNgram(kenlm, ngram, model)

@@ -2,13 +2,15 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_plugin.asr.espnet import ESPnetASRModel
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
 from espnet_plugin.common.conf import build_conf
@@ -123,6 +125,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+        self.known_updates: tuple[torch.Tensor, int, int] | None = None  # buffer, its version, its number
 
     @cached_property
     def search_space(self) -> SearchSpace | None:
@@ -143,13 +146,19 @@ class TODMModel(Sandwich, ESPnetASRModel):
         Raises:
             UserError: several columns that are not the frontend's features.
         """
-        if self.frontend is None or speech.dim() == 2:
-            return super()._extract_feats(speech, speech_lengths)
+        if (
+            speech.device.type == "cpu"
+        ):  # elsewhere that would wait for the device; ESPnet's batches are no longer than this
+            speech = speech[:, : speech_lengths.max()]
+        if self.frontend is None:
+            return speech, speech_lengths
+        if speech.dim() == 2:
+            return self.frontend(speech, speech_lengths)
         if speech.shape[2] != self.frontend.output_size():
             raise UserError(
                 f"speech: {speech.shape[2]} columns, allowed are mono audio or the frontend's {self.frontend.output_size()} features"
             )
-        return speech[:, : speech_lengths.max()], speech_lengths
+        return speech, speech_lengths
 
     def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frontend, normalisation, SpecAugment (training only), pre-encoder.
@@ -201,7 +210,16 @@ class TODMModel(Sandwich, ESPnetASRModel):
         return candidates(space, params, target, count=1, draws=50)[0]
 
     def update_number(self) -> int:
-        return int(self.num_updates)
+        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
+        buffer, known = self.num_updates, self.known_updates
+        if known is None or known[0] is not buffer or known[1] != buffer._version:
+            self.known_updates = buffer, buffer._version, int(buffer)
+        return self.known_updates[2]
+
+    def count_update(self) -> None:
+        updates = self.update_number() + 1
+        self.num_updates += 1
+        self.known_updates = self.num_updates, self.num_updates._version, updates
 
     def parts_at(self, subnet: Subnet | None):
         return at_subnet(self.decoder, self.joint_network, subnet)
@@ -214,48 +232,61 @@ class TODMModel(Sandwich, ESPnetASRModel):
         known = {space.min: "min", space.max: "max"}
         return tuple((name, subnet) for subnet, name in ({space.max: "max", self.mid: "mid"} | known).items())
 
-    def shared(self, speech, speech_lengths, text, text_lengths, utt_id=None, **kwargs) -> Shared:
-        """What a step computes once a batch.
+    def lengths(
+        self, batch: Batch, feats_lengths: torch.Tensor, stem_lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Frames of features, or of the encoder where `stem_lengths` are given, (B,) on the CPU.
 
-        Args:
-            speech: (B, samples).
-            speech_lengths: (B,).
-            text: (B, U) token ids.
-            text_lengths: (B,).
-            utt_id: names of the utterances, for messages.
+        Computed from what the batch knows, where frontend and encoder tell how; else read, which waits for a device.
+        """
+        lengths = feats_lengths if stem_lengths is None else stem_lengths
+        if lengths.device.type == "cpu":
+            return lengths
+        counted = None
+        if self.preencoder is None and (batch.speech.dim() == 3 or self.frontend is None):
+            counted = batch.samples
+        elif self.preencoder is None and hasattr(self.frontend, "frames"):
+            counted = self.frontend.frames(batch.samples)
+        if counted is not None and stem_lengths is not None:
+            counted = self.encoder.frames(counted)
+        return lengths.cpu() if counted is None else counted
+
+    def shared(self, batch: Batch) -> Shared:
+        """What a step computes once a batch.
 
         Raises:
             UserError: an utterance is too short for the encoder.
         """
-        feats, lengths = self.features(speech, speech_lengths)
+        feats, lengths = self.features(batch.speech, batch.speech_lengths)
+        input_frames = self.lengths(batch, lengths)
         try:
-            self.encoder.check(lengths)
+            self.encoder.check(input_frames)
         except TooShort as error:
-            shortest = int(lengths.argmin())
-            name = shortest if utt_id is None else utt_id[shortest]
+            name = batch.utt_id[int(input_frames.argmin())]
             raise UserError(
                 f"utterance '{name}': {error}, leave it out (the recipe's formatting stage does)"
             ) from error
         stem = self.encoder.stem(feats, lengths)
-        shared = self.share(stem, text, text_lengths)
-        targets = shared.targets
+        frames = self.lengths(batch, lengths, stem.lengths)
+        shared = self.share(stem, batch.text, batch.text_lengths, frames, batch.symbols)
         if self.training:
             for i in self.misfits(shared).nonzero().flatten().tolist():
-                name, symbols, frames = (
-                    i if utt_id is None else utt_id[i],
-                    int(targets.lengths[i]),
-                    int(stem.lengths[i]),
-                )
                 logging.warning(
-                    f"utterance '{name}': {symbols} symbols do not fit into {frames} frames, left out of the loss"
+                    f"utterance '{batch.utt_id[i]}': {int(batch.symbols[i])} symbols do not fit into {int(frames[i])} frames, "
+                    "left out of the loss"
                 )
         return shared
+
+    def nets(self, shared: Shared) -> Iterator[NetLoss]:
+        last = len(self.step_subnets())
+        for number, net in enumerate(super().nets(shared), 1):
+            yield replace(net, last=number == last)
 
     def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None) -> tuple[NetLoss, Lattice]:
         """One net: its simple, lattice and distillation costs, weighed; the teacher is the max net's lattice."""
         costs = self.costs(subnet, shared, teacher)
         lattice = costs.lattice
-        step = int(self.num_updates) if self.training else self.criterion.conf.warmup_steps
+        step = self.update_number() if self.training else self.criterion.conf.warmup_steps
         simple_weight, weight = self.criterion.conf.weights(step)
         transducer = lattice.cost.mean()
         loss = weight * transducer
@@ -270,7 +301,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         if not self.training and self.report_wer:
             lengths = shared.stem.lengths
             found = greedy_search(costs.encoder_out, lengths, *self.parts_at(subnet), self.blank_id, silent=self.silent)
-            wer = self.word_error_rate(found, shared.text, shared.targets.lengths)
+            rate = self.word_error_rate(found, shared.text.tolist(), shared.symbols.tolist())
+            wer = torch.full((), rate, device=shared.text.device)
         return NetLoss(name, subnet, loss, transducer.detach(), distillation, wer), lattice
 
     def forward(self, speech, speech_lengths, text, text_lengths, **kwargs):
@@ -281,22 +313,21 @@ class TODMModel(Sandwich, ESPnetASRModel):
         Returns:
             loss (scalar, sum over the nets of the step), stats, weight (batch size), as ESPnet's trainer expects.
         """
-        nets = list(self.nets(self.shared(speech, speech_lengths, text, text_lengths, **kwargs)))
+        nets = list(self.nets(self.shared(Batch.of(speech, speech_lengths, text, text_lengths, **kwargs))))
         if self.training:
-            self.num_updates += 1
+            self.count_update()
         loss = sum(net.loss for net in nets)
         stats = net_stats(nets) | {"loss": loss.detach() / len(nets)}
         return force_gatherable((loss, stats, speech.shape[0]), loss.device)
 
-    @torch.no_grad()
-    def word_error_rate(self, hypotheses: list[list[int]], text, text_lengths) -> torch.Tensor:
+    def word_error_rate(self, hypotheses: list[list[int]], text: list[list[int]], lengths: list[int]) -> float:
         """Word error rate of a batch (0 to 1, or above with many insertions)."""
         errors = words = 0
-        for hypothesis, ids, count in zip(hypotheses, text.tolist(), text_lengths.tolist()):
+        for hypothesis, ids, count in zip(hypotheses, text, lengths):
             reference = self.words(ids[:count])
             errors += edits(reference, self.words(hypothesis)).edits
             words += len(reference)
-        return torch.tensor(errors / max(words, 1), device=text.device)
+        return errors / max(words, 1)
 
     @property
     def silent(self) -> tuple[int, ...]:

@@ -17,15 +17,19 @@ class Shared:
         stem: of the encoder.
         targets: labels and what the prediction network makes of them at the max net's widths.
         text: (B, U) token ids as they came, for word error rates.
+        frames, symbols: (B,) encoder frames and symbols of each utterance, on the CPU.
     """
 
     stem: Stem
     targets: Targets
     text: torch.Tensor
+    frames: torch.Tensor
+    symbols: torch.Tensor
 
-    def select(self, rows: torch.Tensor) -> "Shared":
-        """Of some utterances. Args: rows: (b,) indices into the batch."""
-        return Shared(self.stem.select(rows), self.targets.select(rows), self.text[rows])
+    def select(self, rows: list[int], there: torch.Tensor) -> "Shared":
+        """Of some utterances. Args: rows: indices into the batch; there: (b,) the same on the device."""
+        stem, targets = self.stem.select(there), self.targets.select(there)
+        return Shared(stem, targets, self.text[there], self.frames[rows], self.symbols[rows])
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class NetLoss:
         transducer: transducer loss alone, detached.
         distillation: divergence from the teacher, detached; None for the teacher itself or without distillation.
         wer: word error rate of greedy search, in validation only.
+        last: whether it is the last net of its step.
     """
 
     name: str
@@ -47,6 +52,7 @@ class NetLoss:
     transducer: torch.Tensor
     distillation: torch.Tensor | None
     wer: torch.Tensor | None = None
+    last: bool = False
 
 
 def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor]:

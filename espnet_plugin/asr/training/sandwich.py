@@ -13,6 +13,7 @@ from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
 from espnet_plugin.transducer.loss import Lattice, TransducerCriterion, distillation_cost
+from espnet_plugin.transducer.pruned import least_range
 
 
 @dataclass(frozen=True)
@@ -75,22 +76,33 @@ class Sandwich:
         return tuple((known.get(subnet, "random"), subnet) for subnet in subnets)
 
     def misfits(self, shared: Shared) -> torch.Tensor:
-        """Which utterances have more symbols than frames where the loss allows one a frame, so that it leaves them out: (B,) bool."""
-        return (shared.stem.lengths < shared.targets.lengths) & self.criterion.conf.modified
+        """Which utterances have more symbols than frames where the loss allows one a frame, and are left out: (B,) bool, on the CPU."""
+        return (shared.frames < shared.symbols) & self.criterion.conf.modified
 
     def weight_of(self, teacher: Lattice | None) -> float:
         """Weight of a net's loss in a step: 1 for the max net, which has no teacher; of the others from the sampling rule."""
         return 1.0 if teacher is None or not self.training else self.sampling.weight(len(self.step_subnets()))
 
-    def share(self, stem: Stem, text: torch.Tensor, text_lengths: torch.Tensor) -> Shared:
+    def share(
+        self,
+        stem: Stem,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        frames: torch.Tensor | None = None,
+        symbols: torch.Tensor | None = None,
+    ) -> Shared:
         """What all nets of a step share.
 
         Args:
             stem: of the encoder.
             text: (B, U) token ids, any padding; text_lengths: (B,).
+            frames, symbols: the stem's and the text's lengths on the CPU; without them they are read, which waits for a device.
         """
+        frames = stem.lengths.cpu() if frames is None else frames
+        symbols = text_lengths.cpu() if symbols is None else symbols
         widest = self.parts_at(self.search_space and self.search_space.max)
-        return Shared(stem, self.criterion.targets(text[:, : text_lengths.max()], text_lengths, *widest), text)
+        targets = self.criterion.targets(text[:, : int(symbols.max())], text_lengths, *widest)
+        return Shared(stem, targets, text, frames, symbols)
 
     def shares_prediction(self, subnet: Subnet | None) -> bool:
         """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `share` ran them."""
@@ -105,18 +117,18 @@ class Sandwich:
         A net's graph belongs to what was handed out: a caller that goes backward before it asks for the next net holds one graph at a
         time. In training, nets after the max net see a share of the batch where the sampling rule says so.
         """
-        teacher = rows = None
+        teacher = rows = there = None
         for name, subnet in self.step_subnets():
             part = shared
             if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
-                part = shared.select(rows)
+                part = shared.select(rows, there)
             net, lattice = self.net(name, subnet, part, teacher)
             if name == "max":
                 teacher = detached(lattice)
                 if self.training and self.sampling.student_share < 1:
                     rows = self.sampling.rows(len(shared.text), self.update_number(), rank())
-                    rows = torch.tensor(rows, device=shared.text.device)
-                    teacher = teacher.select(rows)
+                    there = torch.tensor(rows).to(shared.text.device, non_blocking=True)
+                    teacher = teacher.select(there)
             del lattice
             yield net
 
@@ -128,7 +140,8 @@ class Sandwich:
             targets = self.criterion.targets(targets.labels, targets.lengths, decoder, joiner)
         encoder_out = self.encoder.run(stem, subnet)
         ranges = None if teacher is None else teacher.ranges
-        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges)
+        least = least_range(shared.frames, shared.symbols)
+        lattice = self.criterion(encoder_out, stem.lengths, targets, joiner, ranges, least)
         distillation = None
         if teacher is not None and self.distill.weight > 0:
             stride = self.distill.frame_stride if self.training else 1

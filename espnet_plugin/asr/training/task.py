@@ -19,6 +19,8 @@ from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
 from espnet_plugin.common.tokens import check_bpemodel, read_tokens
 from espnet_plugin.errors import UserError
+from espnet_plugin.frontend.augment import with_bandwidth
+from espnet_plugin.frontend.rate import hertz
 
 # What argparse calls on a text of the command line -> types of the same option in a YAML file.
 KINDS = {
@@ -77,6 +79,12 @@ class TODMTask(ASRTask):
             raise UserError(f"{message}; see espnet-todm train --help")
 
         parser.error = error
+        parser.add_argument(
+            "--bandwidth_augment",
+            type=str2bool,
+            default=False,
+            help="half of the training utterances as they sound at 8 kHz, for a model that is to hear telephones too",
+        )
         for action in parser._actions:
             if action.type is str2triple_str:  # paths may hold commas
                 action.type = path_name_type
@@ -141,9 +149,11 @@ class TODMTask(ASRTask):
             UserError: a file that is missing or holds something else.
         """
         for key in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
-            for path, _, _ in getattr(args, key):
+            for path, _, kind in getattr(args, key):
                 if not Path(path).exists():
                     raise UserError(f"--{key}: '{path}' does not exist")
+                if args.bandwidth_augment and kind == "kaldi_ark":
+                    raise UserError(f"--bandwidth_augment: needs audio, '{path}' holds features")
         for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
             value = getattr(args, key)
             if isinstance(value, str) and not Path(value).is_file():
@@ -199,6 +209,10 @@ class TODMTask(ASRTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
+        """ESPnet's, with what ``--bandwidth_augment`` asks for."""
+        if train and getattr(args, "bandwidth_augment", False):
+            conf = with_bandwidth(args.preprocessor_conf or {}, hertz((args.frontend_conf or {}).get("fs", 16000)))
+            args = argparse.Namespace(**vars(args) | {"preprocessor_conf": conf})
         with building("text processing", args):
             return super().build_preprocess_fn(args, train)
 

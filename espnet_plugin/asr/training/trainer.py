@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.torch_utils.add_gradient_noise import add_gradient_noise
-from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.reporter import aggregate
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import int_or_none
 
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.checkpoint import finish_epoch, whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
 from espnet_plugin.asr.training.progress import tell
-from espnet_plugin.asr.training.ranks import everyones, means, reduce_gradients, sums, world_size
-from espnet_plugin.asr.training.step import BadNumber, accumulate
+from espnet_plugin.asr.training.ranks import Reduction, everyones, means, sums, world_size
+from espnet_plugin.asr.training.step import BadNumber, clip, figures_of, start, update
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
 
@@ -33,6 +33,7 @@ class TODMTrainerOptions(TrainerOptions):
 
     max_bad_updates: int | None
     cost: CostRecord | None = dataclasses.field(default=None, init=False)
+    reduction: Reduction | None = dataclasses.field(default=None, init=False)
     bad_in_a_row: int = dataclasses.field(default=0, init=False)  # skipped updates up to now, over the ends of epochs
 
 
@@ -132,6 +133,9 @@ class TODMTrainer(Trainer):
         log_interval = options.log_interval or (100 if batches is None else max(batches // 20, 10))  # as ESPnet
         set_epoch_lengths(schedulers, batches, options)
         options.cost.begin(reporter.get_epoch())
+        if options.reduction is None:
+            options.reduction = Reduction(list(net.parameters()))
+        reduction = options.reduction
         tell(options.cost.folder, begun=reporter.get_epoch(), of=options.max_epoch, batches=batches)
         net.train()
         # Batches that were left over at the end of the last epoch, too few for an update, are not in its checkpoint either.
@@ -140,24 +144,31 @@ class TODMTrainer(Trainer):
         seen: list[tuple[str, ...]] = []  # its utterances
         number, updates = 0, 0
         began = time.perf_counter()
-        for number, (utt_id, batch) in enumerate(each_together(reporter, iterator, device), 1):
+        for number, (utt_id, batch) in enumerate(each_together(reporter, iterator), 1):
             if options.no_forward_run:
                 updates += 1
                 continue
-            utterances, audio = sums([len(utt_id), audio_seconds(net, batch)], device)
-            batch = to_device(batch | {"utt_id": utt_id}, device.type)
-            result = accumulate(net, batch, len(utt_id) / utterances / options.accum_grad, options.use_amp)
-            bad += [result.bad] if result.bad else []
-            seen.append(tuple(utt_id))
-            reporter.register(means(result.stats, len(utt_id), STATS, device), utterances)
-            options.cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
-            if number % options.accum_grad == 0:
-                reduce_gradients([p for p in net.parameters() if p.requires_grad])
+            utterances, audio = sums([len(utt_id), audio_seconds(net, batch)])
+            batch = Batch.of(**batch, utt_id=utt_id).to(device)
+            ends = number % options.accum_grad == 0  # the batch ends an update
+            scale = len(utt_id) / utterances / options.accum_grad
+            figures = start(net, batch, scale, options.use_amp, reduction if ends else None)
+            more = []
+            if ends:
+                reduction.finish()
                 if options.grad_noise:
                     add_gradient_noise(net, reporter.get_total_count(), duration=100, eta=1.0, scale_factor=0.55)
-                norm = torch.nn.utils.clip_grad_norm_(net.parameters(), options.grad_clip, options.grad_clip_type)
-                norm = float(norm)
-                problems = [b for bads in everyones(bad) for b in bads] if sums([len(bad)], device)[0] else []
+                norm = clip(net, options.grad_clip, options.grad_clip_type)
+                more = [norm.reshape(1).double(), *figures_of(optimizers)]
+            # One wait for the device: figures for the log, whether all is finite, and what the optimizers have to know.
+            result, more = figures.read(*more)
+            bad += [result.bad] if result.bad else []
+            seen.append(tuple(utt_id))
+            reporter.register(means(result.stats, len(utt_id), STATS), utterances)
+            options.cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
+            if ends:
+                (norm,), *gradients = more
+                problems = [b for bads in everyones(bad) for b in bads] if sums([len(bad)])[0] else []
                 if not math.isfinite(norm) and not problems:
                     problems = [BadNumber(sum(seen, ()), result.subnets)]
                 if problems:
@@ -166,7 +177,7 @@ class TODMTrainer(Trainer):
                     logging.warning(f"update skipped, loss or gradient not finite: {'; '.join(map(str, problems))}")
                     if options.bad_in_a_row == options.max_bad_updates:
                         raise UserError(
-                            f"training stopped at update {int(net.num_updates)}: {options.bad_in_a_row} in a row had a loss or gradient "
+                            f"training stopped at update {net.update_number()}: {options.bad_in_a_row} in a row had a loss or gradient "
                             f"that is not finite, the last one with {problems[0]}; lower optim_conf.lr, or raise --max_bad_updates"
                         )
                 else:
@@ -174,11 +185,11 @@ class TODMTrainer(Trainer):
                     updates += 1
                     reporter.register({"grad_norm": norm, "clip": 100.0 * (norm > options.grad_clip)})
                     with reporter.measure_time("optim_step_time"):
-                        for optimizer, scheduler in zip(optimizers, schedulers):
-                            optimizer.step()
+                        for optimizer, scheduler, numbers in zip(optimizers, schedulers, gradients):
+                            update(optimizer, numbers)
                             if isinstance(scheduler, AbsBatchStepScheduler):
                                 scheduler.step()
-                    net.num_updates += 1
+                    net.count_update()
                     options.cost.add(updates=1)
                 net.zero_grad()
                 bad, seen = [], []
@@ -246,13 +257,13 @@ def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptio
             scheduler.set_epoch_length(batches // options.accum_grad)
 
 
-def each_together(reporter, iterator, device: torch.device):
+def each_together(reporter, iterator):
     """Batches, until the first worker has none left, with ESPnet's measurement of waiting time."""
     for item in reporter.measure_iter_time(iterator, "iter_time"):
-        if sums([0.0], device)[0] > 0:
+        if sums([0.0])[0] > 0:
             return
         yield item
-    sums([1.0], device)
+    sums([1.0])
 
 
 def audio_seconds(net, batch: dict) -> float:

@@ -12,6 +12,7 @@ import torch
 from espnet2.samplers.num_elements_batch_sampler import NumElementsBatchSampler
 
 from espnet_plugin.asr.inference.extract import cost
+from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.step import accumulate
 from espnet_plugin.asr.training.task import TODMTask
@@ -110,17 +111,16 @@ def updates_per_epoch(conf: dict, stats: Path) -> int:
     return len(sampler) // int(conf.get("accum_grad") or 1)
 
 
-def batch(vocabulary: int, fs: int, seconds: float, device: str) -> dict:
-    """Two utterances of noise, together of `seconds` s."""
-    samples, symbols = int(seconds * fs / 2), max(1, int(seconds * SYMBOLS_PER_SECOND / 2))
-    generator = torch.Generator().manual_seed(0)
-    values = dict(
-        speech=0.1 * torch.randn(2, samples, generator=generator),
-        speech_lengths=torch.full((2,), samples),
-        text=torch.randint(2, vocabulary - 1, (2, symbols), generator=generator),
-        text_lengths=torch.full((2,), symbols),
+def noise(vocabulary: int, fs: int, utterances: int, seconds: float, symbols: int) -> Batch:
+    """A batch of noise. Args: seconds and symbols of each utterance."""
+    samples, generator = int(seconds * fs), torch.Generator().manual_seed(0)
+    return Batch.of(
+        speech=0.1 * torch.randn(utterances, samples, generator=generator),
+        speech_lengths=torch.full((utterances,), samples),
+        text=torch.randint(2, vocabulary - 1, (utterances, symbols), generator=generator),
+        text_lengths=torch.full((utterances,), symbols),
+        utt_id=[f"utterance{i}" for i in range(utterances)],
     )
-    return {key: value.to(device) for key, value in values.items()} | {"utt_id": ["first", "second"]}
 
 
 def matmul_seconds(device: str, amp: bool) -> float:
@@ -158,13 +158,14 @@ def measure_here(conf: dict, vocabulary: int, seconds: float, rounds: int, devic
     amp, fs = bool(conf.get("use_amp")) and device == "cuda", getattr(model.frontend, "fs", 16000)
 
     def step(length: float) -> float:
-        values = batch(vocabulary, fs, length, device)
+        values = noise(vocabulary, fs, 2, length / 2, max(1, int(length * SYMBOLS_PER_SECOND / 2)))
+        values = values.to(torch.device(device))
         synchronise(device)
         began = time.perf_counter()
         accumulate(model, values, 1.0, amp)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
-        model.num_updates += 1
+        model.count_update()
         synchronise(device)
         return time.perf_counter() - began
 

@@ -139,6 +139,9 @@ class SizedConformerEncoder(ConformerEncoder, interface.Encoder):
             dropout,
         )
 
+    def frames(self, ilens: torch.Tensor) -> torch.Tensor:
+        return ((ilens - 1) // 2 - 1) // 2  # of ESPnet's Conv2dSubsampling, whose mask keeps so many
+
     def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> ConformerStem:
         """Time reduction and positions, see `interface.Encoder.stem`."""
         mask = ~make_pad_mask(ilens, maxlen=xs_pad.shape[1])[:, None, :].to(xs_pad.device)

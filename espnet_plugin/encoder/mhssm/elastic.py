@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from espnet_plugin.encoder.mhssm.encoder import MHSSM, FeedForward, MHSSMLayer, TimeReduction
 from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM, Spectrum, convolution_kernel, convolve, zero_order_hold
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticConv1d, ElasticLayerNorm, ElasticLinear
+from espnet_plugin.supernet.slices import first
 
 
 class ElasticTimeReduction(TimeReduction):
@@ -57,7 +58,22 @@ class ElasticSSM(MultiHeadSSM):
             spectrum: of these heads or more.
             way: which of the ways of running in `spectrum`.
         """
-        return convolve(u, spectrum.values[way, : u.shape[-1]], spectrum.fft_length)
+        return convolve(u, first(spectrum.values[way], u.shape[-1]), spectrum.fft_length)
+
+
+def spectra(ssms: Sequence[ElasticSSM], length: int, directions: Sequence[int]) -> list[Spectrum]:
+    """Of all heads of several layers, as `ElasticSSM.spectrum` gives them one by one.
+
+    On a device that is not a CPU, layers of one size are computed together: each operation is small, and starting it takes longest.
+    """
+    device = ssms[0].readout.skip.device.type
+    if device == "cpu" or len({ssm.readout.output.shape for ssm in ssms}) > 1:
+        return [ssm.spectrum(length, None, directions) for ssm in ssms]
+    with torch.autocast(device, enabled=False):
+        dynamics = [torch.stack(same) for same in zip(*(ssm.dynamics.parameters() for ssm in ssms))]
+        output, skip = (torch.stack(same) for same in zip(*((ssm.readout.output, ssm.readout.skip) for ssm in ssms)))
+        parameters = (first(p, None, directions[-1]) for p in (*dynamics, output))
+        return Spectrum.of(convolution_kernel(*zero_order_hold(*parameters), length), directions, skip).split()
 
 
 class ElasticMHSSM(MHSSM):

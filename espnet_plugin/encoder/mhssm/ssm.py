@@ -38,7 +38,7 @@ def initial_poles(init: str, num_modes: int) -> tuple[torch.Tensor, torch.Tensor
 def zero_order_hold(
     log_dt: torch.Tensor, log_decay: torch.Tensor, frequency: torch.Tensor, output: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Discretise continuous-time heads, in float32 at least.
+    """Discretise continuous-time heads, in float32 at least. Further dimensions may stand in front, such as the layers of an encoder.
 
     Args:
         log_dt: (directions, H) logarithm of the step size in frames.
@@ -61,7 +61,7 @@ def convolution_kernel(z: torch.Tensor, readout: torch.Tensor, length: int) -> t
     # Re(a b) as one real product over 2N rows: complex matrix products are slow on CPU.
     left = torch.cat([readout.real, -readout.imag], dim=-1)  # (directions, H, P, 2N)
     right = torch.cat([powers.real, powers.imag], dim=-2)  # (directions, H, 2N, T)
-    return 2 * (left @ right).flatten(1, 2)
+    return 2 * (left @ right).flatten(-3, -2)
 
 
 class _Convolution(torch.autograd.Function):
@@ -115,11 +115,11 @@ class Spectrum:
     """Fourier transform of a layer's kernel with its skip connection, computed once a batch and shared by all nets of a step.
 
     Args:
-        values: (K, E, F) complex, F = fft_length // 2 + 1; one for each way of running, the one with most directions last.
+        values: (E, F) complex, F = fft_length // 2 + 1; one for each way of running, the one with most directions last.
         fft_length: samples of the transform, at least 2 T - 1.
     """
 
-    values: torch.Tensor
+    values: tuple[torch.Tensor, ...]
     fft_length: int
 
     @classmethod
@@ -130,14 +130,21 @@ class Spectrum:
             kernels: (directions, E, T).
             skip: (E,) D, an impulse at lag 0, whose transform is constant.
             directions: ways of running wanted: 1 is the first direction alone; with 2, the second one fills the negative lags.
+
+        Layers of one size may stand in front: (L, directions, E, T) and (L, E) give values (L, E, F), see `split`.
         """
         size = next_fast_len(2 * kernels.shape[-1], real=True)
-        first = torch.fft.rfft(kernels[0], size) + wide(skip).unsqueeze(-1)
-        ways = {1: first}
+        forward, *backward = kernels.unbind(-3)
+        forward = torch.fft.rfft(forward, size) + wide(skip).unsqueeze(-1)
+        ways = {1: forward}
         if 2 in directions:
             # Lag -l of the second kernel is the complex conjugate of lag l in the Fourier domain.
-            ways[2] = first + torch.fft.rfft(kernels[1], size).conj()
-        return cls(torch.stack([ways[n] for n in directions]), size)
+            ways[2] = forward + torch.fft.rfft(backward[0], size).conj()
+        return cls(tuple(ways[n] for n in directions), size)
+
+    def split(self) -> list["Spectrum"]:
+        """One for each of several layers, L."""
+        return [Spectrum(values, self.fft_length) for values in zip(*(x.unbind() for x in self.values))]
 
 
 class Part(torch.nn.Module):

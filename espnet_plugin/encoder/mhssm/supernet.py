@@ -5,7 +5,7 @@ import torch
 from espnet_plugin.encoder.grow import halves, one_of
 from espnet_plugin.encoder.interface import ElasticEncoder, TimingBlocks
 from espnet_plugin.encoder.mhssm.cost import EncoderShape
-from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction
+from espnet_plugin.encoder.mhssm.elastic import ElasticMHSSMLayer, ElasticTimeReduction, spectra
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, Stem, channels_of_head
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet import configured
@@ -86,14 +86,15 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
             subnet: the only net that is going to run.
         """
         x, lengths, mask = self.reduce(xs_pad, ilens, width=subnet and subnet["d_model"])
-        layers = (self.search_space.max if subnet is None else subnet).per_layer("heads")
-        active = {layer.index: heads for layer, heads in layers}
         ways = self.ways(subnet)
-        spectra = (
+        if subnet is None:
+            return Stem(x, lengths, mask, tuple(spectra([layer.mixer.ssm for layer in self.layers], x.shape[1], ways)))
+        active = {layer.index: heads for layer, heads in subnet.per_layer("heads")}
+        needed = (
             layer.mixer.ssm.spectrum(x.shape[1], active[i], ways) if i in active else None
             for i, layer in enumerate(self.layers)
         )
-        return Stem(x, lengths, mask, tuple(spectra))
+        return Stem(x, lengths, mask, tuple(needed))
 
     def run(self, stem: Stem, subnet: Subnet | None = None) -> torch.Tensor:
         """The layers of a subnet (None: the max net) on a stem.

@@ -22,7 +22,7 @@ LATEST = dict(rel_pos_type="latest", macaron_style=True)
 
 def supernet(seed=0, dtype=torch.float32, **conf):
     torch.manual_seed(seed)
-    encoder = ConformerSupernetEncoder(9, search_space=SPACE, **SIZES | conf).to(dtype)
+    encoder = ConformerSupernetEncoder(9, **dict(search_space=SPACE) | SIZES | conf).to(dtype)
     with torch.no_grad():
         for name, value in encoder.state_dict().items():  # as after training
             if "running_mean" in name:

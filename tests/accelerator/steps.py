@@ -1,0 +1,132 @@
+"""Whole steps on the simulated accelerator: nothing mixes devices, nothing waits but once, and values are those of the CPU.
+
+Run by test_accelerator.py.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from tiny import CONF, batch, build, model_conf, named
+
+from espnet_plugin.asr.training.batch import Batch
+from espnet_plugin.asr.training.launches import sent, train_step
+from espnet_plugin.common import accelerator
+from espnet_plugin.optim.scaled_adam import ScaledAdam
+from espnet_plugin.transducer.greedy import greedy_search
+
+accelerator.device()  # before any backward pass
+
+CONFORMER = dict(
+    encoder="conformer_supernet",
+    encoder_conf=dict(
+        output_size=8,
+        attention_heads=2,
+        num_blocks=2,
+        linear_units=8,
+        dropout_rate=0.0,
+        positional_dropout_rate=0.0,
+        cnn_module_kernel=3,
+        search_space=dict(depths=[1, 2], ffn_dims=[4, 8]),
+    ),
+)
+ELASTIC = dict(
+    decoder="stateless_supernet",
+    encoder_conf=CONF["encoder_conf"]
+    | dict(
+        search_space=dict(depths=[1, 3], ffn_dims=[4, 16], heads=[2, 4], prediction_dims=[4, 8], joiner_dims=[6, 8])
+    ),
+)
+VARIANTS = {
+    "mhssm": {},
+    "conformer": CONFORMER,
+    "elastic": ELASTIC,
+    "full": dict(model_conf=model_conf(transducer_conf=dict(loss="full"))),
+    "modified": dict(
+        model_conf=model_conf(transducer_conf=dict(rnnt_type="modified", delay_penalty=0.01, fast_emit=0.1))
+    ),
+    "parts": dict(model_conf=model_conf(transducer_conf=dict(max_lattice_mb=1e-6))),
+    "share": dict(model_conf=model_conf(sampling_conf=dict(student_share=0.5), distill_conf=dict(form="three_way"))),
+    "one size": dict(
+        encoder="mhssm", encoder_conf=dict(d_model=8, num_heads=4, num_modes=2, ffn_dims=[8, 8], dropout=0.0)
+    ),
+}
+# Beyond the one wait for the figures: ESPnet's Conformer asks for lengths.
+WAITS = {"conformer": 2}
+HOST_TENSORS = {"share": 1}  # which utterances the students see
+
+
+def noise() -> Batch:
+    ids, values = named(batch())
+    return Batch.of(**values, utt_id=ids)
+
+
+def steps(model, optimizer, values: Batch, count: int, amp: bool = False):
+    """Counted after a first step, in which the model reads how far it is and the optimizer makes its state."""
+    with accelerator.counting():
+        train_step(model, optimizer, values, amp)
+    with accelerator.counting() as counts:
+        for _ in range(count):
+            result = train_step(model, optimizer, values, amp)
+    return result, counts
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_training_step(name):
+    """Five updates: then ScaledAdam has looked at sizes, too."""
+    ours, theirs = build(**copy.deepcopy(VARIANTS[name])).train(), build(**copy.deepcopy(VARIANTS[name])).train()
+    accelerator.to_device(ours)
+    results = []
+    for model, values in ((ours, sent(noise())), (theirs, noise())):
+        optimizer = ScaledAdam(model.named_parameters(), lr=0.03, clipping_scale=2.0)
+        result, counts = steps(model, optimizer, values, 4)
+        results.append(result)
+        if model is ours:
+            counted = counts.totals()
+    assert counted["mixed_devices"] == 0, counts.report()
+    assert counted["waits"] == 4 * WAITS.get(name, 1) and counted["host_tensors"] == 4 * HOST_TENSORS.get(name, 0)
+    assert results[0].stats == pytest.approx(results[1].stats, rel=1e-3)
+    for a, b in zip(ours.parameters(), theirs.parameters()):
+        torch.testing.assert_close(a.host, b.detach(), atol=1e-3, rtol=1e-2)
+
+
+def test_launches_hardly_grow_with_the_batch():
+    found = []
+    for repeats in (1, 3):
+        model = accelerator.to_device(build().train())
+        ids, values = named(tuple(x.repeat(repeats, *[1] * (x.ndim - 1)) for x in batch()))
+        optimizer = ScaledAdam(model.named_parameters(), lr=0.03)
+        found.append(steps(model, optimizer, sent(Batch.of(**values, utt_id=ids)), 1)[1].totals()["launches"])
+    assert found[0] == found[1] < 1500
+
+
+def test_other_optimizers_augmentation_normalisation_and_autocast(tmp_path):
+    stats = tmp_path / "feats_stats.npz"
+    np.savez(stats, count=10, sum=np.ones(80), sum_square=np.full(80, 50.0))
+    masks = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
+    changes = dict(specaug="device_specaug", specaug_conf=masks)
+    changes |= dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
+    model = accelerator.to_device(build(**changes).train())
+    result, counts = steps(model, torch.optim.AdamW(model.parameters(), foreach=True), sent(noise()), 2, amp=True)
+    assert counts.totals() | dict(launches=0) == dict(launches=0, waits=2, mixed_devices=0, host_tensors=0), (
+        counts.report()
+    )
+    assert result.bad is None
+
+
+@pytest.mark.parametrize("name", ["mhssm", "conformer"])
+def test_validation_and_decoding(name):
+    model = build(**copy.deepcopy(VARIANTS[name])).eval()
+    expected = model(*batch())[1]
+    encoded, lengths = model.encode(*batch()[:2])
+    symbols = greedy_search(encoded, lengths, model.decoder, model.joint_network)
+    accelerator.to_device(model)
+    speech, speech_lengths, text, text_lengths = (accelerator.to_device(x) for x in batch())
+    with accelerator.counting() as counts, torch.no_grad():
+        stats = model(speech, speech_lengths, text, text_lengths)[1]
+        found = greedy_search(*model.encode(speech, speech_lengths), model.decoder, model.joint_network)
+    assert counts.totals()["mixed_devices"] == 0, counts.report()
+    assert found == symbols
+    for key in ("loss_max", "loss_min", "wer_min"):
+        torch.testing.assert_close(stats[key].host, expected[key], atol=1e-4, rtol=1e-4)
