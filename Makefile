@@ -34,7 +34,7 @@ quick: $(STAMP)
 	OMP_NUM_THREADS=$(CORES) .venv/bin/python -m pytest -x --durations=0 --durations-min=2 $(QUICK)
 
 lint: $(STAMP)
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 	$(MAKE) --no-print-directory site
 
 site: $(STAMP)

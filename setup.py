@@ -36,7 +36,17 @@ setup(
         "lm": ["ufal.kenlm"],  # KenLM as wheels: n-grams in beam search
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
-        "tests": ["hypothesis", "kaldi-native-fbank", "opt-einsum", "pytest", "ruff", "warprnnt-numba"],
+        "tests": [
+            "hypothesis",
+            "kaldi-native-fbank",
+            "mypy",
+            "opt-einsum",
+            "pytest",
+            "ruff",
+            "types-PyYAML",
+            "types-tqdm",
+            "warprnnt-numba",
+        ],
     },
     entry_points={"console_scripts": ["espnet-todm = espnet_plugin.bin.main:main"]},
 )

@@ -3,8 +3,10 @@
 A name is added when ESPnet builds the table, that is on import of the module that holds it, so that ``import espnet_plugin`` stays light.
 """
 
+from abc import ABCMeta
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any, cast
 
 import wrapt
 
@@ -84,7 +86,7 @@ def our_class(table_name: str, name: str | None) -> type | None:
     """The class that has a name in a table of ESPnet's ASR task, None where it is not one of ours; ESPnet's task is not imported."""
     for table, ours, path in ADDITIONS["espnet2.tasks.asr"]:
         if (table, ours) == (table_name, name):
-            value, base = named(path), named(BASES[table])
+            value, base = named(path), cast(ABCMeta, named(BASES[table]))
             if not issubclass(value, base):
                 base.register(value)
             return value
@@ -102,7 +104,7 @@ def replace_search(module) -> None:
     module.BeamSearchTransducer = choose(module.BeamSearchTransducer)
 
 
-def register_encoder(name: str, elastic_class: type, plain_class: type) -> None:
+def register_encoder(name: str, elastic_class: Any, plain_class: Any) -> None:
     """Add an encoder of another package: the supernet as ``NAME_supernet``, one size of it as ``NAME``.
 
     A package calls it when it is imported, or in a function that it names as an entry point of the group ``espnet_plugin.encoders``, which

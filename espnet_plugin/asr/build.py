@@ -40,11 +40,14 @@ def classes_of(args: argparse.Namespace) -> dict[str, type] | None:
         return None
     if args.preencoder is not None or args.postencoder is not None:
         return None
-    found = {part: our_class(f"{part}_choices", getattr(args, part)) for part in ("frontend", "encoder", "decoder")}
+    found: dict[str, type | None] = {
+        part: our_class(f"{part}_choices", getattr(args, part)) for part in ("frontend", "encoder", "decoder")
+    }
     if args.normalize is not None:
         module, _, name = NORMALIZE.get(args.normalize, "").rpartition(".")
         found["normalize"] = getattr(import_module(module), name) if module else None
-    return None if None in found.values() else found
+    classes = {part: value for part, value in found.items() if value is not None}
+    return classes if len(classes) == len(found) else None
 
 
 def build_model(args: argparse.Namespace) -> TODMModel:

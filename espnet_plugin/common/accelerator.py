@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from types import FrameType
+from typing import Any
 
 import torch
 import torch.utils.backend_registration as registration
@@ -56,7 +58,7 @@ class Counts:
         """The most frequent places of each count."""
         lines = []
         for key, counter in vars(self).items():
-            places = collections.Counter()
+            places: collections.Counter[str] = collections.Counter()
             for (name, place), count in counter.items():
                 places[place if key == "launches" else f"{place}: {name}"] += count
             lines.append(f"{key}: {counter.total()}")
@@ -80,7 +82,7 @@ def device() -> torch.device:
 
 
 def running_line() -> str:
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         file = frame.f_code.co_filename
         if PACKAGE in file and file != __file__:
@@ -101,18 +103,22 @@ def note(kind: str, name: str) -> None:
 class Simulated(torch.Tensor):
     """A tensor on the simulated device. Args: host: the CPU tensor that holds its numbers."""
 
+    host: torch.Tensor
+
     @staticmethod
     def __new__(cls, host: torch.Tensor):
-        layout = dict(strides=host.stride(), storage_offset=host.storage_offset(), dtype=host.dtype, layout=host.layout)
+        layout: dict[str, Any] = dict(
+            strides=host.stride(), storage_offset=host.storage_offset(), dtype=host.dtype, layout=host.layout
+        )
         tensor = torch.Tensor._make_wrapper_subclass(cls, host.size(), **layout, requires_grad=False, device=device())
         tensor.host = host
         return tensor
 
-    def __repr__(self, **_) -> str:
+    def __repr__(self, **_) -> str:  # type: ignore[override]
         return f"Simulated({self.host})"
 
     # These two go around the dispatcher.
-    def new_tensor(self, data, dtype=None, **_) -> "Simulated":
+    def new_tensor(self, data, dtype=None, **_) -> "Simulated":  # type: ignore[override]
         note("host_tensors", "new_tensor")
         return Simulated(torch.tensor(data, dtype=dtype or self.dtype))
 

@@ -116,7 +116,7 @@ def check_keys(part: str, cls: type, conf: dict) -> None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     try:
-        types = get_type_hints(cls.__init__)
+        types = get_type_hints(inspect.getattr_static(cls, "__init__"))
     except (NameError, TypeError):  # annotations of another package that mean nothing here
         types = {}
     allowed = [name for name in parameters if name not in PASSED]

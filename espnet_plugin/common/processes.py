@@ -20,7 +20,8 @@ work_of_process: Callable | None = None
 
 def follow_parent() -> None:
     """End this process when its parent is gone, however that ended."""
-    multiprocessing.parent_process().join()
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
     os._exit(1)
 
 

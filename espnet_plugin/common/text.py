@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.tables import one_spaced
 from espnet_plugin.errors import UserError
 
-FORMS = ("none", "nfc", "nfkc", "nfd", "nfkd")
+UNICODE_FORMS: dict[str, Literal["NFC", "NFKC", "NFD", "NFKD"]] = dict(nfc="NFC", nfkc="NFKC", nfd="NFD", nfkd="NFKD")
+FORMS = ("none", *UNICODE_FORMS)
 CASES = ("keep", "upper", "lower")
 PUNCTUATION = ("keep", "remove")
 # Of token lists and of sentencepiece: a transcript may hold their letters, a symbol of one's own may not be called so.
@@ -93,7 +95,9 @@ class TextConf:
     def spelled(self, text: str) -> str:
         """Text in the form, with one space between words and without invisible characters."""
         text = visible(one_spaced(text))
-        return text if self.form == "none" else visible(one_spaced(unicodedata.normalize(self.form.upper(), text)))
+        return (
+            text if self.form == "none" else visible(one_spaced(unicodedata.normalize(UNICODE_FORMS[self.form], text)))
+        )
 
     @cached_property
     def pattern(self) -> re.Pattern | None:
@@ -107,6 +111,10 @@ class TextConf:
             return change(text)
         return "".join(part if i % 2 else change(part) for i, part in enumerate(self.pattern.split(text)))
 
+    def without_removed(self, text: str) -> str:
+        parts = [text] if self.pattern is None else self.pattern.split(text)
+        return one_spaced("".join(part for part in parts if part not in self.removed))
+
     def steps(self) -> Iterator[tuple[str, Callable[[str], str]]]:
         """The changes one after the other: what is changed, in words, and how."""
         yield "white space", one_spaced
@@ -114,8 +122,7 @@ class TextConf:
         if self.form != "none":
             yield f"Unicode form {self.form}", self.spelled
         if self.removed:
-            parts = lambda text: [part for part in self.pattern.split(text) if part not in self.removed]  # noqa: E731
-            yield "symbols removed", lambda text: one_spaced("".join(parts(text)))
+            yield "symbols removed", self.without_removed
         if self.case != "keep":
             change = str.upper if self.case == "upper" else str.lower
             yield "case", lambda text: self.between(text, change)

@@ -74,11 +74,12 @@ def pieces_of(bpemodel: Path | bytes) -> list[str]:
     Raises:
         UserError: it is none.
     """
+    name = "its content" if isinstance(bpemodel, bytes) else f"'{bpemodel}'"
     try:
         where = {"model_proto": bpemodel} if isinstance(bpemodel, bytes) else {"model_file": str(bpemodel)}
         model = sentencepiece.SentencePieceProcessor(**where)
     except (RuntimeError, OSError) as error:
-        raise UserError(f"--bpemodel: '{bpemodel}' is not a model of sentencepiece") from error
+        raise UserError(f"--bpemodel: {name} is not a model of sentencepiece") from error
     return [piece for piece in map(model.id_to_piece, range(model.get_piece_size())) if piece not in OWN_SYMBOLS]
 
 

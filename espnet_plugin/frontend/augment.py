@@ -137,7 +137,7 @@ def noise(
     spectrum *= (frequency / LOWEST) ** (-np.random.uniform(0, slope) / (20 * np.log10(2)))
     added = torch.from_numpy(np.fft.irfft(spectrum, len(waveform))).to(waveform.dtype)
     loudness = waveform.square().mean() / added.square().mean().clamp(min=1e-20)
-    return waveform + added * (loudness * 10 ** (-np.random.uniform(*snr) / 10)).sqrt()
+    return waveform + added * (loudness * 10 ** (-np.random.uniform(snr[0], snr[1]) / 10)).sqrt()
 
 
 def bandwidth(waveform: torch.Tensor, sample_rate: int, rates: Sequence[int] = (8000,)) -> torch.Tensor:

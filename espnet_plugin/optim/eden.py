@@ -54,7 +54,8 @@ class Eden:
         self.warmup_batches, self.warmup_start = warmup_batches, warmup_start
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
         self.batch = 0
-        self.epochs, self.epoch = epochs, None
+        self.epochs = epochs
+        self.epoch: int | None = None
         self._apply()
 
     def epochs_done(self) -> float:

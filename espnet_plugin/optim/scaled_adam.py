@@ -7,6 +7,7 @@ with that parameter, so that a checkpoint does not depend on the order of parame
 import math
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -74,9 +75,11 @@ class ScaledAdam(torch.optim.Optimizer):
         if not pair or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in betas):
             raise UserError(f"optim_conf.betas: {betas!r} must be two numbers of at least 0 and below 1")
         # Norms of past steps and the threshold live in the group, so that they are saved with it.
-        options |= dict(clipping_scale=clipping_scale, clip_step=0, clip_threshold=None, clip_norms=None)
+        clipping: dict[str, Any] = dict(
+            clipping_scale=clipping_scale, clip_step=0, clip_threshold=None, clip_norms=None
+        )
         params = groups_by_rate(params, lr, lr_scales) if lr_scales else with_params(params)
-        super().__init__(params, options | periods | dict(betas=tuple(betas)))
+        super().__init__(params, options | clipping | periods | dict(betas=tuple(betas)))
 
     @torch.no_grad()
     def figures(self) -> torch.Tensor:
@@ -91,9 +94,9 @@ class ScaledAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             params, many, sized = self._asked(group)
             if params and group["clipping_scale"] is not None:
-                parts.append(torch.stack(torch._foreach_norm([p.grad for p in params])).float())
+                parts.append(torch.stack(torch._foreach_norm(gradients_of(params))).float())
             if many:
-                parts.append(inner_products(many, [p.grad for p in many]))
+                parts.append(inner_products(many, gradients_of(many)))
             if sized:
                 parts.append(torch.stack(torch._foreach_norm(sized)))
         return torch.cat([part.double() for part in parts[1:] or parts])
@@ -173,7 +176,7 @@ class ScaledAdam(torch.optim.Optimizer):
     def _update(self, group: dict, params: list[torch.Tensor], step: int, factor: float, many: bool) -> None:
         """Update parameters of one age with their gradients times `factor`, which never touches a gradient itself."""
         beta1, beta2 = group["betas"]
-        grads, states = [p.grad for p in params], [self.state[p] for p in params]
+        grads, states = gradients_of(params), [self.state[p] for p in params]
         deltas, squares = ([state[key] for state in states] for key in ("delta", "exp_avg_sq"))
         if not many:
             torch._foreach_mul_(deltas, beta1)
@@ -265,9 +268,14 @@ def with_params(params: Iterable) -> Iterable:
     return [{("params" if key == "named_params" else key): value for key, value in group.items()} for group in params]
 
 
+def gradients_of(params: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Gradients of parameters that have one."""
+    return [p.grad for p in params if p.grad is not None]
+
+
 def groups_by_rate(params: Iterable, lr: float, lr_scales: dict[str, float]) -> list[dict]:
     """Parameter groups: parameters, pairs of a name and a parameter, by the key of `lr_scales` that their name ends in."""
-    groups = {key: [] for key in ("", *lr_scales)}
+    groups: dict[str, list] = {key: [] for key in ("", *lr_scales)}
     for pair in params:
         if not isinstance(pair, tuple):
             raise UserError("optim_conf.lr_scales: needs parameters with names")
@@ -311,7 +319,9 @@ def follow_names(saved: dict, groups: list[dict]) -> dict:
     if len(saved["param_groups"]) != len(groups) or not all("param_names" in g for pair in pairs for g in pair):
         return saved
     known = {name: saved["state"].get(i) for old, _ in pairs for i, name in zip(old["params"], old["param_names"])}
-    state, new_groups, index = {}, [], 0
+    state: dict[int, dict] = {}
+    new_groups: list[dict] = []
+    index = 0
     for old, group in pairs:
         indices = range(index, index + len(group["params"]))
         index = indices.stop

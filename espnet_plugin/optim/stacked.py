@@ -1,6 +1,7 @@
 """States of icefall's ScaledAdam, which stacks parameters of one shape, in the form of ours, where each parameter has its own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ def batches_of(params: Sequence[torch.Tensor]) -> list[list[int]]:
 
 def own_state(stacked: dict, row: int) -> dict:
     """State of one of the stacked parameters."""
-    state = {"step": int(stacked["step"])}
+    state: dict[str, Any] = {"step": int(stacked["step"])}
     state |= {key: stacked[key][row].clone() for key in ("delta", "exp_avg_sq")}
     if "param_rms" in stacked:
         state["param_rms"] = float(stacked["param_rms"][row])
@@ -36,7 +37,9 @@ def unstacked(saved: dict, groups: Sequence[dict]) -> dict:
         saved: ``state_dict()`` of icefall's.
         groups: ``param_groups`` of ours, with the same parameters in the same order.
     """
-    state, new_groups, first = {}, [], 0
+    state: dict[int, dict] = {}
+    new_groups: list[dict] = []
+    first = 0
     for old, group in zip(saved["param_groups"], groups, strict=True):
         batches = batches_of(group["params"])
         for batch in batches:

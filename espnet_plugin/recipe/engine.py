@@ -15,6 +15,7 @@ from pathlib import Path
 
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.record import (
+    as_before,
     as_json,
     differences,
     marker_of,
@@ -141,7 +142,7 @@ class Engine:
         marker, now = marker_of(work.output, kind), as_json(work.inputs)
         recorded = read_record(marker)
         there = work.output.exists()
-        if isinstance(recorded, str) and there and self.same_as_before(kind, recorded, work.of):
+        if isinstance(recorded, str) and there and as_before(now) and self.same_as_before(kind, recorded, work.of):
             write_record(marker, now)
             recorded = now
         told = recorded if recorded is not None or work.told_by is None else read_record(work.told_by)

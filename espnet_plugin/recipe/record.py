@@ -103,6 +103,11 @@ def differences(before: dict, now: dict) -> list[str]:
     return told
 
 
+def as_before(now: dict) -> bool:
+    """Whether inputs have nothing that records without labels could not hold. Args: now: see `as_json`."""
+    return all(now[label] == as_json({label: value})[label] for label, value in BEFORE.items() if label in now)
+
+
 def reason(changes: Iterable[str]) -> str:
     """The changes in one line, the first three of many."""
     changes = list(changes)

@@ -12,7 +12,7 @@ from espnet_plugin.recipe import legacy
 from espnet_plugin.recipe.engine import remove
 from espnet_plugin.recipe.noticed import training_notes
 from espnet_plugin.recipe.progress import Watch
-from espnet_plugin.recipe.record import as_json, differences, read_record, write_record
+from espnet_plugin.recipe.record import as_before, as_json, differences, read_record, write_record
 
 if TYPE_CHECKING:
     from espnet_plugin.recipe.stages import Recipe
@@ -76,7 +76,7 @@ def recorded(folder: Path) -> dict | str | None:
 def is_of(recipe: "Recipe", folder: Path, inputs: dict) -> bool:
     """Whether the model in a folder was trained with these inputs. A record of an earlier version that says so is written anew."""
     found = recorded(folder)
-    if isinstance(found, str) and legacy.matches(recipe, "training", found):
+    if isinstance(found, str) and as_before(as_json(inputs)) and legacy.matches(recipe, "training", found):
         write_record(inputs_file(folder), inputs)
         return True
     return isinstance(found, dict) and not differences(found, as_json(inputs))

@@ -43,7 +43,8 @@ def backward_through(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Carry the gradients that gathered at the leaves of `cut` into the graph before the cut."""
     reached = [(tensor, leaf.grad) for tensor, leaf in pairs if leaf.grad is not None]
     if reached:
-        torch.autograd.backward(*zip(*reached))
+        tensors, gradients = zip(*reached)
+        torch.autograd.backward(tensors, gradients)
 
 
 def each_inside(context: Context, iterator: Iterator) -> Iterator:

@@ -78,16 +78,18 @@ class SharedBatchNorm1d(torch.nn.BatchNorm1d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Args: x (B, C, T). Returns: the same shape."""
+        running_mean, running_var, batches = self.running_mean, self.running_var, self.num_batches_tracked
+        assert running_mean is not None and running_var is not None and batches is not None
         if self.training:
             with torch.no_grad():
-                self.num_batches_tracked += 1
-                momentum = (1 / self.num_batches_tracked.to(self.running_mean)).clamp(min=self.momentum)
-                var, mean = torch.var_mean(x.to(self.running_mean.dtype), dim=(0, 2), correction=0)
-                self.running_mean.lerp_(mean, momentum)
-                self.running_var.lerp_(var, momentum)
+                batches += 1
+                momentum = (1 / batches.to(running_mean)).clamp(min=self.momentum)
+                var, mean = torch.var_mean(x.to(running_mean.dtype), dim=(0, 2), correction=0)
+                running_mean.lerp_(mean, momentum)
+                running_var.lerp_(var, momentum)
         # New tensors for the graph, since the next net may move the statistics before this one goes backward.
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return (x - self.running_mean[:, None]) * scale[:, None] + self.bias[:, None]
+        scale = self.weight * torch.rsqrt(running_var + self.eps)
+        return (x - running_mean[:, None]) * scale[:, None] + self.bias[:, None]
 
 
 class ElasticEmbedding(torch.nn.Embedding):

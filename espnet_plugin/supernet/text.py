@@ -56,4 +56,5 @@ def read_text(
             raise UserError(
                 f"subnet '{text}': {row.name} (as in {row.letter}8) must be given for all layers or for none"
             )
-    return tuple(layers), {name: tuple(column) for name, column in columns.items() if column} | values
+    found: dict[str, int | str | tuple[int | str, ...]] = {name: tuple(c) for name, c in columns.items() if c}
+    return tuple(layers), found | values

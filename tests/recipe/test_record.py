@@ -44,6 +44,12 @@ def test_labels_that_came_later_stand_for_what_was_done_before(monkeypatch):
     assert record.differences({"nbpe": 32}, {"nbpe": 32, "token_type": "char"}) == ["token_type bpe -> char"]
 
 
+def test_records_without_labels_stand_only_for_what_was_possible_then(monkeypatch):
+    monkeypatch.setattr(record, "BEFORE", {"metric": "wer", "symbols": ()})
+    assert record.as_before({"nbpe": 3}) and record.as_before({"metric": "wer", "symbols": []})
+    assert not record.as_before({"metric": "cer"}) and not record.as_before({"symbols": ["<noise>"]})
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1), inner, max_size=3),
