@@ -151,8 +151,8 @@ def absent(method: Callable) -> Callable:
     return method
 
 
-class Encoder(torch.nn.Module, ABC):
-    """An encoder of one size.
+class Encoder[S: Stem](torch.nn.Module, ABC):
+    """An encoder of one size. Type parameter: its stem.
 
     Class attributes:
         name: in configurations.
@@ -197,7 +197,7 @@ class Encoder(torch.nn.Module, ABC):
         return None
 
     @abstractmethod
-    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> Stem:
+    def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor, subnet: Subnet | None = None) -> S:
         """What all nets of a step share.
 
         Args:
@@ -207,7 +207,7 @@ class Encoder(torch.nn.Module, ABC):
         """
 
     @abstractmethod
-    def run(self, stem: Stem, subnet: Subnet | None = None) -> torch.Tensor:
+    def run(self, stem: S, subnet: Subnet | None = None) -> torch.Tensor:
         """The rest of the encoder. Args: subnet: None, or in a supernet the one that runs. Returns: (B, T, D)."""
 
     def forward(self, xs_pad: torch.Tensor, ilens: torch.Tensor, prev_states: torch.Tensor | None = None):
@@ -250,7 +250,7 @@ class Encoder(torch.nn.Module, ABC):
         raise UserError(f"encoder: '{self.name}' cannot be exported")
 
 
-class ElasticEncoder(Encoder):
+class ElasticEncoder[S: Stem](Encoder[S]):
     """A supernet: an encoder that runs at any subnet of its search space. It comes before its plain class among the bases.
 
     Class attributes:

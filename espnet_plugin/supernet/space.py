@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.dimensions import DIMENSIONS, Dimension
@@ -65,7 +66,7 @@ class SearchSpace:
     stacks: tuple[Stack, ...]
     choices: tuple[Choice, ...]
 
-    def __getitem__(self, name: str) -> tuple[Value, ...]:
+    def __getitem__(self, name: str) -> tuple[Any, ...]:
         """Allowed values of a dimension. Args: name: of the dimension."""
         for choice in self.choices:
             if choice.dimension.name == name:

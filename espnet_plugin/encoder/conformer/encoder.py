@@ -4,6 +4,7 @@ Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F input featu
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -64,7 +65,7 @@ def attention(d_model: int, heads: int, head_dim: int, dropout: float, linear=to
     return layer
 
 
-class SizedConformerEncoder(ConformerEncoder, interface.Encoder):
+class SizedConformerEncoder(ConformerEncoder, interface.Encoder[ConformerStem]):
     """Encoder of one size (ESPnet name ``conformer_sized``); what extraction writes.
 
     ESPnet's ConformerEncoder has one width for all blocks; here each has its own, and this constructor is all that differs. Fixed are
@@ -88,6 +89,9 @@ class SizedConformerEncoder(ConformerEncoder, interface.Encoder):
         25,
         7,
     )  # ESPnet's Conv2dSubsampling: 7 input frames behind an encoder frame
+    if TYPE_CHECKING:  # what ConformerEncoder makes, which has no annotations
+        embed: torch.nn.Module
+        after_norm: torch.nn.Module
 
     def __init__(
         self,
@@ -114,7 +118,7 @@ class SizedConformerEncoder(ConformerEncoder, interface.Encoder):
         if cnn_module_kernel % 2 == 0:
             raise UserError(f"encoder_conf.cnn_module_kernel: {cnn_module_kernel} must be odd")
         head_dim = head_dim or head_size(output_size, max(heads))
-        whole = dict(rel_pos_type="latest", macaron_style=True, max_pos_emb_len=max_pos_emb_len)
+        whole: dict[str, Any] = dict(rel_pos_type="latest", macaron_style=True, max_pos_emb_len=max_pos_emb_len)
         whole |= dict(dropout_rate=dropout_rate, positional_dropout_rate=positional_dropout_rate)
         super().__init__(input_size, output_size, attention_heads=1, linear_units=1, num_blocks=1, **whole)
         self.encoders = repeat(

@@ -1,6 +1,7 @@
 """ESPnet's Conformer as a supernet: depth, feed-forward widths and attention heads are elastic."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from espnet2.legacy.nets.pytorch_backend.conformer.convolution import ConvolutionModule
@@ -68,7 +69,7 @@ class ElasticBlock(EncoderLayer):
         return self.norm_final(x)
 
 
-class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
+class ConformerSupernetEncoder(ElasticEncoder[ConformerStem], SizedConformerEncoder):
     """Conformer that runs at any subnet of its search space (ESPnet name ``conformer_supernet``).
 
     Weights have the names of ESPnet's ConformerEncoder, whose checkpoints fit; the max net's output is that encoder's.
@@ -106,7 +107,7 @@ class ConformerSupernetEncoder(ElasticEncoder, SizedConformerEncoder):
         )
         space = configured.search_space(num_blocks, search_space, (FFN, HEADS), sizes)
         head_dim = head_size(output_size, attention_heads)
-        conf = dict(output_size=output_size, head_dim=head_dim, dropout_rate=dropout_rate)
+        conf: dict[str, Any] = dict(output_size=output_size, head_dim=head_dim, dropout_rate=dropout_rate)
         conf |= dict(positional_dropout_rate=positional_dropout_rate, attention_dropout_rate=attention_dropout_rate)
         conf |= dict(activation_type=activation_type, cnn_module_kernel=cnn_module_kernel)
         conf |= dict(max_pos_emb_len=max_pos_emb_len)

@@ -77,6 +77,11 @@ class ChunkedSSM(torch.nn.Module):
         chunk: K. More frames mean fewer steps of the recurrence and larger products.
     """
 
+    z_real: torch.Tensor
+    z_imag: torch.Tensor
+    readout: torch.Tensor
+    skip: torch.Tensor
+
     def __init__(self, ssm: MultiHeadSSM, chunk: int):
         super().__init__()
         with torch.no_grad():
@@ -94,7 +99,7 @@ class ChunkedSSM(torch.nn.Module):
         """Numbers that a stream carries for an utterance: 2 E N."""
         return self.readout[:, :, 0].numel()
 
-    def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def constants(self) -> tuple[torch.Tensor, ...]:
         """Frames l of all powers exp(l z) that the tables are made of, and what each is multiplied with.
 
         In this order: from a frame of the chunk to its end (second direction: to its start), K; over the chunk, 1; from the state to each

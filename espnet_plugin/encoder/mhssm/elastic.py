@@ -1,6 +1,7 @@
 """The parts of an MH-SSM layer that run at a chosen size; each has the weights of its plain counterpart."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +81,8 @@ class ElasticMHSSM(MHSSM):
     """State space mixing with the first heads, at the model dimension of its input."""
 
     linear_class, ssm_class = ElasticLinear, ElasticSSM
+    if TYPE_CHECKING:  # narrower than in the base class; torch.jit would read it at run time
+        ssm: ElasticSSM
 
     def forward(
         self, x: torch.Tensor, mask: torch.Tensor, spectrum: Spectrum, heads: int | None = None, way: int = -1
@@ -95,9 +98,11 @@ class ElasticFeedForward(FeedForward):
     """Feed-forward network that uses the first channels of its inner layer, at the model dimension of its input."""
 
     linear_class = ElasticLinear
+    if TYPE_CHECKING:  # narrower than in the base class; torch.jit would read it at run time
+        dropout: AdaptiveDropout
 
-    def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
-        """Args: x (B, T, d), width: active inner channels. Returns: (B, T, d)."""
+    def forward(self, x: torch.Tensor, width: int | None = None) -> torch.Tensor:
+        """Args: x (B, T, d), width: active inner channels, None for all. Returns: (B, T, d)."""
         hidden = self.dropout(F.silu(self.linear_in(x, out_features=width)))
         return self.linear_out(hidden, out_features=x.shape[-1])
 
@@ -106,6 +111,10 @@ class ElasticMHSSMLayer(MHSSMLayer):
     """A layer at the model dimension of its input, whose feed-forward width, heads and direction are arguments."""
 
     norm_class, mixer_class, feed_forward_class = ElasticLayerNorm, ElasticMHSSM, ElasticFeedForward
+    if TYPE_CHECKING:  # narrower than in the base class; torch.jit would read it at run time
+        mixer: ElasticMHSSM
+        feed_forward: ElasticFeedForward
+        dropout: AdaptiveDropout
 
     def __init__(self, d_model: int, ffn_dim: int, dropout: float, **mixer):
         super().__init__(d_model, ffn_dim, dropout, **mixer)
@@ -117,7 +126,13 @@ class ElasticMHSSMLayer(MHSSMLayer):
         self.dropout.adaptive = self.feed_forward.dropout.adaptive = adaptive
 
     def forward(
-        self, x: torch.Tensor, mask: torch.Tensor, spectrum: Spectrum, width: int, heads: int | None, way: int
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        spectrum: Spectrum,
+        width: int | None = None,
+        heads: int | None = None,
+        way: int = -1,
     ) -> torch.Tensor:
         """Args: x (B, T, d), mask (B, T, 1), the others as in `ElasticMHSSM` and `ElasticFeedForward`. Returns: (B, T, d)."""
         x = x + self.dropout(self.mixer(self.norm_mixer(x), mask, spectrum, heads, way))

@@ -3,7 +3,9 @@
 Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F input features, D model dimension, E channels of the state space heads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +103,7 @@ class FeedForward(torch.nn.Module):
         super().__init__()
         self.linear_in = self.linear_class(d_model, ffn_dim)
         self.linear_out = self.linear_class(ffn_dim, d_model)
-        self.dropout = torch.nn.Dropout(dropout)
+        self.dropout: torch.nn.Module = torch.nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Args: x (B, T, D). Returns: the same shape."""
@@ -119,7 +121,7 @@ class MHSSMLayer(torch.nn.Module):
         self.mixer = self.mixer_class(d_model, **mixer)
         self.norm_ffn = self.norm_class(d_model)
         self.feed_forward = self.feed_forward_class(d_model, ffn_dim, dropout)
-        self.dropout = torch.nn.Dropout(dropout)
+        self.dropout: torch.nn.Module = torch.nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, spectrum: Spectrum) -> torch.Tensor:
         """Args: x (B, T, D), mask (B, T, 1), spectrum of this layer. Returns: (B, T, D)."""
@@ -160,7 +162,7 @@ class Stem(interface.Stem):
         return replace(self, x=self.x[rows], lengths=self.lengths[rows], mask=self.mask[rows])
 
 
-class MHSSMEncoder(interface.Encoder):
+class MHSSMEncoder(interface.Encoder[Stem]):
     """Encoder of one size (ESPnet name ``mhssm``); what extraction writes.
 
     Args:
@@ -187,7 +189,7 @@ class MHSSMEncoder(interface.Encoder):
         d_model: int = 256,
         num_heads: int | list = 8,
         num_modes: int = 16,
-        ffn_dims: list = (1024,) * 6,
+        ffn_dims: Sequence = (1024,) * 6,
         expand: int = 2,
         head_dim: int | None = None,
         stem_dim: int | None = None,
@@ -203,13 +205,14 @@ class MHSSMEncoder(interface.Encoder):
             raise UserError(f"encoder_conf.dt_min: {dt_min} must be above 0 and at most dt_max, {dt_max}")
         heads = one_each("num_heads", num_heads, len(ffn_dims), "layers")
         head_dim = head_dim or channels_of_head(d_model, max(heads), expand)
-        mixer = dict(num_modes=num_modes, head_dim=head_dim, bidirectional=bidirectional)
+        mixer: dict[str, Any] = dict(num_modes=num_modes, head_dim=head_dim, bidirectional=bidirectional)
         mixer |= dict(dt_min=dt_min, dt_max=dt_max, init=ssm_init)
         self.d_model = d_model
         self.time_reduction = self.time_reduction_class(input_size, d_model, stem_dim)
-        self.layers = torch.nn.ModuleList(
+        layers = torch.nn.ModuleList(
             self.layer_class(d_model, width, dropout, num_heads=count, **mixer) for width, count in zip(ffn_dims, heads)
         )
+        self.layers = cast(Sequence[MHSSMLayer], layers)
         self.norm_out = self.norm_class(d_model)
 
     def output_size(self) -> int:

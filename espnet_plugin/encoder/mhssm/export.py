@@ -4,6 +4,7 @@ Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F features, D
 """
 
 import copy
+from typing import cast
 
 import torch
 
@@ -26,8 +27,10 @@ class ProductConv(torch.nn.Module):
     def __init__(self, conv: torch.nn.Conv1d, mean: torch.Tensor | None = None, std: torch.Tensor | None = None):
         super().__init__()
         (self.kernel,), (self.stride,) = conv.kernel_size, conv.stride
+        assert conv.bias is not None
         weight, bias = conv.weight.detach().double(), conv.bias.detach().double()  # (D, F, kernel), (D,)
         if mean is not None:
+            assert std is not None
             weight = weight / std.double().unsqueeze(-1)
             bias = bias - (weight * mean.double().unsqueeze(-1)).sum((1, 2))
         self.linear = torch.nn.Linear(self.kernel * conv.in_channels, conv.out_channels)
@@ -73,7 +76,7 @@ class StreamingEncoder(torch.nn.Module):
     def __init__(self, encoder: MHSSMEncoder):
         super().__init__()
         self.encoder = encoder
-        self.state_sizes = [layer.mixer.ssm.state_size for layer in encoder.layers]
+        self.state_sizes = [cast(ChunkedSSM, layer.mixer.ssm).state_size for layer in encoder.layers]
 
     @property
     def state_size(self) -> int:
@@ -122,10 +125,10 @@ class MHSSMExport(ExportParts):
         """Copy of the encoder with `ChunkedSSM` layers, its time reduction taking features that are not normalised."""
         encoder = copy.deepcopy(self.encoder).eval().requires_grad_(False)
         for layer in encoder.layers:
-            layer.mixer.ssm = ChunkedSSM(layer.mixer.ssm, chunk)
+            layer.mixer.add_module("ssm", ChunkedSSM(layer.mixer.ssm, chunk))
         reduction = encoder.time_reduction
-        reduction.conv1 = ProductConv(reduction.conv1, self.mean, self.std)
-        reduction.conv2 = ProductConv(reduction.conv2)
+        reduction.add_module("conv1", ProductConv(reduction.conv1, self.mean, self.std))
+        reduction.add_module("conv2", ProductConv(reduction.conv2))
         return encoder
 
     def offline(self) -> OfflineEncoder:

@@ -6,6 +6,7 @@ Shapes: B batch, T frames, H heads, P channels of a head, E = H P channels, N mo
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from scipy.fft import next_fast_len
@@ -161,6 +162,10 @@ class Part(torch.nn.Module):
         for name, value in parameters.items():
             self.register_parameter(name, torch.nn.Parameter(value))
 
+    if TYPE_CHECKING:  # it holds nothing else
+
+        def __getattr__(self, name: str) -> torch.Tensor: ...
+
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         around = prefix.removesuffix(".").rpartition(".")[0]
         super()._save_to_state_dict(destination, f"{around}." if around else "", keep_vars)
@@ -232,7 +237,8 @@ class MultiHeadSSM(torch.nn.Module):
 
     def discretise(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Dynamics and readout of all heads, see `zero_order_hold`."""
-        return zero_order_hold(*self.dynamics.parameters(), self.readout.output)
+        parameters = (*self.dynamics.parameters(), self.readout.output)
+        return zero_order_hold(*parameters)
 
     def kernel(self, length: int) -> torch.Tensor:
         """Convolution kernels of `length` frames: (directions, E, T)."""

@@ -1,5 +1,8 @@
 """The elastic Multi-Head State Space encoder: one set of weights, many sizes."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import torch
 
 from espnet_plugin.encoder.grow import halves, one_of
@@ -18,7 +21,7 @@ from espnet_plugin.supernet.subnet import Subnet
 DIMENSIONS = (FFN, HEADS, D_MODEL, DIRECTION)
 
 
-class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
+class MHSSMSupernetEncoder(ElasticEncoder[Stem], MHSSMEncoder):
     """Encoder that runs at any subnet of its search space (ESPnet name ``mhssm_supernet``).
 
     Args:
@@ -35,6 +38,8 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
 
     time_reduction_class, layer_class, norm_class = ElasticTimeReduction, ElasticMHSSMLayer, ElasticLayerNorm
     name, plain_class, layer_prefixes = "mhssm_supernet", MHSSMEncoder, ("layers",)
+    if TYPE_CHECKING:  # narrower than in the base class; torch.jit would read it at run time
+        layers: Sequence[ElasticMHSSMLayer]
 
     def __init__(
         self,
@@ -62,7 +67,9 @@ class MHSSMSupernetEncoder(ElasticEncoder, MHSSMEncoder):
             )
         stem_dim = stem_dim or d_model
         head_dim = head_dim or channels_of_head(d_model, num_heads, expand)
-        conf = dict(d_model=d_model, num_heads=num_heads, num_modes=num_modes, head_dim=head_dim, stem_dim=stem_dim)
+        conf: dict[str, Any] = dict(
+            d_model=d_model, num_heads=num_heads, num_modes=num_modes, head_dim=head_dim, stem_dim=stem_dim
+        )
         conf |= dict(bidirectional=bidirectional, dt_min=dt_min, dt_max=dt_max, ssm_init=ssm_init, dropout=dropout)
         super().__init__(input_size, ffn_dims=space.max["ffn"], **conf)
         for layer in self.layers:

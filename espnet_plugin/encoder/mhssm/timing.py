@@ -3,8 +3,9 @@
 Shapes: B batch, T encoder frames, D model dimension.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any, cast
 
 import torch
 
@@ -35,7 +36,7 @@ class Mixer(Residual):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Args: x (1, T, D), mask (1, T, 1). Returns: (1, T, D)."""
-        return super().forward(x, mask, self.block.ssm.spectrum(x.shape[1]))
+        return super().forward(x, mask, cast(MHSSM, self.block).ssm.spectrum(x.shape[1]))
 
 
 class FeedForwardBlock(Residual):
@@ -51,9 +52,10 @@ class Mixers(torch.nn.Module):
 
     def __init__(self, layers: list[Residual]):
         super().__init__()
-        self.layers = torch.nn.ModuleList(layers).eval()
+        self.layers = cast(Sequence[Residual], torch.nn.ModuleList(layers).eval())
         for layer in layers:
-            layer.block.ssm = ChunkedSSM(layer.block.ssm, OFFLINE_CHUNK)
+            mixer = cast(MHSSM, layer.block)
+            mixer.add_module("ssm", ChunkedSSM(mixer.ssm, OFFLINE_CHUNK))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Args: x (B, T, D), mask (B, T, 1). Returns: (B, T, D)."""
@@ -69,13 +71,14 @@ class MixersOnStream(torch.nn.Module):
 
     def __init__(self, layers: list[Residual]):
         super().__init__()
-        self.layers = torch.nn.ModuleList(layers).eval()
+        self.layers = cast(Sequence[Residual], torch.nn.ModuleList(layers).eval())
         for layer in layers:
-            layer.block.ssm = ChunkedSSM(layer.block.ssm, STREAM_CHUNK)
+            mixer = cast(MHSSM, layer.block)
+            mixer.add_module("ssm", ChunkedSSM(mixer.ssm, STREAM_CHUNK))
 
     @property
     def state_sizes(self) -> list[int]:
-        return [layer.block.ssm.state_size for layer in self.layers]
+        return [cast(ChunkedSSM, layer.block.ssm).state_size for layer in self.layers]
 
     def forward(self, x: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Args: x (B, 8, D), c (1, B, all states). Returns: (B, 8, D), next c."""
@@ -125,7 +128,7 @@ class MHSSMBlocks(TimingBlocks):
 
     def mixer(self, d: int, heads: int, way: str, audio: Audio) -> Block:
         """Block of a model dimension, a number of heads and a direction."""
-        sizes = dict(num_modes=self.shape.num_modes, bidirectional=way == "bidirectional")
+        sizes: dict[str, Any] = dict(num_modes=self.shape.num_modes, bidirectional=way == "bidirectional")
 
         def module() -> Mixer:
             return Mixer(d, MHSSM(d, heads, self.shape.head_dim, **sizes)).eval()
