@@ -104,7 +104,7 @@ def check_place(path: Path, made_of: Collection[str] = (), inputs: Iterable[Path
 
 
 def write_whole(
-    path: Path, write: Callable[[Path], None], made_of: Collection[str] = (), inputs: Iterable[Path] = ()
+    path: Path, write: Callable[[Path], object], made_of: Collection[str] = (), inputs: Iterable[Path] = ()
 ) -> None:
     """Let `write` make a file or folder under a temporary name beside `path`, then rename it.
 

@@ -37,6 +37,7 @@ class AdditiveJoiner(torch.nn.Module):
     """
 
     linear_class = torch.nn.Linear  # what an elastic subclass replaces
+    joint_activation: torch.nn.Module
 
     def __init__(self, output_size: int, encoder_size: int, decoder_size: int, joint_space_size: int = 256):
         super().__init__()
