@@ -30,7 +30,7 @@ def checkpoint_errors(folder: Path) -> Iterator[None]:
         raise UserError(f"a checkpoint cannot be written to '{folder}', where {free:,} bytes are free") from error
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path | str) -> str:
     """Text of a file, without the byte order mark that Windows' editors write, and with line ends as they are.
 
     Raises:
@@ -104,7 +104,7 @@ def check_place(path: Path, made_of: Collection[str] = (), inputs: Iterable[Path
 
 
 def write_whole(
-    path: Path, write: Callable[[Path], None], made_of: Collection[str] = (), inputs: Iterable[Path] = ()
+    path: Path, write: Callable[[Path], object], made_of: Collection[str] = (), inputs: Iterable[Path] = ()
 ) -> None:
     """Let `write` make a file or folder under a temporary name beside `path`, then rename it.
 

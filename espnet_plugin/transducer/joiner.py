@@ -36,6 +36,7 @@ class AdditiveJoiner(torch.nn.Module):
         joint_space_size: J.
     """
 
+    one_symbol_a_frame: bool  # whether it was trained so; a model sets it
     linear_class = torch.nn.Linear  # what an elastic subclass replaces
 
     def __init__(self, output_size: int, encoder_size: int, decoder_size: int, joint_space_size: int = 256):

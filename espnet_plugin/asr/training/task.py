@@ -4,6 +4,7 @@ import argparse
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import espnet2.tasks.asr as espnet_asr
 import torch
@@ -127,7 +128,8 @@ class TODMTask(ASRTask):
                 continue
             kinds = (dict,) if isinstance(action, NestedDictAction) else KINDS.get(action.type, ())
             several = isinstance(value, list) and (action.nargs or isinstance(action.default, list))
-            for item in value if several else [value]:
+            items: Any = value if several else [value]
+            for item in items:
                 if kinds:
                     need_kind(f"--{action.dest}", item, kinds)
                 if action.choices is not None and item not in action.choices:
