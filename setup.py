@@ -6,8 +6,8 @@ from setuptools import find_packages, setup
 
 setup(
     name="espnet-todm",
-    version="0.1.0",
-    description="TODM for ESPnet: train one transducer, deploy many sizes of it",
+    version="0.2.0.dev0",
+    description="TODM for ESPnet and icefall: train one transducer, deploy many sizes of it",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from espnet2.bin.asr_inference import Speech2Text
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_plugin.asr.inference.extract import cost, extract, write_model_dir
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.compose import compose
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
@@ -173,7 +173,7 @@ def test_contradictory_spaces_are_refused(changes, said):
     "name", ["train_mini", "train_mini_elastic", "train_mini_conformer", "train_an4", "train_digits"]
 )
 def test_the_recipes_configurations_build(name):
-    conf = yaml.safe_load((Path(__file__).parents[2] / "conf" / f"{name}.yaml").read_text())
+    conf = compose(Path(__file__).parents[2] / "conf" / f"{name}.yaml")
     parts = {key: conf[key] for part in ("encoder", "decoder", "model") for key in (part, f"{part}_conf")}
     model = build(**parts)
     smallest, largest = (cost(model, subnet) for subnet in (model.search_space.min, model.search_space.max))

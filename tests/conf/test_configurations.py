@@ -95,7 +95,8 @@ def test_a_line_of_the_ablation_differs_in_what_it_ablates(scale):
 @pytest.mark.parametrize(
     "name",
     [
-        *("librispeech.yaml", "train_mini.yaml", *(f"{scale}/supernet.yaml" for scale in HUMAN)),
+        *("librispeech.yaml", *(f"train_{name}.yaml" for name in ("mini", "mini_elastic", "mini_conformer", "digits"))),
+        *(f"{scale}/supernet.yaml" for scale in HUMAN),
         *(f"{scale}/{name}.yaml" for scale in SCALES for name in ABLATION),
     ],
 )
