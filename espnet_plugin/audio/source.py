@@ -63,7 +63,7 @@ def run_command(command: str, file: BinaryIO) -> None:
         raise UserError(f"command failed with status {done.returncode}: {command}|{': ' + said[-1] if said else ''}")
 
 
-def decode_by_ffmpeg(source: str | BinaryIO, wave: BinaryIO) -> None:
+def decode_by_ffmpeg(source: str | BinaryIO | Part, wave: BinaryIO) -> None:
     """Write what FFmpeg's decoders make of a file that libsndfile does not read (m4a, mp4, webm ...).
 
     Raises:
@@ -72,16 +72,16 @@ def decode_by_ffmpeg(source: str | BinaryIO, wave: BinaryIO) -> None:
     import av  # only where it is needed: it takes a while to import
 
     try:
-        with av.open(source) as container:
+        with av.open(source, "r") as container:
             if not container.streams.audio:
                 raise UserError("has no sound")
             stream = container.streams.audio[0]
             packed = av.AudioResampler(format="s16", layout=stream.layout, rate=stream.rate)
-            shape = dict(samplerate=stream.rate, channels=stream.layout.nb_channels, format="W64", subtype="PCM_16")
-            with soundfile.SoundFile(wave, "w", **shape) as file:
+            rate, channels = stream.rate, stream.layout.nb_channels
+            with soundfile.SoundFile(wave, "w", rate, channels, subtype="PCM_16", format="W64") as file:
                 for frame in container.decode(stream):
                     for part in packed.resample(frame):
-                        file.write(part.to_ndarray().reshape(-1, shape["channels"]))
+                        file.write(part.to_ndarray().reshape(-1, channels))
     except (av.FFmpegError, RuntimeError, ValueError) as error:
         raise UserError("is not audio that libsndfile or FFmpeg reads") from error
 
@@ -132,7 +132,7 @@ class Recording:
         wave.seek(0)
         return self.held.enter_context(soundfile.SoundFile(wave))
 
-    def content(self) -> str | BinaryIO:
+    def content(self) -> str | BinaryIO | Part:
         """The name of a plain file, or what the source stands for as an open file at its beginning."""
         source, archive = self.source, IN_ARCHIVE.fullmatch(self.source)
         if source.endswith("|") or source == STANDARD_INPUT:

@@ -53,7 +53,7 @@ def open_utterances(
         with opened:
             for key, piece in pieces.items():
                 try:
-                    audio = MonoAudio(opened, fs, piece.start, piece.end, piece.channel)
+                    audio: MonoAudio | UserError = MonoAudio(opened, fs, piece.start, piece.end, piece.channel)
                 except UserError as error:
                     audio = error
                 yield key, audio

@@ -41,11 +41,11 @@ def align(
             by_symbol = best[t, u - 1] + on_symbol[t, u - 1]
             if by_symbol > best[t, u]:
                 best[t, u], emitted[t, u] = by_symbol, True
-    frames, t = [], len(best) - 1
+    backwards, t = [], len(best) - 1
     for u in range(len(tokens), 0, -1):
         while not emitted[t, u]:
             t -= 1
-        frames.append(t)
-    frames = tuple(reversed(frames))
+        backwards.append(t)
+    frames = tuple(reversed(backwards))
     of_tokens = tuple(float(on_symbol[frame, u]) for u, frame in enumerate(frames))
     return Hypothesis(tuple(tokens), frames, of_tokens, score)

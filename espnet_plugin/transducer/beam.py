@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from espnet_plugin.transducer.context_graph import ContextGraph
+from espnet_plugin.transducer.context_graph import ContextGraph, Node
 from espnet_plugin.transducer.greedy import Predictor
 from espnet_plugin.transducer.hypothesis import Hypothesis
 from espnet_plugin.transducer.shallow_fusion import LanguageModel, ShallowFusion
@@ -31,7 +31,9 @@ class Beam:
         self.names = torch.zeros(batch_size, beam_size, dtype=torch.long, device=device)  # hashes of the symbols
         self.earlier = torch.ones(beam_size, beam_size, dtype=torch.bool, device=device).tril(-1)
         self.context = context
-        self.states = [[context and context.root] * beam_size for _ in range(batch_size)]
+        self.states: list[list[Node]] = []  # of the hotwords, where there are any
+        if context is not None:
+            self.states = [[context.root] * beam_size for _ in range(batch_size)]
         self.steps: list[tuple[torch.Tensor, ...]] = []
 
     def advance(self, scores, parents, symbols, log_probs, emitted) -> None:
@@ -39,7 +41,7 @@ class Beam:
         written."""
         self.steps.append((parents, symbols, log_probs, emitted))
         if self.context is not None:
-            scores = scores + self._bonus(parents, symbols, emitted).to(scores)
+            scores = scores + self._bonus(self.context, parents, symbols, emitted).to(scores)
         names = self.names.gather(1, parents)
         self.names = torch.where(emitted, names * HASH + symbols + 1, names)
         used = scores > -torch.inf
@@ -47,11 +49,12 @@ class Beam:
         merged = torch.where(same, scores.unsqueeze(1), -torch.inf).logsumexp(-1)
         self.scores = torch.where(used & ~(same & self.earlier).any(-1), merged, -torch.inf)
 
-    def _bonus(self, parents: torch.Tensor, symbols: torch.Tensor, emitted: torch.Tensor) -> torch.Tensor:
+    def _bonus(
+        self, context: ContextGraph, parents: torch.Tensor, symbols: torch.Tensor, emitted: torch.Tensor
+    ) -> torch.Tensor:
         rows = zip(self.states, parents.tolist(), symbols.tolist(), emitted.tolist())
         moved = [
-            [self.context.step(states[p], s) if e else (0.0, states[p]) for p, s, e in zip(*row)]
-            for states, *row in rows
+            [context.step(states[p], s) if e else (0.0, states[p]) for p, s, e in zip(*row)] for states, *row in rows
         ]
         self.states = [[state for _, state in row] for row in moved]
         return torch.tensor([[bonus for bonus, _ in row] for row in moved])

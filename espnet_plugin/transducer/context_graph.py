@@ -22,7 +22,7 @@ class Node:
     total: float = 0.0
     ends: bool = False
     done: float = 0.0
-    fail: "Node" = None
+    fail: "Node" = field(init=False)
     inner: "Node | None" = None
     next: dict[int, "Node"] = field(default_factory=dict)
 

@@ -28,7 +28,8 @@ class _PrunedLogits(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         hidden, rows, weight = ctx.saved_tensors
-        (R, V, J), (acoustic_shape, prediction_shape) = (*grad.shape[2:], weight.shape[1]), ctx.shapes
+        (R, V), J = grad.shape[2:], weight.shape[1]
+        acoustic_shape, prediction_shape = ctx.shapes
         on_frames = hidden.new_empty(len(hidden), J)
         on_symbols = hidden.new_zeros(prediction_shape.numel() // J, J)
         on_weight, on_bias = torch.zeros_like(weight), weight.new_zeros(V)

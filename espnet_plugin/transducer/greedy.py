@@ -14,14 +14,22 @@ class Predictor:
         decoder: prediction network.
         batch_size: B.
         blank_id: the symbol that every hypothesis starts with.
+
+    Attributes:
+        output: (B, P), behind the symbols so far.
     """
+
+    output: torch.Tensor
 
     def __init__(self, decoder, batch_size: int, blank_id: int):
         self.decoder = decoder
         self.state = decoder.init_state(batch_size)
         start = torch.full((batch_size,), blank_id, device=decoder.device)
-        self.output = None
-        self.advance(start, torch.ones_like(start, dtype=torch.bool))
+        if hasattr(decoder, "predict"):
+            self.advance(start, torch.ones_like(start, dtype=torch.bool))
+        else:
+            output, self.state = decoder.rnn_forward(decoder.embed(start.unsqueeze(1)), self.state)
+            self.output = output[:, 0]
 
     def advance(self, labels: torch.Tensor, rows: torch.Tensor) -> None:
         """Feed `labels` (B,) to the rows (B,) that emitted; the others keep state and output."""
@@ -30,9 +38,6 @@ class Predictor:
             self.state, self.output = state, self.decoder.predict(state)[:, 0]
             return
         output, state = self.decoder.rnn_forward(self.decoder.embed(labels.unsqueeze(1)), self.state)
-        if self.output is None:
-            self.output, self.state = output[:, 0], state
-            return
         self.output = torch.where(rows.unsqueeze(1), output[:, 0], self.output)
         keep = rows.view(1, -1, 1)
         self.state = tuple(old if new is None else torch.where(keep, new, old) for new, old in zip(state, self.state))
@@ -95,7 +100,7 @@ def greedy_hypotheses(
 def path(symbols: list[int], log_probs: list[float], blank_id: int) -> Hypothesis:
     """One symbol a frame as a hypothesis."""
     frames = tuple(frame for frame, symbol in enumerate(symbols) if symbol != blank_id)
-    tokens, of_tokens = (tuple(values[frame] for frame in frames) for values in (symbols, log_probs))
+    tokens, of_tokens = tuple(symbols[frame] for frame in frames), tuple(log_probs[frame] for frame in frames)
     return Hypothesis(tokens, frames, of_tokens, sum(log_probs))
 
 

@@ -38,6 +38,7 @@ class AdditiveJoiner(torch.nn.Module):
 
     one_symbol_a_frame: bool  # whether it was trained so; a model sets it
     linear_class = torch.nn.Linear  # what an elastic subclass replaces
+    joint_activation: torch.nn.Module
 
     def __init__(self, output_size: int, encoder_size: int, decoder_size: int, joint_space_size: int = 256):
         super().__init__()

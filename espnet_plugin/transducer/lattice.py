@@ -156,7 +156,8 @@ def antidiagonals(
     blank, emit = rows_of(*real_arcs(blank, emit, T_lens, U_lens, delay_penalty), skew)
     total, on_blank, on_emit = forward_backward(blank, emit, last)
     on_blank[last] = 1.0
-    return total + blank[last], *(unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
+    on_blank, on_emit = (unskew(x.transpose(0, 1), T) for x in (on_blank, on_emit[..., :-1]))
+    return total + blank[last], on_blank, on_emit
 
 
 def frame_by_frame(
@@ -206,9 +207,9 @@ def forward_backward(
     by_emit = (alpha[:-1, :, :-1] + emit_d[:-1, :, :-1]).sub_(alpha[1:, :, 1:]).exp_()
     node, on_blank, on_emit = (torch.zeros_like(alpha) for _ in range(3))
     node[last] = 1.0
-    steps = (node[1:], node[1:, :, 1:], by_blank, by_emit, on_blank, on_emit[..., :-1], node, node[..., :-1])
-    steps = zip(*(reversed(x[: len(alpha) - 1].unbind()) for x in steps))
-    for arrived, arrived_right, share_blank, share_emit, blank_arc, emit_arc, start, start_left in steps:
+    tables = (node[1:], node[1:, :, 1:], by_blank, by_emit, on_blank, on_emit[..., :-1], node, node[..., :-1])
+    backward = zip(*(reversed(x[: len(alpha) - 1].unbind()) for x in tables))
+    for arrived, arrived_right, share_blank, share_emit, blank_arc, emit_arc, start, start_left in backward:
         start += torch.mul(arrived, share_blank, out=blank_arc)
         start_left += torch.mul(arrived_right, share_emit, out=emit_arc)
     return alpha[last], on_blank, on_emit

@@ -5,6 +5,7 @@ Shapes: B batch, T encoder frames, U symbols, R prune range, V vocabulary, J joi
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 
@@ -13,7 +14,7 @@ from espnet_plugin.supernet.layers import ElasticLinear
 from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
 from espnet_plugin.transducer.cells import LogitsInParts, joiner_logits, over_parts
 from espnet_plugin.transducer.distill import DIVERGENCES, DistillConf, three_way
-from espnet_plugin.transducer.lattice import EarlyEmission, rnnt_loss
+from espnet_plugin.transducer.lattice import EarlyEmission, Recursion, rnnt_loss
 from espnet_plugin.transducer.pruned import cell_mask, prune_ranges, pruned_rnnt_loss, simple_loss
 
 LOSSES = ("pruned", "full")
@@ -125,6 +126,14 @@ class Lattice:
         return Lattice(self.cost[rows], simple_cost, logits, self.mask[rows], ranges)
 
 
+class Programme(TypedDict):
+    """What all losses of a criterion are told, see `lattice` and `recursion_of`."""
+
+    blank: int
+    early: EarlyEmission
+    recursion: Recursion
+
+
 class TransducerCriterion(torch.nn.Module):
     """Computes lattices and their losses.
 
@@ -149,7 +158,7 @@ class TransducerCriterion(torch.nn.Module):
         self.conf = conf
         self.blank_id = blank_id
         early = EarlyEmission(conf.fast_emit, conf.delay_penalty)
-        self.programme = dict(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
+        self.programme = Programme(blank=blank_id, early=early, recursion=recursion_of(conf.backend, conf.modified))
         if simple is not None:
             self.simple_am, self.simple_lm = simple
         elif conf.loss == "pruned":
@@ -191,22 +200,23 @@ class TransducerCriterion(torch.nn.Module):
         problem = (targets.labels, lengths, targets.lengths)
         simple_cost = None
         if ranges is None and self.conf.loss == "pruned":
-            smoothing = dict(lm_scale=self.conf.lm_scale, am_scale=self.conf.am_scale)
             am, lm = self.simple_am(encoder_out), targets.simple_lm
-            simple = simple_loss(am, lm, *problem, **smoothing, **self.programme)
+            assert lm is not None
+            lm_scale, am_scale = self.conf.lm_scale, self.conf.am_scale
+            simple = simple_loss(am, lm, *problem, lm_scale=lm_scale, am_scale=am_scale, **self.programme)
             simple_cost = simple.cost
             occupation = (simple.occupation_blank, simple.occupation_emit)
-            range_conf = self.conf.prune_range, self.conf.modified, least
-            ranges = prune_ranges(*occupation, lengths, targets.lengths, *range_conf)
+            s_range, modified = self.conf.prune_range, self.conf.modified
+            ranges = prune_ranges(*occupation, lengths, targets.lengths, s_range, modified, least)
         acoustic = joint_network.lin_enc(encoder_out)
         logits = joiner_logits(acoustic, targets.prediction, ranges, joint_network, self.conf.max_lattice_mb)
 
         def cost(rows) -> torch.Tensor:
-            part = [x[rows] for x in problem]
+            labels, T_lens, U_lens = (x[rows] for x in problem)
             if ranges is None:
                 torchaudio = may_use_torchaudio(self.conf.backend, self.conf.modified, lengths.device)
-                return rnnt_loss(logits[rows], *part, **self.programme, by_torchaudio=torchaudio)
-            return pruned_rnnt_loss(logits[rows], ranges[rows], *part, **self.programme)
+                return rnnt_loss(logits[rows], labels, T_lens, U_lens, **self.programme, by_torchaudio=torchaudio)
+            return pruned_rnnt_loss(logits[rows], ranges[rows], labels, T_lens, U_lens, **self.programme)
 
         symbols = torch.arange(targets.prediction.shape[1], device=lengths.device)
         symbols = symbols.expand(1, acoustic.shape[1], -1) if ranges is None else ranges
@@ -245,7 +255,8 @@ def distillation_cost(
         pair = (x[rows] if frames == slice(None) else x[rows][:, frames] for x in (theirs, ours))
         if conf.form == "three_way":
             pair = (three_way(x, following[rows][:, frames], blank_id) for x in pair)
-        cells = DIVERGENCES[conf.divergence](*pair, conf)
+        p, q = pair
+        cells = DIVERGENCES[conf.divergence](p, q, conf)
         real = student.mask[rows][:, frames]
         means = torch.where(real, cells, 0).sum(2) / real.sum(2).clamp(min=1)
         return (frames.step or 1) * means.sum(1)

@@ -1,7 +1,6 @@
 """ESPnet decoder ``stateless``: a prediction network that sees the last symbols only."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +28,7 @@ class StatelessDecoder(torch.nn.Module):
     """
 
     embedding_class = torch.nn.Embedding  # what an elastic subclass replaces
+    dropout_embed: torch.nn.Module
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class StatelessDecoder(torch.nn.Module):
         """Last symbols of a hypothesis, which begins with blank."""
         return ([-1] * self.context_size + list(yseq))[-self.context_size :]
 
-    def score(self, hyp, cache: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def score(self, hyp, cache: dict[tuple[int, ...], torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One hypothesis of ESPnet's search. Returns: (D,), state (1, context_size), last label (1,)."""
         outputs, state, _ = self.batch_score([hyp], None, cache, False)
         return outputs[0], state, state[0, -1:]
 
-    def batch_score(self, hyps, dec_states, cache: dict[str, Any], use_lm: bool):
+    def batch_score(self, hyps, dec_states, cache: dict[tuple[int, ...], torch.Tensor], use_lm: bool):
         """Hypotheses of ESPnet's search.
 
         Args:

@@ -1,7 +1,7 @@
 """Language models in beam search: their weighted log probabilities are added to the transducer's (shallow fusion, Gulcehre et al. 2015)."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -43,7 +43,7 @@ class ShallowFusion:
         like: torch.Tensor,
     ):
         self.models, self.mute, self.like = models, mute, like
-        self.prefixes = [[()] * beam_size for _ in range(batch_size)]
+        self.prefixes: list[list[tuple[int, ...]]] = [[()] * beam_size for _ in range(batch_size)]
         self.known: dict[
             tuple[int, ...], tuple[torch.Tensor, list]
         ] = {}  # of prefixes in use: row (V,), state of each model
@@ -54,7 +54,8 @@ class ShallowFusion:
         """Score new prefixes, given the states before their last symbols, those of one length at a time."""
         for length in {len(prefix) for prefix in before}:
             prefixes = [prefix for prefix in before if len(prefix) == length]
-            total, states = 0.0, []
+            total: Any = 0.0  # (N, V) with the first model
+            states: list[list] = []
             for place, (model, weight) in enumerate(self.models):
                 rows, new = model.score(prefixes, [before[prefix][place] for prefix in prefixes])
                 total = total + weight * rows.to(self.like)
@@ -68,7 +69,8 @@ class ShallowFusion:
 
     def advance(self, parents: torch.Tensor, symbols: torch.Tensor, emitted: torch.Tensor) -> None:
         """Follow the beam, all (B, K)."""
-        moved, before = [], {}
+        moved: list[list[tuple[int, ...]]] = []
+        before: dict[tuple[int, ...], list] = {}
         for prefixes, *row in zip(self.prefixes, parents.tolist(), symbols.tolist(), emitted.tolist()):
             moved.append([])
             for parent, symbol, written in zip(*row):
