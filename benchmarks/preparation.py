@@ -2,20 +2,29 @@
 """Measure the preparation stages of the recipe (data, formatting, BPE, statistics) on as many utterances as LibriSpeech has.
 
     python benchmarks/preparation.py [--utterances 281241] [--nj 2] [--work FOLDER]
+    python benchmarks/preparation.py --backend lhotse [--utterances 1000000] [--work FOLDER]
 
 The corpus has LibriSpeech's layout, number of utterances and length of transcripts; its audio is faked: each utterance is a link to one of
 a few short files, so that reading audio takes little. Speed perturbation is off, since what it costs is reading and writing audio. The last
 line is one JSON object: seconds of each stage, minutes of all (wall and processor time), and peak memory of all processes.
+
+With ``--backend lhotse`` what training does with a cut manifest before its first update and in the updates after it: checks, limits of the
+buckets, and the first batches, without audio. A process of its own does so with all cuts and with 10,000; the figure is the ratio of their
+peak memory.
 """
 
 import argparse
+import gzip
 import json
 import os
 import random
 import re
 import resource
+import subprocess
 import sys
 import tempfile
+import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +37,7 @@ WORDS = 33  # of an utterance, as in LibriSpeech
 VOCABULARY = 20_000
 CHAPTER = 50  # utterances of a folder
 LINKS = 10_000  # of one file; file systems allow some 65,000
+REPEATED = 10_000  # different cuts of a manifest
 
 
 def make_part(folder: Path, count: int, seconds: float, rng: random.Random, words: list[str]) -> None:
@@ -50,14 +60,68 @@ def make_part(folder: Path, count: int, seconds: float, rng: random.Random, word
         (place / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
 
 
+def make_manifest(path: Path, count: int) -> None:
+    """Cuts of 1 to 20 s whose audio does not exist; the same ones again after each 10,000, or fewer if there are to be fewer."""
+    rng, lines = random.Random(0), []
+    for number in range(min(count, REPEATED)):
+        seconds = rng.randint(10, 200) / 10
+        times = {"start": 0, "duration": seconds}
+        spoken = {"id": f"s{number}", "recording_id": f"r{number}", **times, "channel": 0, "text": "A WORD OR TWO"}
+        recording = {"id": f"r{number}", "sampling_rate": 16000, "num_samples": round(16000 * seconds)}
+        recording |= {"duration": seconds, "channel_ids": [0]}
+        recording["sources"] = [{"type": "file", "channels": [0], "source": f"/none/{number}.flac"}]
+        cut = {"id": f"c{number}", **times, "channel": 0, "supervisions": [spoken], "recording": recording}
+        lines.append(json.dumps(cut | {"type": "MonoCut"}) + "\n")
+    member = gzip.compress("".join(lines).encode())  # a file may have several members, one after the other
+    with path.open("wb") as file:
+        for _ in range(count // len(lines)):
+            file.write(member)
+
+
+def start_training(path: Path, batches: int) -> None:
+    """Last line of the output: peak memory (10^9 bytes) and seconds of checks, buckets and the first batches of a manifest."""
+    from espnet_plugin.asr.training.cuts import BatchPlan, CutSource, epoch_batches, length_bins
+
+    began = time.perf_counter()
+    source, plan = CutSource(path), BatchPlan(max_duration=600.0)
+    source.check("--train_data_path_and_name_and_type")
+    made = sum(1 for _ in islice(epoch_batches(source, plan, length_bins(source, plan.max_duration), 1), batches))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(json.dumps({"batches": made, "peak_gb": round(peak, 4), "seconds": round(time.perf_counter() - began, 1)}))
+
+
+def compare_manifests(work: Path, counts: tuple[int, ...], batches: int) -> None:
+    """Last line of the output: peak memory with the largest number of cuts over that with the smallest."""
+    found = {}
+    for count in counts:
+        path = work / f"cuts_{count}.jsonl.gz"
+        make_manifest(path, count)
+        command = [sys.executable, __file__, "--backend", "lhotse", "--manifest", path, "--batches", str(batches)]
+        found[count] = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")[-2]
+        )
+    figures = {f"{key}_{count}": value for count, one in found.items() for key, value in one.items()}
+    ratio = found[max(counts)]["peak_gb"] / found[min(counts)]["peak_gb"]
+    print(json.dumps(figures | {"memory_ratio_lhotse": round(ratio, 3)}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--utterances", type=int, default=281_241, help="of the training set (default: 281,241)")
+    parser.add_argument("--backend", choices=("kaldi", "lhotse"), default="kaldi", help="(default: kaldi)")
+    parser.add_argument("--utterances", type=int, help="of the training set (default: 281,241; lhotse: 1,000,000)")
+    parser.add_argument("--batches", type=int, default=300, help="lhotse: so many are made (default: 300)")
+    parser.add_argument("--manifest", type=Path, help="lhotse: measure this one alone")
     parser.add_argument("--seconds", type=float, default=0.5, help="of audio an utterance (default: 0.5)")
     parser.add_argument("--nj", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--work", type=Path, help="folder for corpus and outputs (default: a temporary one)")
     args = parser.parse_args()
+    if args.manifest:
+        return start_training(args.manifest, args.batches)
     work = args.work or Path(tempfile.mkdtemp(prefix="preparation."))
+    if args.backend == "lhotse":
+        work.mkdir(parents=True, exist_ok=True)
+        return compare_manifests(work, (10_000, args.utterances or 1_000_000), args.batches)
+    args.utterances = args.utterances or 281_241
     rng = random.Random(0)
     words = sorted(
         {"".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ'", k=rng.randint(2, 10))) for _ in range(VOCABULARY)}

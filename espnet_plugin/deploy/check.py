@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.deploy.graphs import encoder_parts
+from espnet_plugin.deploy.graphs import encoder_parts, joint_width
 from espnet_plugin.encoder.interface import ExportParts
 
 LENGTHS = (
@@ -98,6 +98,6 @@ def decoder_difference(model: TODMModel, graph: onnx.ModelProto) -> float:
 @torch.no_grad()
 def joiner_difference(model: TODMModel, graph: onnx.ModelProto) -> float:
     """Largest difference of the logits."""
-    width = model.joint_network.lin_enc.out_features
+    width = joint_width(model)
     pair = torch.randn(2, 64, width, generator=torch.Generator().manual_seed(0))
-    return (Runtime(graph)(*pair)[0] - model.joint_network(*pair, no_projection=True)).abs().max().item()
+    return (Runtime(graph)(*pair)[0] - model.joint_network(pair[0], pair[1], no_projection=True)).abs().max().item()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -164,7 +165,7 @@ class ClientSearch:
 
 def decode(
     folder: Path,
-    wavs: list[Path],
+    wavs: Sequence[str | Path],
     threads: int = 1,
     size: str | None = None,
     search: ClientSearch = ClientSearch(),
@@ -185,7 +186,7 @@ def decode(
 
 
 def run_client(
-    deployed: Deployed, wavs: list[Path], threads: int = 1, search: ClientSearch = ClientSearch()
+    deployed: Deployed, wavs: Sequence[str | Path], threads: int = 1, search: ClientSearch = ClientSearch()
 ) -> Decoded:
     """`decode` with a folder that was looked through."""
     folder = Path(deployed.files["encoder"]).parent
@@ -196,7 +197,8 @@ def run_client(
     audio = [read_mono(path, FS) for path in wavs]
     with tempfile.TemporaryDirectory() as temporary:
         arrays = Path(temporary) / "audio.npz"
-        np.savez(arrays, **{str(i): samples for i, samples in enumerate(audio)})
+        named = {str(i): samples for i, samples in enumerate(audio)}
+        np.savez(arrays, **named)  # type: ignore[arg-type]  # numpy's allow_pickle is none of these names
         job = asdict(deployed) | {"threads": threads, "search": search.options(folder)}
         done = subprocess.run(
             [sys.executable, "-m", "espnet_plugin.deploy.client_process"],

@@ -89,7 +89,7 @@ def main() -> None:
     texts, tokens, times = zip(*results) if results else ([], [], [])
     found = {"texts": texts, "tokens": tokens, "times": times, "load_seconds": loaded - began, "seconds": done - loaded}
     found |= {name: [getattr(first, name) for first in firsts] for name in ("heard", "waited")}
-    print(json.dumps(found | {"peak_bytes": None if peak is None else peak - before}))
+    print(json.dumps(found | {"peak_bytes": None if peak is None or before is None else peak - before}))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F features, J width of the joiner, V vocabulary.
 """
 
+from typing import cast
+
 import torch
 
 from espnet_plugin.asr.training.model import TODMModel
@@ -25,6 +27,11 @@ def encoder_parts(model: TODMModel) -> ExportParts:
         UserError: the encoder cannot be exported.
     """
     return model.encoder.export_parts(*normalisation(model))
+
+
+def joint_width(model: TODMModel) -> int:
+    """J. The joiner of a model that is exported projects by linear layers."""
+    return cast(torch.nn.Linear, model.joint_network.lin_enc).out_features
 
 
 class OfflineEncoder(torch.nn.Module):
@@ -52,7 +59,7 @@ class StreamingEncoder(torch.nn.Module):
 
     @property
     def state_size(self) -> int:
-        return self.encoder.state_size
+        return self.encoder.state_size  # type: ignore[return-value]  # to PyTorch's annotations a tensor or module
 
     def forward(self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Args: x (B, S, F) of `ExportParts.stream_frames`, h (1, B, 1), c (1, B, n). Returns: (B, T, J), next h, next c."""

@@ -1,6 +1,7 @@
 """What an exported size costs on this machine."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,14 +46,14 @@ class DeviceCost:
 
 
 def measure(
-    model: TODMModel, out: Path, wavs: list[Path], int8: bool = False, streaming: bool = False
+    model: TODMModel, out: Path, wavs: Sequence[str | Path], int8: bool = False, streaming: bool = False
 ) -> tuple[DeviceCost, list[str]]:
     """Export a model to `out`, decode audio files with it. Returns: its cost and the words of each file."""
     export(model, out, int8, streaming)
     return measure_deployed(open_folder(out), wavs)
 
 
-def measure_deployed(deployed: Deployed, wavs: list[Path]) -> tuple[DeviceCost, list[str]]:
+def measure_deployed(deployed: Deployed, wavs: Sequence[str | Path]) -> tuple[DeviceCost, list[str]]:
     """Decode audio files with a folder that the client can run. Returns: its cost and the words of each file."""
     speeds = {}
     for threads in THREADS:

@@ -119,7 +119,7 @@ def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
 def shorten_names(model: onnx.ModelProto) -> None:
     """Short names for all but inputs and outputs: in a small model the exporter's would take a fifth of the file."""
     keep = {value.name for value in (*model.graph.input, *model.graph.output)} | {""}
-    short = {}
+    short: dict[str, str] = {}
     for graph in graphs(model.graph):
         del graph.value_info[:]
         for node in graph.node:

@@ -9,8 +9,10 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import yaml
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
@@ -24,6 +26,7 @@ from espnet_plugin.errors import UserError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MADE_OF = ("config.yaml", "model.pth", SUMS)  # of an unpacked model
+Opening = Callable[[], IO[bytes] | None]  # of a member; None of what is no plain file
 LARGEST = 20 * 10**9  # bytes that a pack may unfold to
 
 
@@ -66,22 +69,28 @@ def pack(model_dir: Path, out: Path) -> None:
         write_whole(out, write)
 
 
-def members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, tuple[int, object]]:
+def rows(archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, int, bool, Opening]]:
+    """Of each member of a pack: name, bytes, whether it is a plain file, how to open it."""
+    if isinstance(archive, zipfile.ZipFile):
+        for entry in archive.infolist():
+            plain = not entry.is_dir() and (entry.external_attr >> 28) != 0xA
+            yield entry.filename, entry.file_size, plain, partial(archive.open, entry)
+    else:
+        for member in archive.getmembers():
+            yield member.name, member.size, member.isfile(), partial(archive.extractfile, member)
+
+
+def members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, tuple[int, Opening]]:
     """Name -> bytes and how to open it, of the files of a pack.
 
     Raises:
         UserError: a member that is no plain file beside the others.
     """
-    found = {}
-    rows = archive.infolist() if isinstance(archive, zipfile.ZipFile) else archive.getmembers()
-    for info in rows:
-        if isinstance(archive, zipfile.ZipFile):
-            name, size, plain = info.filename, info.file_size, not info.is_dir() and (info.external_attr >> 28) != 0xA
-        else:
-            name, size, plain = info.name, info.size, info.isfile()
+    found: dict[str, tuple[int, Opening]] = {}
+    for name, size, plain, opening in rows(archive):
         if not plain or not is_plain_name(name) or "\\" in name or name in found:
             raise UserError(f"pack: member '{name}' must be a plain file without a folder, once")
-        found[name] = (size, info)
+        found[name] = (size, opening)
     return found
 
 
@@ -126,10 +135,11 @@ def unpack(path: Path, out: Path) -> None:
         found = members(archive)
         if sum(size for size, _ in found.values()) > LARGEST:
             raise UserError(f"pack '{path}' unfolds to more than {LARGEST:,} bytes")
-        for name, (_, info) in found.items():
+        for name, (_, opening) in found.items():
             if name == "meta.yaml":
                 continue  # ESPnet's own listing
-            opened = archive.open(info) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(info)
+            opened = opening()
+            assert opened is not None  # as of every plain file
             with opened as source, (folder / name).open("wb") as target:
                 shutil.copyfileobj(source, target)
         listed = check_sums(folder)

@@ -56,7 +56,12 @@ def check_deployable(model: TODMModel, streaming: bool) -> None:
 def offline_encoder(model: TODMModel) -> tuple[onnx.ModelProto, dict]:
     """Graph and metadata."""
     inputs = {"x": check.random_features(model, 300), "x_lens": torch.tensor([300, 200])}
-    axes = {"x": ["N", "S", None], "x_lens": ["N"], "encoder_out": ["N", "T", None], "encoder_out_lens": ["N"]}
+    axes: dict[str, list] = {
+        "x": ["N", "S", None],
+        "x_lens": ["N"],
+        "encoder_out": ["N", "T", None],
+        "encoder_out_lens": ["N"],
+    }
     return to_onnx(graphs.OfflineEncoder(model), inputs, ["encoder_out", "encoder_out_lens"], axes), {}
 
 
@@ -80,7 +85,7 @@ def decoder_graph(model: TODMModel) -> onnx.ModelProto:
 
 
 def joiner_graph(model: TODMModel) -> onnx.ModelProto:
-    width = model.joint_network.lin_enc.out_features
+    width = graphs.joint_width(model)
     pair = {"encoder_out": torch.zeros(2, width), "decoder_out": torch.zeros(2, width)}
     return to_onnx(graphs.Joiner(model), pair, ["logit"], {name: ["N", None] for name in (*pair, "logit")})
 
@@ -101,7 +106,7 @@ def export_parts(model: TODMModel, int8: bool, streaming: bool) -> list[Part]:
         UserError: the model cannot be deployed, or a float graph computes something else.
     """
     check_deployable(model, streaming)
-    width = model.joint_network.lin_enc.out_features
+    width = graphs.joint_width(model)
     whole = {
         "encoder": streaming_encoder(model) if streaming else offline_encoder(model),
         "decoder": (decoder_graph(model), {"vocab_size": model.vocab_size, "context_size": model.decoder.context_size}),

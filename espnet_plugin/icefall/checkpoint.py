@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import torch
 
@@ -102,7 +103,7 @@ def read_tokens(path: Path) -> list[str]:
         tokens.pop()
     if None in tokens or tokens[:1] != [BLANK]:
         raise UserError(f"--tokens: {path}: must number symbols from 0 on, {BLANK} first")
-    return tokens
+    return cast(list[str], tokens)
 
 
 def to_espnet(
@@ -195,6 +196,7 @@ def to_icefall(
         )
     own["decoder.conv.weight"] = grouped(conv)
     if mean is not None:
+        assert std is not None  # they come together
         name = "encoder.net.time_reduction.conv1"
         weight = own[f"{name}.weight"].double() / std.double().unsqueeze(-1)
         shift = (weight * mean.double().unsqueeze(-1)).sum((1, 2))

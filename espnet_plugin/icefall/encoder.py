@@ -4,11 +4,12 @@ Shapes: N batch, S input frames (10 ms), T encoder frames (40 ms), F features, D
 """
 
 from functools import cache
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 
-from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
+from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder, MHSSMLayer
 from espnet_plugin.encoder.mhssm.export import OFFLINE_CHUNK
 from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
@@ -81,7 +82,8 @@ def encoder_class() -> type:
             self.options = options
             self.search_space = whole_space(self.net.search_space, params)
             self.subnet = self.search_space.resolve(options.subnet)
-            self.offline = self.streaming = None
+            self.offline: torch.nn.Module | None = None
+            self.streaming: torch.nn.Module | None = None
             self.register_load_state_dict_post_hook(refresh)
 
         def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor):
@@ -104,13 +106,14 @@ def encoder_class() -> type:
             if not mode and next(self.net.parameters()).device.type == "cpu":
                 plain = self.plain()
                 parts = plain.export_parts()
-                whole = parts.offline()
-                for layer, own in zip(whole.encoder.layers, plain.layers):
-                    layer.mixer.ssm = TracedSSM(own.mixer.ssm, OFFLINE_CHUNK)
+                whole: Any = parts.offline()
+                own = [cast(MHSSMLayer, layer).mixer.ssm for layer in plain.layers]
+                for layer, ssm in zip(whole.encoder.layers, own):
+                    layer.mixer.ssm = TracedSSM(ssm, OFFLINE_CHUNK)
                 self.offline = frozen(whole)
-                if all(layer.mixer.ssm.num_directions == 1 for layer in plain.layers):
+                if all(ssm.num_directions == 1 for ssm in own):
                     self.streaming = frozen(parts.streaming())
-                    self.query_head_dim = (self.streaming.state_size,)
+                    self.query_head_dim = (cast(int, self.streaming.state_size),)
             return self
 
         def widened(self, x: torch.Tensor) -> torch.Tensor:
@@ -169,4 +172,5 @@ def set_rates(net: MHSSMSupernetEncoder, scale: float) -> None:
     """Give the dynamics of the state space heads a rate of their own, as icefall's optimizer groups read it: ``lr_scale`` of a module."""
     if scale != 1.0:
         for layer in net.layers:
-            layer.mixer.ssm.dynamics.lr_scale = scale
+            dynamics = cast(MHSSMLayer, layer).mixer.ssm.dynamics
+            dynamics.lr_scale = scale  # type: ignore[assignment]  # PyTorch annotates what a module is given as tensors and modules

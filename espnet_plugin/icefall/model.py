@@ -5,6 +5,7 @@ Shapes: N batch, S input frames, F features, U symbols.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import torch
 
@@ -15,6 +16,7 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.icefall.encoder import refresh
 from espnet_plugin.icefall.parts import JoinerOf, PredictionOf, Sliced, narrow
 from espnet_plugin.supernet.graph import one_by_one
+from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion
 
@@ -95,23 +97,31 @@ def asr_model_class() -> type:
         def update_number(self) -> int:
             return int(self.num_updates)
 
-        def parts_at(self, subnet: Subnet) -> tuple[PredictionOf, JoinerOf]:
+        @property
+        def search_space(self) -> SearchSpace:
+            return cast(SearchSpace, super().search_space)  # the encoder is a supernet
+
+        def parts_at(self, subnet: Subnet | None) -> tuple[PredictionOf, JoinerOf]:
+            assert subnet is not None  # since the encoder is a supernet; likewise below
             return PredictionOf(self.decoder, subnet["prediction"]), JoinerOf(self.joiner, subnet["joiner"])
 
         def train(self, mode: bool = True):
             """Besides, in evaluation, set to zero what the chosen size does not use of prediction network and joiner."""
             super().train(mode)
-            subnet, largest = self.encoder.subnet, self.search_space.max
+            subnet, largest = cast(Subnet, self.encoder.subnet), self.search_space.max
             if not mode and subnet != largest:
                 narrow(self.decoder, self.joiner, subnet["prediction"], subnet["joiner"])
             return self
 
-        def step_subnets(self) -> tuple[tuple[str, Subnet], ...]:
+        def step_subnets(self) -> tuple[tuple[str, Subnet | None], ...]:
             """Those of the sandwich rule; in evaluation the chosen size, as the only net."""
-            return super().step_subnets() if self.training else (("max", self.encoder.subnet),)
+            return super().step_subnets() if self.training else (("max", cast(Subnet, self.encoder.subnet)),)
 
-        def net(self, name: str, subnet: Subnet, shared: Shared, teacher: Lattice | None) -> tuple[NetSums, Lattice]:
+        def net(
+            self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None
+        ) -> tuple[NetSums, Lattice]:
             """Losses of one net; those on a share of the batch stand for the whole."""
+            assert subnet is not None
             costs = self.costs(subnet, shared, teacher)
             lattice, count = costs.lattice, self.batch_size
             pruned = count * lattice.cost.mean()

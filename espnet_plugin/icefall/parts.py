@@ -4,9 +4,28 @@ Shapes: D encoder, P prediction network, J joint space, V vocabulary.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+
+
+class RecipesDecoder(Protocol):
+    """The recipe's stateless prediction network; ``conv`` is there for a context of several symbols."""
+
+    embedding: torch.nn.Embedding
+    conv: torch.nn.Conv1d
+    context_size: int
+
+    def __call__(self, y: torch.Tensor) -> torch.Tensor: ...
+
+
+class RecipesJoiner(Protocol):
+    """The recipe's joiner: tanh between the sum of both projections and ``output_linear``."""
+
+    encoder_proj: torch.nn.Linear
+    decoder_proj: torch.nn.Linear
+    output_linear: torch.nn.Linear
 
 
 @dataclass(frozen=True)
@@ -29,7 +48,7 @@ class JoinerOf:
         width: J that is used.
     """
 
-    def __init__(self, joiner: torch.nn.Module, width: int):
+    def __init__(self, joiner: RecipesJoiner, width: int):
         self.lin_enc, self.lin_dec = Sliced(joiner.encoder_proj, width), Sliced(joiner.decoder_proj, width)
         self.lin_out, self.joint_activation = joiner.output_linear, torch.nn.Tanh()
 
@@ -50,7 +69,7 @@ class PredictionOf:
         width: P that is used, a multiple of the channels of a group.
     """
 
-    decoder: torch.nn.Module
+    decoder: RecipesDecoder
     width: int
 
     def __call__(self, labels: torch.Tensor) -> torch.Tensor:
@@ -68,7 +87,7 @@ class PredictionOf:
 
 
 @torch.no_grad()
-def narrow(decoder: torch.nn.Module, joiner: torch.nn.Module, prediction: int, width: int) -> None:
+def narrow(decoder: RecipesDecoder, joiner: RecipesJoiner, prediction: int, width: int) -> None:
     """Set to zero what a size does not use, so that the recipe's own decoding, which knows of no widths, is that of the size.
 
     Args:

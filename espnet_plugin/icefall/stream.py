@@ -6,10 +6,14 @@ can make them. The exporter feeds 2 C + 13 frames a call, where C is zipformer's
 Shapes: N batch, F features, n numbers of our state.
 """
 
+from typing import Protocol, cast
+
 import torch
 
 from espnet_plugin.encoder.mhssm.export import MHSSMExport
+from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.subnet import Subnet
 
 CHUNK = MHSSMExport.stream_shift // 2  # C, frames at 50 a second
 LEFT = 1  # zipformer's left context, the first axis of the state that we use
@@ -36,8 +40,20 @@ def unfolded(x: torch.Tensor, features: int) -> torch.Tensor:
     return x.flatten(1)[:, : frames * features].reshape(x.shape[0], frames, features)
 
 
+class Streaming(Protocol):
+    """What `StreamAttributes` needs of the encoder that it is a part of."""
+
+    net: MHSSMSupernetEncoder
+    subnet: Subnet
+    streaming: torch.nn.Module | None
+
+    def stream(self) -> torch.nn.Module: ...
+
+    def widened(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
 class StreamAttributes:
-    """What icefall's streaming exporter reads and calls of an encoder, which has ``net`` and ``streaming`` besides."""
+    """What icefall's streaming exporter reads and calls of an encoder, which is `Streaming` besides."""
 
     chunk_size = (CHUNK,)
     left_context_frames = (LEFT,)
@@ -49,7 +65,7 @@ class StreamAttributes:
     num_heads = (1,)
     query_head_dim = (0,)  # n, of an encoder that can stream
 
-    def stream(self) -> torch.nn.Module:
+    def stream(self: Streaming) -> torch.nn.Module:
         """The exported form of a stream.
 
         Raises:
@@ -61,10 +77,10 @@ class StreamAttributes:
             )
         return self.streaming
 
-    def get_init_states(self, batch_size: int = 1, device: torch.device | str = "cpu") -> list[torch.Tensor]:
+    def get_init_states(self: Streaming, batch_size: int = 1, device: torch.device | str = "cpu") -> list[torch.Tensor]:
         """Six states: ours as (1, N, n), five that nobody uses."""
         shapes = [
-            (LEFT, batch_size, self.stream().state_size),
+            (LEFT, batch_size, cast(int, self.stream().state_size)),
             (1, batch_size, LEFT, 3 * DIM // 4),
             (LEFT, batch_size, 1),
             (LEFT, batch_size, 1),
@@ -74,7 +90,7 @@ class StreamAttributes:
         return [torch.zeros(shape, device=device) for shape in shapes]
 
     def streaming_forward(
-        self,
+        self: Streaming,
         x: torch.Tensor,
         x_lens: torch.Tensor,
         states: list[torch.Tensor],

@@ -6,6 +6,8 @@ Toeplitz matrix, between chunks a state is carried.
 Shapes: R directions, H heads, P channels of a head, E = H P channels, N modes of a head, K frames of a chunk, C chunks, B batch, T frames.
 """
 
+from typing import cast
+
 import torch
 
 from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM
@@ -54,6 +56,12 @@ class TracedSSM(torch.nn.Module):
         chunk: K. More frames mean fewer steps of the recurrence and larger products.
     """
 
+    z_real: torch.Tensor
+    z_imag: torch.Tensor
+    readout_real: torch.Tensor
+    readout_imag: torch.Tensor
+    skip: torch.Tensor
+
     def __init__(self, ssm: MultiHeadSSM, chunk: int):
         super().__init__()
         self.chunk = chunk
@@ -65,7 +73,7 @@ class TracedSSM(torch.nn.Module):
         # (R, H, P, 1, 1, N); twice, since a mode stands for a conjugate pair.
         self.register_buffer("readout_real", 2 * readout.real[:, :, :, None, None])
         self.register_buffer("readout_imag", 2 * readout.imag[:, :, :, None, None])
-        self.register_buffer("skip", ssm.readout.skip.detach().float())  # (E,)
+        self.register_buffer("skip", cast(torch.Tensor, ssm.readout.skip).detach().float())  # (E,)
 
     def powers(self, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Real and imaginary part of exp(l z). Args: steps (L,), l. Returns: (R, H, N, L)."""

@@ -66,7 +66,9 @@ class Draws:
     """
 
     def __init__(self, systems: list[Counts], names: list[str]):
-        self.systems, self.samples, self.place = systems, [], {}
+        self.systems = systems
+        self.samples: list[np.ndarray] = []
+        self.place: dict[tuple[str, tuple], int] = {}
         for system, name in zip(systems, names):
             for kind, what, count in (
                 ("set", system.keys, len(system.keys)),

@@ -76,6 +76,7 @@ def load(path: Path) -> type[Corpus]:
     """
     name = f"espnet_plugin.recipe.corpora.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a name that ends in .py has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look types up there
     try:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
             cost, _ = measure(model, model_dir / name, wavs, kind == "int8", streaming)
             facts[kind] = cost.as_dict()
         text = json.dumps(facts, indent=2) + "\n"
-        write_whole(model_dir / "device.json", lambda path, text=text: path.write_text(text))
+        write_whole(model_dir / "device.json", partial(Path.write_text, data=text))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def losses(model_dir: Path, data: Path) -> dict[str, tuple[float, int]]:
     texts = normalised(read_transcripts(data / "text"), vars(trained.conf), data.name)
     texts = {key: words for key, words in texts.items() if key in wavs}
     ids, loss = symbol_ids(trained, texts), HeldOutLoss(trained)
-    found = {}
+    found: dict[str, tuple[float, int]] = {}
     for batch in batches({key: wavs[key] for key in ids}, trained.fs):
         found |= {key: (nats, len(ids[key])) for key, nats in loss(batch, ids).items()}
     return found

@@ -36,7 +36,8 @@ def ended(process: subprocess.Popen, watch: Callable[[], None] | None = None) ->
             try:
                 return process.wait(timeout=None if watch is None else 0.5)
             except subprocess.TimeoutExpired:
-                watch()
+                if watch is not None:
+                    watch()
     except BaseException:
         try:
             process.wait(10)

@@ -1,5 +1,6 @@
 """What RESULTS.md says of what was left out, changed or guessed on the way, and of speakers that are recognised badly."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_plugin.common.files import read_json
@@ -11,7 +12,8 @@ WORST = 10  # speakers named
 
 def rows_of(header: list[str], rows: list[list[object]], texts: int = 1) -> str:
     """A Markdown table. Args: texts: first columns that are text, the others are figures."""
-    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in [header, *rows]]
+    table: list[Sequence[object]] = [header, *rows]
+    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in table]
     lines.insert(1, "|" + "---|" * texts + "---:|" * (len(header) - texts))
     return "\n".join(lines)
 

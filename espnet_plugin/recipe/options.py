@@ -30,8 +30,8 @@ def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, 
         choices: the texts that are allowed; none for any.
         per_corpus: the corpus has a default of its own for it.
     """
-    about = dict(shape=shape, about=about, least=least, choices=choices, per_corpus=per_corpus)
-    return dataclasses.field(default=default, metadata=about)
+    facts = dict(shape=shape, about=about, least=least, choices=choices, per_corpus=per_corpus)
+    return dataclasses.field(default=default, metadata=facts)
 
 
 def cores() -> int:
@@ -163,7 +163,8 @@ def converted(cls: type, given: Mapping[str, str]) -> dict:
     Raises:
         UserError: a value that the option does not take.
     """
-    kinds, found = get_type_hints(cls), {}
+    kinds = get_type_hints(cls)
+    found: dict[str, object] = {}
     for field in dataclasses.fields(cls):
         text, kind, about = given.get(field.name), kinds[field.name], field.metadata
         if text is None:

@@ -74,7 +74,8 @@ def check_inference_config(recipe: Recipe) -> None:
 def main() -> None:
     program, *words = sys.argv[1:]
     known = corpora()
-    names = [name for cls in (Options, *known.values()) for name in names_of(cls)]
+    classes: list[type] = [Options, *known.values()]
+    names = [name for cls in classes for name in names_of(cls)]
     if any(word in ("-h", "--help") for word in words):
         print(usage(known))
         return

@@ -52,7 +52,10 @@ class Score:
 def errors(keys: Iterable[str], references: dict[str, str], hypotheses: dict[str, str]) -> tuple[Errors, Errors]:
     """Edits of words and of characters of utterances."""
     pairs = [(references[key], hypotheses.get(key, "")) for key in keys]
-    words, chars = (count([units(text, metric) for text in pair] for pair in pairs) for metric in METRICS)
+    words, chars = (
+        count((units(reference, metric), units(hypothesis, metric)) for reference, hypothesis in pairs)
+        for metric in METRICS
+    )
     return words, chars
 
 

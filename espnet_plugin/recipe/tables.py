@@ -69,8 +69,8 @@ class Experiments:
         folds = []
         for root in self.roots:
             folders = [Experiment(seed / run).score(size, test_set) for seed in self.seeds(beside, root)]
-            found = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
-            found = [one for one in found if one is not None]
+            scores = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
+            found = [one for one in scores if one is not None]
             if not found:
                 return None
             for other in found[1:]:
@@ -170,13 +170,14 @@ def comparison(runs: Experiments, measure: str, resamples: int) -> list[dict]:
         for size in runs.sizes:
             supernet = runs.counts(measure, "supernet", size, test_set)
             alone = runs.counts(measure, f"individual/{size}", size, test_set)
-            both = [Pair(supernet, alone, "supernet", size)] if supernet and alone else []
-            if both:
+            both = []
+            if supernet and alone:
+                both = [Pair(supernet, alone, "supernet", size)]
                 check_same(supernet, alone, f"{size}, {test_set}")
             pairs += both
             row = {"measure": measure, "size": size, "params": runs.params(size), "test_set": test_set}
-            row |= estimate("supernet", supernet and ratio(supernet, scale, resamples))
-            row |= estimate("individual", alone and ratio(alone, scale, resamples))
+            row |= estimate("supernet", ratio(supernet, scale, resamples) if supernet else None)
+            row |= estimate("individual", ratio(alone, scale, resamples) if alone else None)
             row |= estimate("relative", relative_difference(both, resamples))
             row |= {"supernet_seeds": supernet.runs if supernet else 0, "individual_seeds": alone.runs if alone else 0}
             rows.append(row)
@@ -198,14 +199,14 @@ def ablation(runs: Experiments, measure: str, resamples: int) -> list[dict]:
             for test_set in runs.test_sets:
                 counts = runs.counts(measure, run, size, test_set, beside)
                 row = {"measure": measure, "line": title, "run": run, "size": size, "test_set": test_set}
-                row |= estimate("value", counts and ratio(counts, MEASURES[measure].scale, resamples))
+                row |= estimate("value", ratio(counts, MEASURES[measure].scale, resamples) if counts else None)
                 rows.append(row | {"seeds": counts.runs if counts else 0})
     return rows
 
 
 def cost(runs: Experiments) -> list[dict]:
     """Training cost (mean over seeds) of the supernet, of each individual model, of those together, and the ratio."""
-    rows = []
+    rows: list[dict] = []
     for name in ("supernet", *(f"individual/{size}" for size in runs.sizes)):
         found = runs.costs(name)
         row = {"model": name, "seeds": len(found), "hours": None, "unit": None, "updates": None, "audio_hours": None}

@@ -47,7 +47,8 @@ class Transcripts:
 
 def read_normalised(path: Path, conf: TextConf) -> Transcripts:
     """Read a Kaldi text file. Raises `UserError`, see `read_table`."""
-    changes, given = Counter(), read_table(path)
+    changes: Counter[str] = Counter()
+    given = read_table(path)
     texts = {utterance: conf.normalise(words, changes) for utterance, words in given.items()}
     changed = sum(words != texts[utterance] for utterance, words in given.items())
     return Transcripts(texts, changed, dict(changes.most_common()))

@@ -15,6 +15,14 @@ from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple
 
 from espnet_plugin.asr.build import building
 from espnet_plugin.asr.model_dir import keep_beside
+from espnet_plugin.asr.training.cut_batches import (
+    CutReader,
+    check_sources,
+    cut_source,
+    in_order,
+    iter_factory,
+    loader_of,
+)
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
@@ -34,7 +42,7 @@ KINDS = {
 LEAST = dict(
     batch_size=1, valid_batch_size=1, batch_bins=1, valid_batch_bins=1, accum_grad=1, max_epoch=1, num_iters_per_epoch=1
 )
-LEAST |= dict(num_workers=0, ngpu=0)
+LEAST |= dict(num_workers=0, ngpu=0, max_duration=0.1)
 
 
 def path_name_type(text: str) -> tuple[str, str, str]:
@@ -71,6 +79,7 @@ class TODMTask(ASRTask):
     """Takes every option of ``espnet2.bin.asr_train``."""
 
     trainer = TODMTrainer
+    arguments: argparse.Namespace  # of the run, for what ESPnet builds without them
 
     @classmethod
     def get_parser(cls):
@@ -86,6 +95,12 @@ class TODMTask(ASRTask):
             default=False,
             help="half of the training utterances as they sound at 8 kHz, for a model that is to hear telephones too",
         )
+        parser.add_argument(
+            "--max_duration",
+            type=float_or_none,
+            default=None,
+            help="seconds of audio, padded, in a batch of data of type lhotse_cuts; none: --batch_bins samples",
+        )
         for action in parser._actions:
             if action.type is str2triple_str:  # paths may hold commas
                 action.type = path_name_type
@@ -94,6 +109,7 @@ class TODMTask(ASRTask):
     @classmethod
     def main_worker(cls, args: argparse.Namespace):
         """ESPnet's worker, after what the training uses was copied beside the model that it makes."""
+        cls.arguments = args
         if not args.collect_stats and not args.dry_run and not args.dist_rank:
             keep_beside(vars(args), Path(args.output_dir))
         super().main_worker(args)
@@ -156,6 +172,7 @@ class TODMTask(ASRTask):
                     raise UserError(f"--{key}: '{path}' does not exist")
                 if args.bandwidth_augment and kind == "kaldi_ark":
                     raise UserError(f"--bandwidth_augment: needs audio, '{path}' holds features")
+        check_sources(args)
         for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
             value = getattr(args, key)
             if isinstance(value, str) and not Path(value).is_file():
@@ -219,9 +236,25 @@ class TODMTask(ASRTask):
             return super().build_preprocess_fn(args, train)
 
     @classmethod
-    def build_iter_factory(cls, args: argparse.Namespace, *others, **options):
+    def build_iter_factory(cls, args: argparse.Namespace, distributed_option, mode: str, kwargs: dict | None = None):
+        """ESPnet's, or for data of type ``lhotse_cuts`` ours."""
         with building("batches", args):
-            return super().build_iter_factory(args, *others, **options)
+            if cut_source(getattr(args, f"{'train' if mode == 'train' else 'valid'}_data_path_and_name_and_type")):
+                ours = iter_factory(args, cls.build_iter_options(args, distributed_option, mode), mode)
+                if ours is not None:
+                    return ours
+            return super().build_iter_factory(args, distributed_option, mode, kwargs)
+
+    @classmethod
+    def build_streaming_iterator(cls, data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options):
+        """ESPnet's iterator for statistics, or for data of type ``lhotse_cuts`` ours."""
+        source = cut_source(data_path_and_name_and_type)
+        if source is None:
+            return super().build_streaming_iterator(
+                data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options
+            )
+        reader = CutReader.of(cls.arguments, preprocess_fn, collate_fn)
+        return loader_of(reader, in_order(source, options["batch_size"]), num_workers=options["num_workers"])
 
 
 def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

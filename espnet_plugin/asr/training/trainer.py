@@ -256,7 +256,8 @@ def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptio
         if isinstance(scheduler, Eden) and scheduler.batches_per_epoch is None:
             if batches is None:
                 raise UserError(
-                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type"
+                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type, or with "
+                    "type lhotse_cuts and no --num_iters_per_epoch"
                 )
             scheduler.set_epoch_length(batches // options.accum_grad)
 

@@ -89,7 +89,7 @@ def street(rng: np.random.Generator, wave: np.ndarray) -> np.ndarray:
 
 def babble(rng: np.random.Generator, wave: np.ndarray) -> np.ndarray:
     """Speech without words: the utterance backwards, eight times at once with different delays."""
-    return sum(np.roll(wave[::-1], int(rng.integers(len(wave)))) for _ in range(8))
+    return sum((np.roll(wave[::-1], int(rng.integers(len(wave)))) for _ in range(8)), np.zeros_like(wave))
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,15 @@ def speakers(counts: dict[str, int]) -> list[Speaker]:
     for i in range(TRAIN_SPEAKERS):
         turn, j = divmod(i // 2, len(sex := (TRAIN_WOMEN, TRAIN_MEN)[i % 2]))
         voices.append(f"{ACCENTS[(j + turn) % 4]}+{sex[j]}")
+    noises: tuple[Noise, ...] = (white, dull)
     parts = [
-        (TRAIN, voices, counts["train"], (white, dull), (10.0, 40.0), (TRACT, PITCH_RANGE, True, JOINED)),
+        (TRAIN, voices, counts["train"], noises, (10.0, 40.0), (TRACT, PITCH_RANGE, True, JOINED)),
     ]
     for part, variants in HELD_OUT_VARIANTS.items():
         use, kind = part.split("-")
         total = counts["mini" if kind == "mini" else use]
-        noises, accents = ((street, babble), OTHER_ACCENTS) if kind == "other" else ((), ACCENTS)
+        noises = (street, babble) if kind == "other" else ()
+        accents = OTHER_ACCENTS if kind == "other" else ACCENTS
         voices = [f"{accent}+{variant}" for variant in variants.split() for accent in accents]
         parts.append((part, voices, total, noises, (12.0, 25.0), (HELD_OUT_TRACT, HELD_OUT_PITCH_RANGE, False, 0)))
     found = []
