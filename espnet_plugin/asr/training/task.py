@@ -39,7 +39,7 @@ KINDS = {
     int_or_none: (int, type(None)),
     float_or_none: (float, type(None)),
 }
-LEAST = dict(
+LEAST: dict[str, float] = dict(
     batch_size=1, valid_batch_size=1, batch_bins=1, valid_batch_bins=1, accum_grad=1, max_epoch=1, num_iters_per_epoch=1
 )
 LEAST |= dict(num_workers=0, ngpu=0, max_duration=0.1)
