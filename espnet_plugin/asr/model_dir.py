@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from espnet_plugin.common.files import write_whole
@@ -38,4 +39,4 @@ def keep_beside(conf: dict, folder: Path) -> None:
     for section, key, name in beside(conf):
         source = Path(section[key])
         if source.resolve() != (folder / name).resolve():
-            write_whole(folder / name, lambda path, source=source: shutil.copyfile(source, path))
+            write_whole(folder / name, partial(shutil.copyfile, source))

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,11 +53,11 @@ def named_sizes(
     subnets: list[Subnet], space: SearchSpace, costs: Costs, found: Found, metric: str = "wer"
 ) -> list[dict]:
     """Entries of sizes.json, as the subnets come: name (each another), subnet, params, dev_wer or dev_cer (%)."""
-    largest, smallest = (costs.of(end)["params"] for end in (space.max, space.min))
+    largest, smallest = (int(costs.of(end)["params"]) for end in (space.max, space.min))
     sizes = []
     for subnet in subnets:
-        params = costs.of(subnet)["params"]
-        size = {"name": name_of(params, largest, smallest), "subnet": str(subnet), "params": params}
+        params = int(costs.of(subnet)["params"])
+        size: dict[str, Any] = {"name": name_of(params, largest, smallest), "subnet": str(subnet), "params": params}
         sizes.append(size | {f"dev_{metric}": round(found.rates[subnet], 3)})
     names = [size["name"] for size in sizes]
     for i, size in enumerate(sizes):
@@ -70,7 +71,7 @@ def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespac
     on_front = set(found.front(lambda subnet: costs.of(subnet)[plan.by]))
     points = []
     for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
-        point = {"subnet": str(subnet), **costs.of(subnet)}
+        point: dict[str, Any] = {"subnet": str(subnet), **costs.of(subnet)}
         if costs.model.encoder.has("products"):
             point["size_int8"] = weight_bytes(costs.model, subnet, point["params"], int8=True)
         point |= {"loss": round(found.loss[subnet], 5), "front": subnet in on_front}

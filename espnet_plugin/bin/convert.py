@@ -24,7 +24,7 @@ def to_icefall(train_config: Path, model_file: Path, out: Path) -> None:
     if model.blank_id != 0:
         raise UserError(f"token_list: blank has number {model.blank_id}, icefall's is 0")
     state = renamed(model.state_dict(), *normalisation(model))
-    facts = {key: 0 for key in ("best_train_epoch", "best_valid_epoch")}
+    facts: dict[str, float] = {key: 0 for key in ("best_train_epoch", "best_valid_epoch")}
     facts |= {key: float("inf") for key in ("best_train_loss", "best_valid_loss")}
     facts |= {"batch_idx_train": int(model.num_updates), "todm_layers": int(options["--todm-layers"])}
     tokens = [BLANK, *model.token_list[1:]]

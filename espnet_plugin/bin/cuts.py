@@ -3,6 +3,7 @@
 import atexit
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from espnet_plugin.common.tables import write_table
 from espnet_plugin.errors import UserError
@@ -37,7 +38,7 @@ def kaldi_directory(path: Path, whole: bool = False) -> Path:
     except Exception as error:  # whatever its reader may raise
         raise UserError(f"--data: '{path}' is not a manifest of lhotse's cuts: {error}") from error
     for cut in cuts:
-        recording = getattr(cut, "recording", None)
+        recording: Any = getattr(cut, "recording", None)
         sources = [] if recording is None or recording.transforms else recording.sources
         if len(sources) != 1 or sources[0].type not in ("file", "command"):
             raise UserError(f"--data: {path}: cut '{cut.id}' must be of one file or command, without transforms")

@@ -15,6 +15,7 @@ def cut_out(args: argparse.Namespace) -> tempfile.TemporaryDirectory:
     """Cut ``--subnet`` out of icefall's checkpoint, into a folder that lasts as long as what is returned; ``args.model_dir`` names it."""
     args.train_config = args.model_file = None
     folder = settle(args)
+    assert folder is not None  # there is a checkpoint of icefall
     trained = load_model(args.train_config, args.model_file)
     args.model_dir = [Path(folder.name, "size")]
     write_model_dir(trained, space_of(trained.model).resolve(args.subnet or "max"), *args.model_dir)

@@ -58,8 +58,9 @@ def time_torch(args: argparse.Namespace, trained: TrainedModel, batch: AudioBatc
         args.seconds if batch is None else max(float(batch.lengths[0]) / fs, shortest_audio(trained.model.encoder))
     )
     table = make_table(trained.model, fs, seconds, sorted(set(args.threads)), args.rounds or 15, rate)
-    for threads in table.times if batch is not None else ():
-        compare(trained, table, batch, threads, args.rounds or 15, args.check)
+    if batch is not None:
+        for threads in table.times:
+            compare(trained, table, batch, threads, args.rounds or 15, args.check)
     return table
 
 

@@ -1,6 +1,7 @@
 """Verb ``page``: what ``choose`` has found as a page to hover and click, and as a picture."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from espnet_plugin.common.files import write_whole
@@ -18,5 +19,5 @@ def main(argv: list[str]) -> None:
     found = collect(args.expdir)
     write_whole(args.expdir / "front.html", lambda path: path.write_text(html(found), encoding="utf-8"))
     for kind in ("png", "svg"):
-        write_whole(args.expdir / f"front.{kind}", lambda path, kind=kind: picture(found, path, kind))
+        write_whole(args.expdir / f"front.{kind}", partial(picture, found, kind=kind))
     print(f"written: {args.expdir}/front.html, front.png, front.svg")

@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import is_of
@@ -75,7 +76,8 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
     if conf.get("batch_type") != "numel":
         raise UserError(f"--config: {name} must set batch_type: numel, batch_bins and max_epoch")
     for key in ("batch_bins", "max_epoch", "accum_grad", "num_iters_per_epoch"):
-        value, needed = conf.get(key), key in ("batch_bins", "max_epoch")
+        value: Any = conf.get(key)
+        needed = key in ("batch_bins", "max_epoch")
         if (needed or value is not None) and not (is_of(value, int) and value >= 1):
             raise UserError(f"--config: {name}: {key}: {value!r} must be an integer of at least 1")
     counted = work.count(conf, options.vocabulary)

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -126,7 +127,7 @@ def main(argv: list[str]) -> None:
                 bar.write(f"{file}: {note}", file=sys.stderr)
             text = written(args.format, file, answer)
             if file in out:
-                write_whole(out[file], lambda path, text=text: path.write_text(text, encoding="utf-8"))
+                write_whole(out[file], partial(Path.write_text, data=text, encoding="utf-8"))
             bar.write(f"{file}: {out[file]}" if file in out else text, end="\n" if file in out else "")
             sys.stdout.flush()
     if failed:

@@ -30,7 +30,7 @@ def checkpoint_errors(folder: Path) -> Iterator[None]:
         raise UserError(f"a checkpoint cannot be written to '{folder}', where {free:,} bytes are free") from error
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path | str) -> str:
     """Text of a file, without the byte order mark that Windows' editors write, and with line ends as they are.
 
     Raises:

@@ -68,7 +68,7 @@ def extend_bpe(bpemodel: Path, characters: Sequence[str]) -> bytes:
     return model.SerializeToString()
 
 
-def pieces_of(bpemodel: Path | bytes) -> list[str]:
+def pieces_of(bpemodel: Path | str | bytes) -> list[str]:
     """Pieces of a sentencepiece model but its own symbols, in order.
 
     Raises:
@@ -95,7 +95,7 @@ def char_tokens(sentences: Iterable[str], symbols: Sequence[str] = ()) -> list[s
     return [BLANK, UNKNOWN, *symbols, *(SPACE if c == " " else c for c in characters), END]
 
 
-def read_tokens(path: Path) -> list[str]:
+def read_tokens(path: Path | str) -> list[str]:
     """A token list, one a line.
 
     Raises:
@@ -111,7 +111,7 @@ def read_tokens(path: Path) -> list[str]:
     return tokens
 
 
-def check_bpemodel(tokens: Sequence[str], bpemodel: Path) -> None:
+def check_bpemodel(tokens: Sequence[str], bpemodel: Path | str) -> None:
     """Refuse a sentencepiece model that does not go with a token list: it would encode transcripts as other symbols.
 
     Raises:

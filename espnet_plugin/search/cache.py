@@ -29,10 +29,10 @@ class EvaluationCache:
         self.values: dict[tuple[str, Subnet], float] = {}
         self.torn = False
         if path is not None and path.is_file():
-            self.read()
+            self.read(path)
 
-    def read(self) -> None:
-        lines = self.path.read_bytes().split(b"\n")
+    def read(self, path: Path) -> None:
+        lines = path.read_bytes().split(b"\n")
         self.torn = bool(lines.pop())  # behind the last line break
         known, broken = 0, 0
         for line in filter(None, lines):

@@ -80,9 +80,10 @@ def search_losses(
     if plan.kind == "evolution":
         by = lambda subnet: costs.of(subnet)[plan.by]  # noqa: E731
         even = GridSearch(space, plan.seed, fits).grid[: plan.budget.evaluations // 4]
-        search = EvolutionarySearch(space, by, plan.seed, fits, [*start, *even])
+        search: RandomSearch | GridSearch = EvolutionarySearch(space, by, plan.seed, fits, [*start, *even])
     else:
-        search = {"random": RandomSearch, "grid": GridSearch}[plan.kind](space, plan.seed, fits)
+        kinds: dict[str, type[RandomSearch | GridSearch]] = {"random": RandomSearch, "grid": GridSearch}
+        search = kinds[plan.kind](space, plan.seed, fits)
     found = explore(search, lambda subnets: workers("loss", subnets), plan.budget)
     if not found:
         raise UserError(f"--search: {plan.kind} found no subnet within the limits, try another search or wider limits")
@@ -112,7 +113,7 @@ def choose_sizes(
     """
 
     def params(subnet: Subnet) -> int:
-        return costs.of(subnet)["params"]
+        return int(costs.of(subnet)["params"])
 
     targets = ladder(params(space.min), params(space.max), count)[1:-1]
     start = [subnet for target in targets for subnet in candidates(space, params, target, plan.decoded, draws=500)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from espnet_plugin.asr.inference.extract import cost
+from espnet_plugin.asr.inference.extract import cost, space_of
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.blocks import ModelBlocks
@@ -89,7 +89,7 @@ class Costs:
 
     def __post_init__(self):
         if self.int8:
-            self.model.encoder.products(self.model.search_space.min)
+            self.model.encoder.products(space_of(self.model).min)
         if self.table is not None:
             self.table.check(self.blocks.sizes)
 
@@ -106,7 +106,7 @@ class Costs:
     def count(self, subnet: Subnet) -> dict[str, float]:
         whole = cost(self.model, subnet)
         size = weight_bytes(self.model, subnet, whole.params, self.int8)
-        costs = {"params": whole.params, "macs": whole.macs, "size": size}
+        costs: dict[str, float] = {"params": whole.params, "macs": whole.macs, "size": size}
         if self.table is not None:
             costs["latency"] = self.table.latency(self.blocks, subnet, self.threads)
         return costs

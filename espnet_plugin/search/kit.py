@@ -49,7 +49,9 @@ class Kit:
         self.table |= {"symbols_per_second": symbols_per_second, "fixed": self.widths.sizes}
         if audio.streaming:
             self.space = model.encoder.streaming_space()
-        self.jobs, self.blocks, self.checks = {}, {}, []
+        self.jobs: dict[str, dict] = {}
+        self.blocks: dict[str, list[tuple[str, float]]] = {}
+        self.checks: list[dict] = []
         sherpa.check_deployable(self.alone(self.space.min), audio.streaming)
 
     def alone(self, subnet: Subnet) -> TODMModel:
@@ -73,8 +75,9 @@ class Kit:
     def time(self, name: str, module: torch.nn.Module, inputs: dict[str, tuple]) -> None:
         """Add a graph, its axes as free as those of the deployed encoder. Args: inputs: see `job`."""
         examples = {key: torch.from_numpy(target.example(*like)) for key, like in inputs.items()}
-        free = {1: ["N"], 3: ["N", "T", None]}
-        axes = {key: free[x.dim()] for key, x in examples.items()} | {"y": free[3]}
+        free: dict[int, list] = {1: ["N"], 3: ["N", "T", None]}
+        axes: dict[str, list] = {key: free[x.dim()] for key, x in examples.items()}
+        axes["y"] = free[3]
         if "c" in inputs:
             axes |= {key: [None, "N", None] for key in ("c", "next_c")}
         outputs = ["y", "next_c"] if "c" in inputs else ["y"]
@@ -119,7 +122,7 @@ class Kit:
             self.time(project, alone.joint_network.lin_enc, {"x": ([1, self.audio.encoder_frames, d], "noise")})
         for kind, share in (("silent", 0.0), ("emitting", 1.0)):
             self.jobs[f"{kind} p{p} j{j}"] = {"search": self.search(alone, subnet, share), "repeat": self.repeat}
-            terms = [(f"{kind} p{p} j{j}", 1), (project, 1), (f"empty d{d}", -1)]
+            terms: list[tuple[str, float]] = [(f"{kind} p{p} j{j}", 1), (project, 1), (f"empty d{d}", -1)]
             self.blocks[f"{kind} d{d} p{p} j{j}"] = terms
 
     def add_check(self, subnet: Subnet) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from espnet_plugin.common.conf import build_conf, is_of
 from espnet_plugin.errors import UserError
@@ -132,7 +133,7 @@ class LatencyTable:
                 f"version: {content['version']!r} must be {VERSION}, which notes the supernet's shapes: {AGAIN}"
             )
         parts = {key: value for key, value in content.items() if key != "version"}
-        times = parts.get("times")
+        times: Any = parts.get("times")
         for threads, blocks in times.items() if isinstance(times, dict) else [(None, None)]:
             if not str(threads).isdecimal() or not isinstance(blocks, dict):
                 raise UserError("times: must hold for each number of threads a dictionary of blocks and their times")

@@ -4,6 +4,7 @@ import json
 import shlex
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from espnet_plugin.common.files import read_json
 from espnet_plugin.errors import UserError
@@ -31,7 +32,7 @@ def collect(expdir: Path) -> dict:
         for point in found["points"]:
             if name := names.get(point["subnet"]):
                 scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
-                sets = {path.parent.name: read_json(path) for path in scores}
+                sets: dict[str, Any] = {path.parent.name: read_json(path) for path in scores}
                 point |= {"name": name, "sets": {key: {k: s[k] for k in ("wer", "cer")} for key, s in sets.items()}}
         model = ["--train_config", from_here(found["train_config"]), "--model_file", from_here(found["model_file"])]
         return found | {"extract": shlex.join(["espnet-todm", "extract", *model])}

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from espnet_plugin.asr.inference.data import batches
+from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.heldout import symbol_ids
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
@@ -56,7 +57,8 @@ class DevelopmentSet:
     @torch.no_grad()
     def __init__(self, trained: TrainedModel, directories: list[Path], proxy_share: float = 0.08, metric: str = "wer"):
         self.trained, self.model, self.fs, self.metric = trained, trained.model, trained.fs, metric
-        texts, self.wavs = {}, {}
+        texts: dict[str, str] = {}
+        self.wavs: dict[str, str] = {}
         for directory in directories:
             text = normalised(read_transcripts(directory / "text"), vars(trained.conf), directory.name)
             texts |= {f"{directory}:{key}": words for key, words in text.items()}
@@ -67,7 +69,8 @@ class DevelopmentSet:
         given = ", ".join(map(str, directories))
         if self.references and not any(self.references.values()):
             raise UserError(f"--data: {given} has no transcript with a word")
-        self.stems, seconds = [], {}
+        self.stems: list[tuple[tuple[str, ...], Stem]] = []
+        seconds: dict[str, float] = {}
         for batch in batches(self.wavs, self.fs):
             self.stems.append((batch.keys, self.stem(batch)))
             seconds |= zip(batch.keys, (batch.lengths / self.fs).tolist())
@@ -102,17 +105,17 @@ class DevelopmentSet:
         labels = [ids[key] for key in keys]
         lengths = torch.tensor([len(label) for label in labels])
         part = ProxyBatch(stem, torch.nn.utils.rnn.pad_sequence(labels, batch_first=True), lengths, None)
-        return replace(part, ranges=self.lattice(part, self.model.search_space.max).ranges)
+        return replace(part, ranges=self.lattice(part, space_of(self.model).max).ranges)
 
     def hardness(self, seconds: dict[str, float], ids: dict[str, torch.Tensor]) -> dict[str, float]:
         """Utterance -> the min net's loss for a second of audio, of those that the loss has a path for."""
-        found = {}
-        for keys, stem in self.stems:
-            rows = [row for row, key in enumerate(keys) if key in ids]
+        found: dict[str, float] = {}
+        for there, stem in self.stems:
+            rows = [row for row, key in enumerate(there) if key in ids]
             if rows:
-                keys = [keys[row] for row in rows]
+                keys = [there[row] for row in rows]
                 part = self.with_labels(stem.select(rows), keys, ids)
-                cost, fits = self.costs(part, self.model.search_space.min)
+                cost, fits = self.costs(part, space_of(self.model).min)
                 found |= {key: float(c) / seconds[key] for key, c, fit in zip(keys, cost, fits) if fit}
         return found
 

@@ -116,7 +116,7 @@ def runnable(folder: Path, job: dict, threads: int):
         if encoder:
             encoder.run(None, feed)
         if greedy:
-            search(*pair, frames, emitted)
+            search(pair[0], pair[1], frames, emitted)
 
     return run
 
@@ -124,7 +124,7 @@ def runnable(folder: Path, job: dict, threads: int):
 def time_jobs(folder: Path, jobs: dict, threads: int, rounds: int, what: str) -> dict:
     """Median time of each job, s. All take turns, in another order each round; one is in memory at a time."""
     clock, rng, order, began = clock_for(threads), random.Random(0), list(jobs), time.monotonic()
-    taken = {name: [] for name in jobs}
+    taken: dict = {name: [] for name in jobs}
     for turn in range(rounds):
         rng.shuffle(order)
         for i, name in enumerate(order):

@@ -8,7 +8,9 @@ import random
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import product
+from typing import Any, cast
 
 import torch
 from tqdm import tqdm
@@ -49,23 +51,27 @@ def blocks(model: TODMModel, fs: int, seconds: float) -> Iterator[tuple[str, Run
     batch = noise(fs, seconds)
     _, lengths = model.features(batch.speech, batch.lengths)
     audio = replace(encoder.audio(seconds, False), frames=int(lengths[0]))
+
+    def whole(ends: torch.nn.Module) -> Run:
+        return lambda: ends(model.features(batch.speech, batch.lengths)[0])
+
     for d, subnet in encoder.widths(space).items():
         ends = encoder.ends(d)
-        yield encoder.names(subnet)[0], lambda f=ends: f(model.features(batch.speech, batch.lengths)[0])
+        yield encoder.names(subnet)[0], whole(ends)
         with torch.no_grad():
             frames = ends(model.features(batch.speech, batch.lengths)[0]).shape[1]
         x, mask = torch.randn(1, frames, d), torch.ones(1, frames, 1)
         for block in encoder.layers(space, audio):
             if block.width == d:
                 module = block.module()
-                yield block.name, lambda f=module, x=x, mask=mask: f(x, mask)
+                yield block.name, partial(module, x, mask)
         for p, j in search_widths(model):
             yield from searches(model, x, d, p, j)
 
 
 def search_widths(model: TODMModel) -> Iterator[tuple[int, int]]:
     """Widths of prediction network and joiner in a search space, in pairs."""
-    return product(*(space_of(model)[name] for name in ("prediction", "joiner")))
+    return cast(Iterator[tuple[int, int]], product(*(space_of(model)[name] for name in ("prediction", "joiner"))))
 
 
 def searches(model: TODMModel, x: torch.Tensor, d: int, p: int, j: int) -> Iterator[tuple[str, Run]]:
@@ -76,7 +82,7 @@ def searches(model: TODMModel, x: torch.Tensor, d: int, p: int, j: int) -> Itera
         with torch.no_grad():
             joiner.lin_out.bias[model.blank_id] = bias
         pair = at_subnet(model.decoder, joiner, subnet)
-        yield f"{name} d{d} p{p} j{j}", lambda pair=pair: greedy_search(x, lengths, *pair, model.blank_id)
+        yield f"{name} d{d} p{p} j{j}", partial(greedy_search, x, lengths, *pair, model.blank_id)
 
 
 @torch.no_grad()
@@ -87,7 +93,7 @@ def medians(runs: dict, threads: int, rounds: int, what: str) -> dict:
         runs: key -> code; threads: of torch; rounds: timed ones, after one to warm up; what: for the progress bar.
     """
     before, clock, rng = torch.get_num_threads(), clock_for(threads), random.Random(0)
-    taken = {key: [] for key in runs}
+    taken: dict[Any, list[float]] = {key: [] for key in runs}
     torch.set_num_threads(threads)
     try:
         order = list(runs)

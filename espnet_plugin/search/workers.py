@@ -1,6 +1,6 @@
 """Measures of many subnets: from the cache where they are known, else by several processes that share the development set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
@@ -27,8 +27,10 @@ class Workers:
         self, measure: Measure, cache: EvaluationCache, count: int = 1, expected: dict[str, int] | None = None
     ):
         self.measure, self.cache, self.count, self.expected = measure, cache, count, expected or {}
-        self.answers, self.stack = partial(map, self.work), ExitStack()
-        self.bar, self.shown = None, None
+        self.answers: Callable[[Iterable], Iterator[tuple[Subnet, float]]] = partial(map, self.work)
+        self.stack = ExitStack()
+        self.bar: tqdm | None = None
+        self.shown: str | None = None
 
     def __enter__(self) -> "Workers":
         if self.count > 1:
@@ -59,6 +61,7 @@ class Workers:
         """
         subnets = list(dict.fromkeys(subnets))
         self.show(name, len(subnets))
+        assert self.bar is not None
         known = {subnet: self.cache.get(name, subnet) for subnet in subnets}
         missing = [(name, subnet) for subnet, value in known.items() if value is None]
         self.bar.update(len(subnets) - len(missing))

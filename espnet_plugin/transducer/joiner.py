@@ -36,6 +36,7 @@ class AdditiveJoiner(torch.nn.Module):
         joint_space_size: J.
     """
 
+    one_symbol_a_frame: bool  # whether it was trained so; a model sets it
     linear_class = torch.nn.Linear  # what an elastic subclass replaces
     joint_activation: torch.nn.Module
 

@@ -1,4 +1,4 @@
-"""Runs counting.py and steps.py in a process of their own: autograd counts devices once, before the first backward pass of a process."""
+"""Runs the other files of this folder in processes of their own: autograd counts devices once, before a process's first backward pass."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["counting.py", "steps.py"])
+@pytest.mark.parametrize("name", ["configurations.py", "counting.py", "steps.py"])
 def test_on_the_simulated_accelerator(name):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__).with_name(name))]
     done = subprocess.run(command, capture_output=True, text=True)

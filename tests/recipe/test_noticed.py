@@ -22,16 +22,14 @@ def test_counts_of_data_training_decoding_and_speakers_are_shown(tmp_path):
     ]  # the last one was formatted by an earlier version
     write(sets[0] / "set.json", FACTS | {"left_out": 3, "reasons": {"no audio": 2, "empty transcript": 1}})
     write(sets[1] / "set.json", FACTS | {"speakers": None, "utterances": 5})
-    write(experiment.cost, {"left_out": 4, "skipped_updates": 2})
+    write(experiment.cost, {"left_out": 4, "utterances": 100, "skipped_updates": 2})
     for name, missing in (("max", 0), ("min", 1)):
         speakers = {f"s{i}": {"utterances": 1, "words": 10, "wer": 2.5 * i, "cer": 0} for i in range(12)}
         write(experiment.score(name, "test") / "score.json", {"missing": missing, "speakers": speakers})
     text = "\n\n".join(sections(experiment, sets, ["max", "min"], ["test"]))
     assert "| train | 1,200 | 1.25 | 7 | 3 | 0 |" in text and "| test | 5 | 1.25 | unknown | 0 | 0 |" in text
     assert "- train, left out: 2 no audio, 1 empty transcript" in text and "- test names no speakers" in text
-    assert (
-        "- 4 utterances of the training set had more symbols than frames" in text and "- 2 updates were skipped" in text
-    )
+    assert "- 4 of 100 utterances that training saw had more symbols" in text and "- 2 updates were skipped" in text
     assert "- min, test: 1 utterances were not decoded" in text and "- max" not in text
     worst = [line for line in text.splitlines() if line.startswith("| s")][2:]
     assert [line.split()[1] for line in worst] == [f"s{i}" for i in range(11, 1, -1)]

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from espnet_plugin.asr.inference.words import Recognised
 from espnet_plugin.common.files import write_whole
@@ -24,7 +25,7 @@ def ctm_lines(found: dict[str, list[Entry]]) -> str:
     return "".join(
         f"{key} 1 {start:.3f} {end - start:.3f} {text} {confidence:.4f}\n"
         for key in sorted(found)
-        for text, start, end, confidence in found[key][0]["words"]
+        for text, start, end, confidence in cast(list, found[key][0]["words"])
     )
 
 

@@ -192,7 +192,8 @@ def decode_set(job: DecodeJob) -> DecodedSet:
     trained, answers, latency = open_model(job.model_dir, job.conf, job.streaming)
     journal = Journal(job.out / "unfinished.jsonl", sum_of(job))
     found = {key: entries for key, entries in journal.answers.items() if key in segments}
-    notes, named = Counter(), {}
+    notes: Counter[str] = Counter()
+    named: dict[str, str] = {}
     todo = {key: segment for key, segment in segments.items() if key not in found}
     before = len(found)
     bar = partial(

@@ -34,7 +34,7 @@ def segments_of(words: Sequence[Word]) -> list[Segment]:
             and len(" ".join(one.text for one in [*now, word])) <= WIDEST
         )
         if fits:
-            now.append(word)
+            groups[-1].append(word)
         else:
             groups.append([word])
     found = []

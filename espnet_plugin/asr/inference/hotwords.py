@@ -8,7 +8,7 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.context_graph import ContextGraph
 
 
-def read_hotwords(path: Path, trained: TrainedModel, score: float) -> ContextGraph:
+def read_hotwords(path: Path | str, trained: TrainedModel, score: float) -> ContextGraph:
     """One phrase a line; behind it, where wanted, a bonus a symbol as ``:2.5``. Phrases are written as the transcripts were.
 
     Args:

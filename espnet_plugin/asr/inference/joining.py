@@ -46,7 +46,7 @@ def agreement(
         apart = abs(left.frames[i] - right.frames[j])
         return 2 * most_apart + 1 - apart if left.tokens[i] == right.tokens[j] and apart <= most_apart else 0
 
-    best = defaultdict(int)  # from (i, j) on
+    best: defaultdict[tuple[int, int], int] = defaultdict(int)  # from (i, j) on
     for i in reversed(rows):
         for j in reversed(columns):
             pair = gain(i, j) and gain(i, j) + best[i + 1, j + 1]
@@ -76,7 +76,9 @@ def follow(left: Hypothesis, right: Hypothesis) -> Hypothesis:
 
 
 def parts(left: Hypothesis, of_left: slice, right: Hypothesis, of_right: slice) -> Hypothesis:
-    both = (
-        (getattr(left, name)[of_left] + getattr(right, name)[of_right]) for name in ("tokens", "frames", "log_probs")
+    return Hypothesis(
+        left.tokens[of_left] + right.tokens[of_right],
+        left.frames[of_left] + right.frames[of_right],
+        left.log_probs[of_left] + right.log_probs[of_right],
+        left.score + right.score,
     )
-    return Hypothesis(*both, left.score + right.score)

@@ -30,7 +30,7 @@ class NeuralLM:
         return [0.0] * len(states)
 
 
-def load_lm(model: TODMModel, train_config: Path | None, lm_file: Path) -> NeuralLM:
+def load_lm(model: TODMModel, train_config: Path | str | None, lm_file: Path | str) -> NeuralLM:
     """A language model that ESPnet trained (`espnet2.bin.lm_train`) on the same tokens.
 
     Args:
@@ -58,7 +58,7 @@ def load_lm(model: TODMModel, train_config: Path | None, lm_file: Path) -> Neura
     return NeuralLM(trained.lm.eval(), model.sos)
 
 
-def open_ngram(path: Path):
+def open_ngram(path: Path | str):
     """KenLM on a file.
 
     Raises:
@@ -147,7 +147,7 @@ class WordNgram:
         return [self._finish(state)[0] for state in states]
 
 
-def words_of_arpa(path: Path, most: int = 1000) -> list[str]:
+def words_of_arpa(path: Path | str, most: int = 1000) -> list[str]:
     """The first words of an n-gram in ARPA's text format; none of a binary file."""
     with open(path, encoding="utf-8", errors="replace") as file:
         if next((line for line in file if line.strip()), "").strip() != "\\data\\":
@@ -157,7 +157,7 @@ def words_of_arpa(path: Path, most: int = 1000) -> list[str]:
         return list(itertools.islice(words, most))
 
 
-def ngram_of(path: Path, model: TODMModel) -> TokenNgram | WordNgram:
+def ngram_of(path: Path | str, model: TODMModel) -> TokenNgram | WordNgram:
     """The n-gram of a file, over tokens if it knows most of the model's, over words otherwise.
 
     Raises:

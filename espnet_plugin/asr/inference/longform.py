@@ -5,6 +5,7 @@ Models that hear the past only need no windows: their state goes on from one to 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 
@@ -18,7 +19,7 @@ from espnet_plugin.audio.windows import Window, WindowConf, windows
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
-type Progress = Callable[[float], None]  # is told s of audio as they are done
+type Progress = Callable[[float], object]  # is told s of audio as they are done
 
 NOTHING = Hypothesis((), (), (), 0.0)
 STREAM_CHUNK = 10.0  # s of audio at once, where a model needs no windows
@@ -121,7 +122,7 @@ class LongForm:
                 pending[key].answers[number] = window.without_samples(), found
             progress(int(batch.lengths.sum()) / self.fs)
 
-    def complete(self, pending: dict[str, Pending | UserError]) -> Iterator[tuple[str, Answer | UserError]]:
+    def complete(self, pending: dict[str, Pending | Answer | UserError]) -> Iterator[tuple[str, Answer | UserError]]:
         """Take the answers that are complete, as far as the first one that is not."""
         for key in list(pending):
             entry = pending[key]
@@ -134,7 +135,7 @@ class LongForm:
             yield key, entry
 
     def joined(self, entry: Pending) -> tuple[Recognised, ...]:
-        (_, answers), *rest = (entry.answers[number] for number in range(entry.count))
+        (_, answers), *rest = (entry.answers[number] for number in range(cast(int, entry.count)))
         if not rest:
             return tuple(answers)
         whole = answers[0].hypothesis

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 
@@ -17,6 +17,7 @@ from espnet_plugin.transducer.align import align
 from espnet_plugin.transducer.beam import beam_search
 from espnet_plugin.transducer.greedy import greedy_hypotheses
 from espnet_plugin.transducer.hypothesis import Hypothesis
+from espnet_plugin.transducer.shallow_fusion import LanguageModel
 
 Search = Callable[[torch.Tensor, torch.Tensor], list[list[Hypothesis]]]  # encoder output (B, T, D), lengths (B,)
 
@@ -128,7 +129,7 @@ def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
     """
     model = trained.model
     context = None if conf.hotwords_file is None else read_hotwords(conf.hotwords_file, trained, conf.hotwords_score)
-    models = []
+    models: list[tuple[LanguageModel, float]] = []
     if conf.lm_file is not None:
         from espnet_plugin.asr.inference.language_models import load_lm  # takes seconds to import
 
@@ -137,7 +138,7 @@ def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
         from espnet_plugin.asr.inference.language_models import ngram_of
 
         models.append((ngram_of(conf.ngram_file, model), conf.ngram_weight))
-    options = dict(beam_size=conf.beam_size, blank_id=model.blank_id, silent=model.silent)
+    options: dict[str, Any] = dict(beam_size=conf.beam_size, blank_id=model.blank_id, silent=model.silent)
     options |= dict(context=context, models=models)
     return partial(beam_search, decoder=model.decoder, joint_network=model.joint_network, **options)
 

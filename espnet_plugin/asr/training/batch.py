@@ -37,5 +37,5 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """On a device; the host does not wait for the copies, which are complete when the device uses them."""
         parts = (self.speech, self.speech_lengths, self.text, self.text_lengths)
-        moved = (x.to(device, non_blocking=True) for x in parts)
-        return Batch(*moved, self.samples, self.symbols, self.utt_id)
+        speech, speech_lengths, text, text_lengths = (x.to(device, non_blocking=True) for x in parts)
+        return Batch(speech, speech_lengths, text, text_lengths, self.samples, self.symbols, self.utt_id)

@@ -38,7 +38,7 @@ class CostRecord:
         self.path = None if folder is None else folder / "cost.json"
         self.workers, self.gpu = workers, gpu
         self.epochs: dict[int, Counter] = {}
-        self.lost = Counter()
+        self.lost: Counter = Counter()
         known = read_json(self.path) if resume and self.path is not None else None
         if known is not None:
             self.lost = Counter(known["lost"])

@@ -1,7 +1,7 @@
 """Batches of lhotse's cuts for ESPnet's trainer, with the preprocessing that audio and transcripts of Kaldi directories get."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -122,7 +122,7 @@ class CutIterFactory(AbsIterFactory):
     def bins(self) -> list[float]:
         return length_bins(self.source, self.plan.max_duration)
 
-    def build_iter(self, epoch: int, shuffle: bool | None = None) -> Iterator:
+    def build_iter(self, epoch: int, shuffle: bool | None = None) -> Iterable:
         """Batches as ESPnet has them, with a length only where the plan knows it; the order is the plan's."""
         batches = epoch_batches(self.source, self.plan, self.bins, epoch)
         known = self.plan.num_batches

@@ -176,7 +176,7 @@ def one_pass(source: CutSource, plan: BatchPlan, bins: list[float], number: int)
     from lhotse.dataset import DynamicBucketingSampler
 
     seed, own = plan.seed + number if plan.shuffle else plan.seed, plan.own_shards(source)
-    shards = dict(rank=plan.rank, ranks=plan.ranks) if own else {}
+    shards: dict[str, Any] = dict(rank=plan.rank, ranks=plan.ranks) if own else {}
     cuts = source.cuts(seed=seed if plan.shuffle else None, **shards)
     workers = dict(rank=0, world_size=1) if own else dict(rank=plan.rank, world_size=plan.ranks)
     return iter(

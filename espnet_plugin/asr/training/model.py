@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from typing import cast
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
@@ -17,7 +18,7 @@ from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
 from espnet_plugin.encoder.checks import TooShort
-from espnet_plugin.encoder.interface import Encoder
+from espnet_plugin.encoder.interface import ElasticEncoder, Encoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.registry import encoder_names
 from espnet_plugin.supernet.sandwich import SubnetSampling
@@ -27,6 +28,7 @@ from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.distill import DistillConf
 from espnet_plugin.transducer.elastic import at_subnet, build_joiner
 from espnet_plugin.transducer.greedy import greedy_search
+from espnet_plugin.transducer.joiner import AdditiveJoiner
 from espnet_plugin.transducer.loss import Lattice, TransducerConf, TransducerCriterion
 
 
@@ -48,6 +50,10 @@ class TODMModel(Sandwich, ESPnetASRModel):
     Raises:
         UserError: a part that this model has no use for was configured.
     """
+
+    encoder: ElasticEncoder  # an `Encoder` where `search_space` is None
+    joint_network: AdditiveJoiner  # or one with layers of the same names, as ESPnet's JointNetwork
+    num_updates: torch.Tensor
 
     def __init__(
         self,
@@ -104,9 +110,10 @@ class TODMModel(Sandwich, ESPnetASRModel):
         )
         del self.criterion_att
         self.use_transducer_decoder = True
-        self.joint_network = build_joiner(
+        joiner = build_joiner(
             joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
+        self.joint_network = cast(AdditiveJoiner, joiner)
         conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
         # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
@@ -204,6 +211,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
     def mid(self) -> Subnet:
         """A subnet whose encoder has about the geometric mean of the parameters of min and max, for validation."""
         space, params = self.search_space, self.encoder.num_parameters
+        assert space is not None  # validation of a supernet alone asks for it
         if space.min == space.max:
             return space.max
         target = ladder(params(space.min), params(space.max), 3)[1]
@@ -213,8 +221,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
         buffer, known = self.num_updates, self.known_updates
         if known is None or known[0] is not buffer or known[1] != buffer._version:
-            self.known_updates = buffer, buffer._version, int(buffer)
-        return self.known_updates[2]
+            known = self.known_updates = buffer, buffer._version, int(buffer)
+        return known[2]
 
     def count_update(self) -> None:
         updates = self.update_number() + 1

@@ -1,6 +1,7 @@
 """What the nets of a step share, what each of them gives, and their figures for the log."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 
@@ -60,14 +61,16 @@ def net_stats(nets: list[NetLoss]) -> dict[str, torch.Tensor]:
 
     What does not apply is left out, as the distillation of the teacher, so that NaN means trouble.
     """
-    stats = {}
+    stats: dict[str, torch.Tensor] = {}
     for name in dict.fromkeys(net.name for net in nets):
         same = [net for net in nets if net.name == name]
-        for key, values in (
+        # Tensors, or None for each net where a figure does not apply.
+        given: tuple[tuple[str, list[Any]], ...] = (
             ("loss", [net.transducer for net in same]),
             ("distill", [net.distillation for net in same]),
             ("wer", [net.wer for net in same]),
-        ):
+        )
+        for key, values in given:
             if values[0] is not None:
                 stats[f"{key}_{name}"] = sum(values) / len(values)
     return stats

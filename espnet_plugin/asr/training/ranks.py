@@ -5,6 +5,7 @@ Numbers go from host to host, so that no device is waited for; gradients go betw
 
 import math
 from functools import cache
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -23,7 +24,8 @@ def rank() -> int:
 @cache
 def hosts() -> dist.ProcessGroup:
     """All workers, connected from host to host. The first call is a message in itself, which all workers have to make."""
-    return dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+    group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+    return cast(dist.ProcessGroup, group)
 
 
 def everyones(value) -> list:
@@ -61,7 +63,11 @@ def means(stats: dict[str, float], weight: float, names: tuple[str, ...]) -> dic
     for name in names:
         value = stats.get(name)
         finite = value is not None and math.isfinite(value)
-        message += [weight * value if finite else 0.0, weight if finite else 0.0, float(value is not None)]
+        message += [
+            weight * value if value is not None and finite else 0.0,
+            weight if finite else 0.0,
+            float(value is not None),
+        ]
     total = iter(sums(message))
     triples = zip(names, total, total, total)
     return {name: value / count if count else math.nan for name, value, count, known in triples if known}
@@ -122,7 +128,7 @@ class Reduction:
                 p.register_post_accumulate_grad_hook(self._arrived)
         self.expected = {}
         for tensors in passes:
-            for p in leaves(tensors) & self.bucket_of.keys():
+            for p in cast(set[torch.nn.Parameter], leaves(tensors) & self.bucket_of.keys()):
                 self.expected[p] = self.expected.get(p, 0) + 1
         self.open = [sum(p in self.expected for p in bucket) for bucket in self.buckets]
         self.announced = True
@@ -161,7 +167,7 @@ class Reduction:
             for p, _ in kept:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             if kept:
-                torch._foreach_copy_([p.grad for p, _ in kept], [part for _, part in kept])
+                torch._foreach_copy_([cast(torch.Tensor, p.grad) for p, _ in kept], [part for _, part in kept])
         self.sent, self.announced, self.expected = [], False, {}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -62,6 +63,10 @@ class Sandwich:
         """Prediction network and joiner (see `Joiner`) as a subnet uses them."""
         raise NotImplementedError
 
+    def shared(self, *args: Any, **kwargs: Any) -> Shared:
+        """What all nets of a step share, see `share`, from a batch as the model takes it."""
+        raise NotImplementedError
+
     def net(self, name: str, subnet: Subnet | None, shared: Shared, teacher: Lattice | None):
         """What a net gives, and its lattice."""
         raise NotImplementedError
@@ -100,15 +105,17 @@ class Sandwich:
         """
         frames = stem.lengths.cpu() if frames is None else frames
         symbols = text_lengths.cpu() if symbols is None else symbols
-        widest = self.parts_at(self.search_space and self.search_space.max)
+        space = self.search_space
+        widest = self.parts_at(None if space is None else space.max)
         targets = self.criterion.targets(text[:, : int(symbols.max())], text_lengths, *widest)
         return Shared(stem, targets, text, frames, symbols)
 
     def shares_prediction(self, subnet: Subnet | None) -> bool:
         """Whether a subnet uses prediction network and joiner at the widths of the max net, at which `share` ran them."""
-        if subnet is None:
+        space = self.search_space
+        if subnet is None or space is None:
             return True
-        largest = self.search_space.max
+        largest = space.max
         return all(subnet[name] == largest[name] for name in ("prediction", "joiner") if name in subnet)
 
     def nets(self, shared: Shared) -> Iterator:
@@ -120,7 +127,8 @@ class Sandwich:
         teacher = rows = there = None
         for name, subnet in self.step_subnets():
             part = shared
-            if rows is not None:  # cut out for each net anew, since a graph is gone after its backward
+            if rows is not None and there is not None:
+                # Cut out for each net anew, since a graph is gone after its backward.
                 part = shared.select(rows, there)
             net, lattice = self.net(name, subnet, part, teacher)
             if name == "max":

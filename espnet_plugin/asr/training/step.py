@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -126,4 +127,5 @@ def figures_of(optimizers: list[torch.optim.Optimizer]) -> list[torch.Tensor]:
 
 def update(optimizer: torch.optim.Optimizer, figures: list[float]) -> None:
     """One step of an optimizer. Args: figures: its own of `figures_of`, read."""
-    optimizer.step(**({"figures": figures} if hasattr(optimizer, "figures") else {}))
+    known: dict[str, Any] = {"figures": figures} if hasattr(optimizer, "figures") else {}
+    optimizer.step(**known)

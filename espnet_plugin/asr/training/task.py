@@ -4,6 +4,7 @@ import argparse
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import espnet2.tasks.asr as espnet_asr
 import torch
@@ -38,7 +39,7 @@ KINDS = {
     int_or_none: (int, type(None)),
     float_or_none: (float, type(None)),
 }
-LEAST = dict(
+LEAST: dict[str, float] = dict(
     batch_size=1, valid_batch_size=1, batch_bins=1, valid_batch_bins=1, accum_grad=1, max_epoch=1, num_iters_per_epoch=1
 )
 LEAST |= dict(num_workers=0, ngpu=0, max_duration=0.1)
@@ -143,7 +144,8 @@ class TODMTask(ASRTask):
                 continue
             kinds = (dict,) if isinstance(action, NestedDictAction) else KINDS.get(action.type, ())
             several = isinstance(value, list) and (action.nargs or isinstance(action.default, list))
-            for item in value if several else [value]:
+            items: Any = value if several else [value]
+            for item in items:
                 if kinds:
                     need_kind(f"--{action.dest}", item, kinds)
                 if action.choices is not None and item not in action.choices:

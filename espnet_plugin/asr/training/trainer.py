@@ -132,11 +132,13 @@ class TODMTrainer(Trainer):
         batches = number_of(iterator)
         log_interval = options.log_interval or (100 if batches is None else max(batches // 20, 10))  # as ESPnet
         set_epoch_lengths(schedulers, batches, options)
-        options.cost.begin(reporter.get_epoch())
+        cost = options.cost
+        assert cost is not None  # made by `run`
+        cost.begin(reporter.get_epoch())
         if options.reduction is None:
             options.reduction = Reduction(list(net.parameters()))
         reduction = options.reduction
-        tell(options.cost.folder, begun=reporter.get_epoch(), of=options.max_epoch, batches=batches)
+        tell(cost.folder, begun=reporter.get_epoch(), of=options.max_epoch, batches=batches)
         net.train()
         # Batches that were left over at the end of the last epoch, too few for an update, are not in its checkpoint either.
         net.zero_grad()
@@ -153,27 +155,27 @@ class TODMTrainer(Trainer):
             ends = number % options.accum_grad == 0  # the batch ends an update
             scale = len(utt_id) / utterances / options.accum_grad
             figures = start(net, batch, scale, options.use_amp, reduction if ends else None)
-            more = []
+            more: list[torch.Tensor] = []
             if ends:
                 reduction.finish()
                 if options.grad_noise:
                     add_gradient_noise(net, reporter.get_total_count(), duration=100, eta=1.0, scale_factor=0.55)
-                norm = clip(net, options.grad_clip, options.grad_clip_type)
-                more = [norm.reshape(1).double(), *figures_of(optimizers)]
+                total = clip(net, options.grad_clip, options.grad_clip_type)
+                more = [total.reshape(1).double(), *figures_of(optimizers)]
             # One wait for the device: figures for the log, whether all is finite, and what the optimizers have to know.
-            result, more = figures.read(*more)
+            result, read = figures.read(*more)
             bad += [result.bad] if result.bad else []
             seen.append(tuple(utt_id))
             reporter.register(means(result.stats, len(utt_id), STATS), utterances)
-            options.cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
+            cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
             if ends:
-                (norm,), *gradients = more
+                (norm,), *gradients = read
                 problems = [b for bads in everyones(bad) for b in bads] if sums([len(bad)])[0] else []
                 if not math.isfinite(norm) and not problems:
                     problems = [BadNumber(sum(seen, ()), result.subnets)]
                 if problems:
                     options.bad_in_a_row += 1
-                    options.cost.add(skipped_updates=1)
+                    cost.add(skipped_updates=1)
                     logging.warning(f"update skipped, loss or gradient not finite: {'; '.join(map(str, problems))}")
                     if options.bad_in_a_row == options.max_bad_updates:
                         raise UserError(
@@ -190,7 +192,7 @@ class TODMTrainer(Trainer):
                             if isinstance(scheduler, AbsBatchStepScheduler):
                                 scheduler.step()
                     net.count_update()
-                    options.cost.add(updates=1)
+                    cost.add(updates=1)
                 net.zero_grad()
                 bad, seen = [], []
                 rates = {
@@ -205,12 +207,12 @@ class TODMTrainer(Trainer):
             reporter.next()
             if number % log_interval == 0:
                 logging.info(reporter.log_message(-log_interval))
-                options.cost.save()
+                cost.save()
                 if summary_writer is not None:
                     reporter.tensorboard_add_scalar(summary_writer, -log_interval)
                 if options.use_wandb:
                     reporter.wandb_log()
-        options.cost.save()
+        cost.save()
         if not updates:
             raise UserError(
                 f"training stopped: epoch {reporter.get_epoch()} had no update in {number} batches with --accum_grad {options.accum_grad}: "
@@ -228,9 +230,11 @@ class TODMTrainer(Trainer):
             options=options,
             distributed_option=distributed_option,
         )
-        options.cost.save()
+        cost = options.cost
+        assert cost is not None
+        cost.save()
         figures = {key: aggregate(values) for key, values in reporter.stats.items()}
-        tell(options.cost.folder, epoch=reporter.get_epoch(), valid=figures)
+        tell(cost.folder, epoch=reporter.get_epoch(), valid=figures)
 
 
 def number_of(iterator) -> int | None:
