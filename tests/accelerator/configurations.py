@@ -6,7 +6,6 @@ Run by test_accelerator.py.
 from pathlib import Path
 
 import pytest
-import torch
 from tiny import batch, build, named
 
 from espnet_plugin.asr.training.batch import Batch
@@ -14,6 +13,7 @@ from espnet_plugin.asr.training.launches import count_launches, sent, train_step
 from espnet_plugin.asr.training.step import start
 from espnet_plugin.common import accelerator
 from espnet_plugin.common.compose import compose
+from espnet_plugin.optim.scaled_adam import ScaledAdam
 
 accelerator.device()  # before any backward pass
 
@@ -75,12 +75,13 @@ def test_every_configuration_with_a_model_is_among_them():
 def test_several_batches_to_an_update():
     """With accum_grad, a batch that makes no update waits for nothing."""
     model = accelerator.to_device(build().train())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = ScaledAdam(model.named_parameters(), lr=0.03)
     ids, values = named(batch())
     noise = sent(Batch.of(**values, utt_id=ids))
-    train_step(model, optimizer, noise)
+    with accelerator.counting():
+        train_step(model, optimizer, noise)
     with accelerator.counting() as counts:
-        start(model, noise, 0.5)
+        start(model, noise, 0.5, False)
     assert counts.totals()["mixed_devices"] == counts.totals()["waits"] == 0, counts.report()
     with accelerator.counting() as counts:
         train_step(model, optimizer, noise)

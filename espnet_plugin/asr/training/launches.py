@@ -1,9 +1,12 @@
 """What a training step starts on a device and waits for, counted on a simulated one."""
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 
 import torch
+from espnet2.tasks.asr import encoder_choices
 
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.step import BatchResult, clip, figures_of, start, update
@@ -63,9 +66,11 @@ def count_apart(conf: dict, vocabulary: int) -> dict[str, int]:
 
     Autograd counts devices before the first backward pass of a process, and would not know one that comes later.
     """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(totals, (conf, vocabulary))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(totals, conf, vocabulary, encoder_choices.get_class(conf["encoder"]).__module__).result()
 
 
-def totals(conf: dict, vocabulary: int) -> dict[str, int]:
+def totals(conf: dict, vocabulary: int, module: str) -> dict[str, int]:
+    """See `count_launches`. Args: module: of the encoder, whose import registers one of another package."""
+    import_module(module)
     return count_launches(conf, vocabulary, steps=2).totals()
