@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from scipy.stats import spearmanr
-
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.costs import Costs, Limits
 from espnet_plugin.search.explore import Budget, EvolutionarySearch, GridSearch, RandomSearch, explore
@@ -49,6 +47,8 @@ class Found:
     @property
     def correlation(self) -> float | None:
         """Spearman's rank correlation of loss and error rate over the decoded subnets; None where it is not defined."""
+        from scipy.stats import spearmanr  # slow to import
+
         pairs = [(self.loss[subnet], rate) for subnet, rate in self.rates.items()]
         defined = len(pairs) > 2 and all(len(set(values)) > 1 for values in zip(*pairs))
         return float(spearmanr(*zip(*pairs)).statistic) if defined else None
