@@ -22,7 +22,7 @@ ADDITIONS = {
     ],
     ASR: [
         ("frontend_choices", "kaldi_fbank", "espnet_plugin.frontend.kaldi_fbank.KaldiFbank"),
-        ("specaug_choices", "device_specaug", "espnet_plugin.frontend.specaug.DeviceSpecAug"),
+        ("specaug_choices", "device_specaug", "espnet_plugin.asr.training.device_specaug.DeviceSpecAug"),
         ("encoder_choices", "mhssm_supernet", "espnet_plugin.encoder.mhssm.supernet.MHSSMSupernetEncoder"),
         ("encoder_choices", "mhssm", "espnet_plugin.encoder.mhssm.encoder.MHSSMEncoder"),
         ("encoder_choices", "conformer_supernet", "espnet_plugin.encoder.conformer.supernet.ConformerSupernetEncoder"),

@@ -5,8 +5,8 @@ import torch
 from espnet2.asr.specaug.specaug import SpecAug
 from espnet2.layers.mask_along_axis import mask_along_axis
 
+from espnet_plugin.asr.training.device_specaug import DeviceSpecAug, mask_along
 from espnet_plugin.common import accelerator
-from espnet_plugin.frontend.specaug import DeviceSpecAug, mask_along
 
 OPTIONS = dict(
     apply_time_warp=False,
