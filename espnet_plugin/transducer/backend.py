@@ -6,7 +6,7 @@ from importlib import import_module
 import torch
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.transducer.lattice import FORBIDDEN, Recursion, antidiagonals, frame_by_frame, real_arcs
+from espnet_plugin.transducer.lattice import FORBIDDEN, Recursion, by_torch, real_arcs
 
 BACKENDS = ("auto", "torch", "triton", "k2")
 
@@ -19,18 +19,6 @@ def missing(module: str) -> str | None:
     except (ImportError, OSError) as error:  # OSError: its libraries are not those of this torch
         return str(error)
     return None
-
-
-def own(
-    blank: torch.Tensor,
-    emit: torch.Tensor,
-    T_lens: torch.Tensor,
-    U_lens: torch.Tensor,
-    delay_penalty: float = 0.0,
-    modified: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What `antidiagonals` or, modified, `frame_by_frame` computes."""
-    return (frame_by_frame if modified else antidiagonals)(blank, emit, T_lens, U_lens, delay_penalty)
 
 
 def by_triton(*problem, **options) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -48,7 +36,7 @@ def mutual_information(
     delay_penalty: float = 0.0,
     modified: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What `own` computes, by k2's mutual-information recursion, in float64 too."""
+    """What `by_torch` computes, by k2's mutual-information recursion, in float64 too."""
     import k2
 
     possible = T_lens >= U_lens
@@ -74,15 +62,15 @@ def mutual_information(
 
 
 def by_device(blank: torch.Tensor, *problem, **options) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """On a CPU `own`; elsewhere Triton, or where that is missing k2, or where both are `own`."""
+    """On a CPU `by_torch`; elsewhere Triton, or where that is missing k2, or where both are `by_torch`."""
     if blank.device.type == "cpu":
-        return own(blank, *problem, **options)
+        return by_torch(blank, *problem, **options)
     if missing("triton") is None:
         return by_triton(blank, *problem, **options)
-    return (own if missing("k2") else mutual_information)(blank, *problem, **options)
+    return (by_torch if missing("k2") else mutual_information)(blank, *problem, **options)
 
 
-PROGRAMMES = dict(auto=by_device, torch=own, triton=by_triton, k2=mutual_information)
+PROGRAMMES = dict(auto=by_device, torch=by_torch, triton=by_triton, k2=mutual_information)
 
 
 def recursion_of(backend: str, modified: bool = False) -> Recursion:
@@ -103,5 +91,5 @@ def recursion_of(backend: str, modified: bool = False) -> Recursion:
 
 
 def may_use_torchaudio(backend: str, modified: bool, device: torch.device) -> bool:
-    """Whether torchaudio may compute a full loss: where `own` would run, and of the regular lattice."""
+    """Whether torchaudio may compute a full loss: where `by_torch` would run, and of the regular lattice."""
     return not modified and (backend == "torch" or (backend == "auto" and device.type == "cpu"))

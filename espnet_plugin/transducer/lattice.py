@@ -178,6 +178,18 @@ def frame_by_frame(
     return torch.where(T_lens >= U_lens, total, 0), on_blank, on_emit[..., :-1]
 
 
+def by_torch(
+    blank: torch.Tensor,
+    emit: torch.Tensor,
+    T_lens: torch.Tensor,
+    U_lens: torch.Tensor,
+    delay_penalty: float = 0.0,
+    modified: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What `antidiagonals` or, modified, `frame_by_frame` computes."""
+    return (frame_by_frame if modified else antidiagonals)(blank, emit, T_lens, U_lens, delay_penalty)
+
+
 def rows_of(blank: torch.Tensor, emit: torch.Tensor, rows: Callable) -> list[torch.Tensor]:
     """Scores in float64 as rows (D, B, W); the last column never emits, its scores only make both tables one shape."""
     tables = blank.double(), torch.nn.functional.pad(emit.double(), (0, 1), value=FORBIDDEN)

@@ -10,7 +10,7 @@ import triton
 from triton.runtime.interpreter import InterpretedFunction
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.transducer.lattice import antidiagonals, frame_by_frame, settled
+from espnet_plugin.transducer.lattice import by_torch, settled
 from espnet_plugin.transducer.triton_kernels import backward_kernel, forward_kernel
 
 LANES = 64  # symbols of a warp
@@ -73,7 +73,7 @@ lattice_backward = torch.library.custom_op(
 def _(blank, emit, T_lens, U_lens, modified, delay_penalty):
     if INTERPRETED:
         return run_forward(blank, emit, T_lens, U_lens, modified, delay_penalty)
-    total, _, _ = (frame_by_frame if modified else antidiagonals)(blank, emit, T_lens, U_lens, delay_penalty)
+    total, _, _ = by_torch(blank, emit, T_lens, U_lens, delay_penalty, modified)
     return total, blank.new_zeros(len(blank), blank.shape[1] + modified, blank.shape[2], dtype=torch.float64)
 
 
@@ -81,7 +81,7 @@ def _(blank, emit, T_lens, U_lens, modified, delay_penalty):
 def _(blank, emit, T_lens, U_lens, alpha, modified, delay_penalty):
     if INTERPRETED:
         return run_backward(blank, emit, T_lens, U_lens, alpha, modified, delay_penalty)
-    _, *posteriors = (frame_by_frame if modified else antidiagonals)(blank, emit, T_lens, U_lens, delay_penalty)
+    _, *posteriors = by_torch(blank, emit, T_lens, U_lens, delay_penalty, modified)
     return tuple(settled(x, torch.float32) for x in posteriors)
 
 
@@ -93,7 +93,7 @@ def triton_lattice(
     delay_penalty: float = 0.0,
     modified: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What `antidiagonals` or, modified, `frame_by_frame` computes, in float64 too; posteriors come as float32, negligible ones as 0.
+    """What `by_torch` computes, in float64 too; posteriors come as float32, negligible ones as 0.
 
     Raises:
         UserError: tensors on a CPU, without Triton's interpreter.
