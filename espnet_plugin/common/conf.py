@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Union, get_args, get_origin, get_type_hints
 
+from espnet_plugin.common.bounds import Bounds, bounds_of, shown
 from espnet_plugin.errors import UserError
 
 PARTS = ("frontend", "specaug", "normalize", "preencoder", "encoder", "decoder", "model")
@@ -64,7 +65,15 @@ def is_of(value, kind) -> bool:
 def need_kind(key: str, value, kinds) -> None:
     """Raise a `UserError` that names the key for a value that is of none of the types."""
     if not any(is_of(value, kind) for kind in kinds):
-        raise UserError(f"{key}: {value!r} must be {' or '.join(map(words_for, kinds))}")
+        raise UserError(f"{key}: {shown(value)} must be {' or '.join(map(words_for, kinds))}")
+
+
+def need_value(key: str, value, annotation) -> None:
+    """Raise a `UserError` that names the key for a value that is not of an annotation's type, or not within its bounds."""
+    kind, bounds = bounds_of(annotation)
+    need_kind(key, value, kinds_of(kind))
+    for one in bounds:
+        one.check(key, value)
 
 
 def build_conf(key: str, cls, values: dict):
@@ -80,13 +89,13 @@ def build_conf(key: str, cls, values: dict):
             dataclass itself raises.
     """
     if not isinstance(values, Mapping):
-        raise UserError(f"{key}: {values!r} must be a dictionary")
-    fields, types, within = dataclasses.fields(cls), get_type_hints(cls), f"{key}." if key else ""
+        raise UserError(f"{key}: {shown(values)} must be a dictionary")
+    fields, types, within = dataclasses.fields(cls), get_type_hints(cls, include_extras=True), f"{key}." if key else ""
     allowed = [field.name for field in fields]
     for name, value in values.items():
         if name not in allowed:
             raise UserError(f"{within}{name}: unknown key, allowed are {', '.join(allowed)}")
-        need_kind(f"{within}{name}", value, kinds_of(types[name]))
+        need_value(f"{within}{name}", value, types[name])
     for field in fields:
         if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{within}{field.name}: is missing")
@@ -101,34 +110,38 @@ def is_known(kind) -> bool:
     return isinstance(origin, type) and issubclass(origin, Sequence) and all(item in WORDS for item in inner[:1])
 
 
-def check_keys(part: str, cls: type, conf: dict) -> None:
+def check_keys(part: str, cls: type, conf: dict, bounds: Mapping[str, Bounds] = {}) -> None:
     """Refuse what ``<part>_conf`` gives the chosen class and its constructor cannot take.
 
-    Values are held against the annotations of the constructor. An integer of one of the plugin's classes whose default is at least 1 is a
-    size or a count, and must be at least 1 too.
+    Values are held against the annotations of the constructor, and the bounds in them.
+
+    Args:
+        bounds: of keys of a class of another package, which declares none.
 
     Raises:
         UserError: naming the key and what is allowed.
     """
     if not isinstance(conf, Mapping):
-        raise UserError(f"{part}_conf: {conf!r} must be a dictionary")
+        raise UserError(f"{part}_conf: {shown(conf)} must be a dictionary")
     parameters = inspect.signature(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     try:
-        types = get_type_hints(inspect.getattr_static(cls, "__init__"))
+        types = get_type_hints(inspect.getattr_static(cls, "__init__"), include_extras=True)
     except (NameError, TypeError):  # annotations of another package that mean nothing here
         types = {}
     allowed = [name for name in parameters if name not in PASSED]
     for key, value in conf.items():
         if key not in allowed:
             raise UserError(f"{part}_conf.{key}: unknown key of {cls.__name__}, allowed are {', '.join(allowed)}")
-        kinds, default = kinds_of(types.get(key)), parameters[key].default
-        if value != default and all(map(is_known, kinds)):
-            need_kind(f"{part}_conf.{key}", value, kinds)
-        counts = cls.__module__.startswith("espnet_plugin.") and is_of(default, int) and default >= 1
-        if counts and is_of(value, int) and value < 1:
-            raise UserError(f"{part}_conf.{key}: {value} must be at least 1")
+        kind, limits = bounds_of(types.get(key))
+        if value != parameters[key].default and all(map(is_known, kinds_of(kind))):
+            need_kind(f"{part}_conf.{key}", value, kinds_of(kind))
+        default = parameters[key].default
+        if cls.__module__.startswith("espnet_plugin.") and is_of(default, int) and default >= 1:
+            limits = [Bounds(1), *limits]
+        for one in [*limits, *([bounds[key]] if key in bounds else [])]:
+            one.check(f"{part}_conf.{key}", value)
     for key in allowed:
         if parameters[key].default is inspect.Parameter.empty and key not in conf:
             raise UserError(f"{part}_conf.{key}: is missing, {cls.__name__} needs it")
