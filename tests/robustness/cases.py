@@ -1,7 +1,7 @@
 """Rows of the tables: what a program is given, and what its answer must name.
 
-A table is a module of ``tables/`` with ``REFUSED``, inputs that must end in one sentence, or ``ACCEPTED``, unusual ones that must work. Each
-case runs in a fresh copy of the prepared workspace (`workspace.prepare`), which is the current folder.
+A table is a module of ``tables/`` with ``REFUSED``, inputs that must end in one sentence, or ``ACCEPTED``, unusual ones that must work.
+Each case runs in a fresh copy of the prepared workspace (`workspace.prepare`), which is the current folder.
 """
 
 import contextlib
