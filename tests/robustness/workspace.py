@@ -1,0 +1,74 @@
+"""A small workspace with every kind of file that a program reads, made once; all names in it are relative to it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import tiny
+import torch
+import yaml
+from cases import run
+
+from espnet_plugin.common.tokens import bpe_tokens, train_bpe
+
+SENTENCES = ["A BC D", "AB CD", "D C B A", "DA BA"]
+SPACE = dict(depths=[1, 2, 3], ffn_dims=[4, 8, 16], heads=[2, 4])
+SUPERNET = "--train_config supernet/config.yaml --model_file supernet/averaged.pth"
+
+
+def write_supernet(folder: Path, **space) -> None:
+    """A training directory as training leaves it, of a model that nobody trained."""
+    folder.mkdir()
+    (folder / "bpe.model").write_bytes(train_bpe(SENTENCES * 20, 12))
+    x = np.random.default_rng(0).normal(-9, 3, (1000, 80))
+    np.savez(folder / "feats_stats.npz", count=len(x), sum=x.sum(0), sum_square=(x**2).sum(0))
+    changes = dict(
+        token_list=bpe_tokens(folder / "bpe.model"),
+        bpemodel=str(folder / "bpe.model"),
+        normalize="global_mvn",
+        normalize_conf=dict(stats_file=str(folder / "feats_stats.npz")),
+        encoder_conf=tiny.CONF["encoder_conf"] | {"search_space": SPACE | space},
+    )
+    model = tiny.build(**changes)
+    for name in ("1epoch.pth", "2epoch.pth", "averaged.pth"):
+        torch.save(model.state_dict(), folder / name)
+    (folder / "config.yaml").write_text(yaml.safe_dump(vars(tiny.arguments(**changes))))
+
+
+def write_data(folder: Path, seconds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8)) -> None:
+    """A Kaldi directory of noise."""
+    folder.mkdir()
+    rng, names = np.random.default_rng(0), [f"u{i}" for i in range(len(seconds))]
+    for name, length in zip(names, seconds):
+        soundfile.write(folder / f"{name}.wav", 0.1 * rng.standard_normal(int(16000 * length)), 16000)
+    (folder / "wav.scp").write_text("".join(f"{name} {folder}/{name}.wav\n" for name in names))
+    (folder / "text").write_text("".join(f"{name} {words}\n" for name, words in zip(names, SENTENCES)))
+
+
+def prepare() -> None:
+    """Fill the current folder.
+
+    supernet/ (both directions at once), forward/ (with a choice of directions), size/ (extracted), data/, exp/ (what choose has found),
+    table.json (times of a device), pack.zip, pack.tar.gz, icefall/, decode.yaml, hotwords.txt.
+    """
+    write_supernet(Path("supernet"))
+    write_supernet(Path("forward"), directions=["forward", "bidirectional"])
+    write_data(Path("data"))
+    Path("decode.yaml").write_text("beam_size: 2\n")
+    Path("hotwords.txt").write_text("AB CD\n")
+    Path("exp").mkdir()
+    for command in (
+        f"choose {SUPERNET} --data data --num_sizes 3 --evaluations 6 --num_candidates 1 --out exp/sizes.json",
+        f"extract {SUPERNET} --subnet min --out size",
+        "latency --train_config supernet/config.yaml --rounds 1 --seconds 0.5 --out table.json",
+        "pack size --out pack.zip",
+        "pack size --out pack.tar.gz",
+        f"convert {SUPERNET} --out icefall",
+    ):
+        answer = run(command)
+        assert answer.status == 0, (command, answer)
+
+
+def copy_of(prepared: Path, folder: Path) -> None:
+    shutil.copytree(prepared, folder, symlinks=True, dirs_exist_ok=True)
