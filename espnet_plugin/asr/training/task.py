@@ -22,6 +22,7 @@ from espnet_plugin.asr.training.cut_batches import (
     in_order,
     iter_factory,
     loader_of,
+    text_conf,
 )
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.compose import read_yaml
@@ -42,7 +43,7 @@ KINDS = {
 LEAST: dict[str, float] = dict(
     batch_size=1, valid_batch_size=1, batch_bins=1, valid_batch_bins=1, accum_grad=1, max_epoch=1, num_iters_per_epoch=1
 )
-LEAST |= dict(num_workers=0, ngpu=0, max_duration=0.1)
+LEAST |= dict(num_workers=0, ngpu=0, max_duration=0.1, stats_every=1)
 
 
 def path_name_type(text: str) -> tuple[str, str, str]:
@@ -100,6 +101,12 @@ class TODMTask(ASRTask):
             type=float_or_none,
             default=None,
             help="seconds of audio, padded, in a batch of data of type lhotse_cuts; none: --batch_bins samples",
+        )
+        parser.add_argument(
+            "--stats_every",
+            type=int,
+            default=1,
+            help="with --collect_stats: of data of type lhotse_cuts take every n-th cut only",
         )
         for action in parser._actions:
             if action.type is str2triple_str:  # paths may hold commas
@@ -248,13 +255,14 @@ class TODMTask(ASRTask):
     @classmethod
     def build_streaming_iterator(cls, data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options):
         """ESPnet's iterator for statistics, or for data of type ``lhotse_cuts`` ours."""
-        source = cut_source(data_path_and_name_and_type)
+        source = cut_source(data_path_and_name_and_type, text_conf(cls.arguments))
         if source is None:
             return super().build_streaming_iterator(
                 data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options
             )
         reader = CutReader.of(cls.arguments, preprocess_fn, collate_fn)
-        return loader_of(reader, in_order(source, options["batch_size"]), num_workers=options["num_workers"])
+        batches = in_order(source, options["batch_size"], cls.arguments.stats_every)
+        return loader_of(reader, batches, num_workers=options["num_workers"])
 
 
 def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
