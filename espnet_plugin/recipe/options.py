@@ -84,6 +84,9 @@ class Options:
         "DIR",
         "adapt a model: tokens, statistics, architecture and weights from its directory; one of a single size is grown",
     )
+    init_subnet: str = option(
+        "", "NAME", "with --init_from: train this size of the supernet alone, as 3x64 or a subnet of sizes.json"
+    )
     extend_tokens: bool = option(False, "true", "with --init_from: add the characters that its tokens lack")
     metric: str = option(
         "wer", "NAME", "error rate that sizes are chosen by: of words or of characters", choices=METRICS
@@ -112,6 +115,8 @@ class Options:
 
         if self.extend_tokens and not self.init_from:
             raise UserError("--extend_tokens 'true' needs --init_from, the model whose tokens are extended")
+        if self.init_subnet and not self.init_from:
+            raise UserError(f"--init_subnet '{self.init_subnet}' needs --init_from, the supernet that it belongs to")
         self.text_conf  # noqa: B018 (it is computed, and refuses)
 
     @property
