@@ -95,6 +95,9 @@ class Options:
         "DIR",
         "adapt a model: tokens, statistics, architecture and weights from its directory; one of a single size is grown",
     )
+    init_subnet: str = option(
+        "", "NAME", "with --init_from: train this size of the supernet alone, as 3x64 or a subnet of sizes.json"
+    )
     extend_tokens: bool = option(False, "true", "with --init_from: add the characters that its tokens lack")
     metric: str = option(
         "wer", "NAME", "error rate that sizes are chosen by: of words or of characters", choices=METRICS
@@ -129,6 +132,8 @@ class Options:
             raise UserError(
                 f"--feats_type '{self.feats_type}' must be raw with --data_backend lhotse, which reads audio"
             )
+        if self.init_subnet and not self.init_from:
+            raise UserError(f"--init_subnet '{self.init_subnet}' needs --init_from, the supernet that it belongs to")
         self.text_conf  # noqa: B018 (it is computed, and refuses)
 
     @property
