@@ -10,8 +10,8 @@ line is one JSON object: seconds of each stage, minutes of all (wall and process
 
 With ``--backend lhotse`` the same of a cut manifest (``run.sh --data_backend lhotse --train_cuts``, stages 1 to 4), and then what training
 does with it before its first update and in the updates after it: checks, limits of the buckets, the number of batches, and the first of
-them, without audio. Both with all cuts and with 10,000; the figures are the ratios of their peak memory. All cuts are pieces of one file
-of 20 s.
+them, without audio. Both with all cuts and with 10,000; the figures are the ratios of their peak memory. Cuts and batches are a tenth as
+long as usual, so that statistics take minutes: beginnings of one file of 2 s, in batches of 60 s.
 """
 
 import argparse
@@ -62,13 +62,13 @@ def make_part(folder: Path, count: int, seconds: float, rng: random.Random, word
 
 
 def make_manifest(path: Path, count: int, words: list[str]) -> None:
-    """Cuts of 1 to 20 s, the beginnings of one file; the same ones again after each 10,000, or fewer if there are to be fewer."""
+    """Cuts of 0.1 to 2 s, the beginnings of one file; the same ones again after each 10,000, or fewer if there are to be fewer."""
     rng, lines, audio = random.Random(0), [], path.with_name("noise.flac")
-    soundfile.write(audio, np.random.default_rng(0).uniform(-0.1, 0.1, 20 * 16000), 16000)
-    recording = {"id": "r", "sampling_rate": 16000, "num_samples": 320000, "duration": 20.0, "channel_ids": [0]}
+    soundfile.write(audio, np.random.default_rng(0).uniform(-0.1, 0.1, 32000), 16000)
+    recording = {"id": "r", "sampling_rate": 16000, "num_samples": 32000, "duration": 2.0, "channel_ids": [0]}
     recording["sources"] = [{"type": "file", "channels": [0], "source": str(audio.absolute())}]
     for number in range(min(count, REPEATED)):
-        times = {"start": 0, "duration": rng.randint(10, 200) / 10}
+        times = {"start": 0, "duration": rng.randint(10, 200) / 100}
         text = " ".join(rng.choices(words, k=rng.randint(1, 2 * WORDS - 1)))
         spoken = {"id": f"s{number}", "recording_id": "r", **times, "channel": 0, "text": text}
         cut = {"id": f"c{number}", **times, "channel": 0, "supervisions": [spoken], "recording": recording}
@@ -107,7 +107,7 @@ def start_training(path: Path, batches: int) -> None:
     from espnet_plugin.asr.training.cuts import BatchPlan, CutSource, batches_in_a_pass, epoch_batches, length_bins
 
     began = time.perf_counter()
-    source, plan = CutSource(path), BatchPlan(max_duration=600.0)
+    source, plan = CutSource(path), BatchPlan(max_duration=60.0)
     source.check("--train_data_path_and_name_and_type")
     bins = length_bins(source, plan.max_duration)
     whole = batches_in_a_pass(source, plan, bins)
