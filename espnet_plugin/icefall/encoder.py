@@ -87,7 +87,6 @@ def encoder_class() -> type:
             self.register_load_state_dict_post_hook(refresh)
 
         def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor):
-            self.net.check(ilens)
             return self.net.stem(xs_pad, ilens)
 
         def run(self, stem, subnet=None) -> torch.Tensor:
