@@ -166,10 +166,10 @@ def asr_model_class() -> type:
             """
             self.batch_size, frames = len(x), x_lens.cpu()
             x, x_lens = self.encoder_embed(x, x_lens.to(x.device, non_blocking=True))
-            self.encoder.net.check(frames)
+            self.encoder.check(frames)
             stem, (labels, symbols) = self.encoder.stem(x, x_lens), labels_of(y, self.blank_id)
-            there = (tensor.to(x.device, non_blocking=True) for tensor in (labels, symbols))
-            return self.share(stem, *there, self.encoder.net.frames(frames), symbols.cpu())
+            labels, lengths = (tensor.to(x.device, non_blocking=True) for tensor in (labels, symbols))
+            return self.share(stem, labels, lengths, self.encoder.frames(frames), symbols.cpu())
 
         def forward(
             self,
