@@ -18,6 +18,7 @@ from espnet2.utils.types import int_or_none
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.checkpoint import finish_epoch, whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
+from espnet_plugin.asr.training.data_files import reading
 from espnet_plugin.asr.training.progress import tell
 from espnet_plugin.asr.training.ranks import Reduction, everyones, means, sums, world_size
 from espnet_plugin.asr.training.step import BadNumber, clip, figures_of, start, update
@@ -164,6 +165,8 @@ class TODMTrainer(Trainer):
                 more = [total.reshape(1).double(), *figures_of(optimizers)]
             # One wait for the device: figures for the log, whether all is finite, and what the optimizers have to know.
             result, read = figures.read(*more)
+            if result.bad:
+                need_numbers(batch)
             bad += [result.bad] if result.bad else []
             seen.append(tuple(utt_id))
             reporter.register(means(result.stats, len(utt_id), STATS), utterances)
@@ -225,7 +228,7 @@ class TODMTrainer(Trainer):
         """ESPnet's validation; its time counts, its figures are told."""
         super().validate_one_epoch(
             model=model,
-            iterator=iterator,
+            iterator=told(iterator),
             reporter=reporter,
             options=options,
             distributed_option=distributed_option,
@@ -240,6 +243,22 @@ class TODMTrainer(Trainer):
 def number_of(iterator) -> int | None:
     """Batches of an epoch; None for an iterator without a length, as those of ``iterator_type: chunk`` are."""
     return len(iterator) if hasattr(iterator, "__len__") else None
+
+
+def told(iterator):
+    """Batches of an iterator, whose failure is told in a sentence."""
+    with reading():
+        yield from iterator
+
+
+def need_numbers(batch: Batch) -> None:
+    """Raise a `UserError` that names an utterance whose audio or features are not finite: no rate of learning would help."""
+    finite = batch.speech.isfinite().flatten(1).all(1)
+    if not finite.all():
+        name = batch.utt_id[int(finite.int().argmin())]
+        raise UserError(
+            f"training stopped: the audio of utterance '{name}' has samples that are infinite or no numbers, leave it out"
+        )
 
 
 def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptions) -> None:
@@ -264,7 +283,7 @@ def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptio
 
 def each_together(reporter, iterator):
     """Batches, until the first worker has none left, with ESPnet's measurement of waiting time."""
-    for item in reporter.measure_iter_time(iterator, "iter_time"):
+    for item in reporter.measure_iter_time(told(iterator), "iter_time"):
         if sums([0.0])[0] > 0:
             return
         yield item
