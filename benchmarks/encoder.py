@@ -3,7 +3,7 @@
     python benchmarks/encoder.py [--rounds 5] [--long_rounds 2] [--threads 1] [--clock cpu] [--only zipformer --batch 2]
 
 The encoders take turns, so that whatever else the machine does falls on all; medians are reported. The last turns have the long audio:
-120 s beside the Conformer, 60 s beside the Zipformer (zipformer-S, `zipformer_peer.py`), whose time grows faster. A peer that is not
+120 s beside the Conformer, 60 s beside the Zipformer (zipformer-S, `peer/zipformer_peer.py`), whose time grows faster. A peer that is not
 installed is left out, and its figures are null. The last line is one JSON object.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
-from zipformer_peer import SMALL, ZipformerPeer
+from peer.zipformer_peer import ZipformerPeer
 
 from espnet_plugin.encoder.mhssm.encoder import MHSSMEncoder
 from espnet_plugin.errors import UserError
@@ -43,7 +43,7 @@ def build() -> dict[str, torch.nn.Module]:
     )
     found = {"mhssm": MHSSMEncoder(FEATURES, d_model=384, num_heads=8, ffn_dims=[1600] * 12), "conformer": conformer}
     try:
-        found["zipformer"] = ZipformerPeer(FEATURES, **SMALL)
+        found["zipformer"] = ZipformerPeer(FEATURES, "22M")
     except UserError as error:
         print(f"without zipformer: {error}", flush=True)
     return found

@@ -17,6 +17,7 @@ LOWEST, BELOW_NYQUIST = 20.0, 400.0  # Hz: the edges of Kaldi's filter banks
 KEPT = (
     4800 / 8000
 )  # share of the band, from below, that is warped by the factor alone (Jaitly and Hinton: 4800 of 8000 Hz)
+BANDS = 6  # in which a microphone's level is drawn: some 500 mel each at 16 kHz; our choice
 
 
 def mel(frequency: torch.Tensor | float) -> torch.Tensor:
@@ -34,6 +35,13 @@ def need_range(key: str, value: Sequence[float], least: float, most: float) -> t
     if not numbers or not all(isinstance(x, int | float) and least <= x <= most for x in value) or value[0] > value[1]:
         raise UserError(f"{key}: {value!r} must be two numbers from {least} to {most}, the smaller one first")
     return float(value[0]), float(value[1])
+
+
+def need_number(key: str, value: float, least: float, most: float) -> float:
+    """A number within bounds. Raises `UserError` for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError(f"{key}: {value!r} must be a number from {least} to {most}")
+    return float(value)
 
 
 def warped_filters(factors: torch.Tensor, filters: int, fs: int) -> torch.Tensor:
@@ -73,32 +81,44 @@ def interpolated(x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     return left + share * (right - left)
 
 
+def microphones(count: int, filters: int, most: float, device: torch.device) -> torch.Tensor:
+    """Frequency responses of random microphones: a level at each of `BANDS` frequencies, straight lines between them on the mel axis.
+
+    Returns:
+        (count, filters) to add to log energies.
+    """
+    levels = torch.empty(count, BANDS, device=device).uniform_(-most, most) * (np.log(10) / 10)
+    return torch.nn.functional.interpolate(levels.unsqueeze(1), size=filters, mode="linear", align_corners=True)[:, 0]
+
+
 class Perturbation(torch.nn.Module):
-    """Changes vocal tract and tempo, each drawn anew for each utterance.
+    """Changes vocal tract, microphone and tempo, each drawn anew for each utterance.
 
     Args:
         fs: sampling rate, Hz.
         vocal_tract: lowest and highest factor on frequencies, as (0.85, 1.15); (1, 1) for none.
         tempo: lowest and highest factor on the length, pitch and formants stay; (1, 1) for none.
+        microphone: most by which a microphone is too loud or too quiet at a frequency, dB; 0 for none.
 
     Raises:
         UserError: a value that is not allowed.
     """
 
-    def __init__(self, fs: int, vocal_tract: Sequence[float], tempo: Sequence[float]):
+    def __init__(self, fs: int, vocal_tract: Sequence[float], tempo: Sequence[float], microphone: float = 0.0):
         super().__init__()
         self.fs = fs
         self.vocal_tract = need_range("vocal_tract", vocal_tract, 0.5, 2.0)
         self.tempo = need_range("tempo", tempo, 0.5, 2.0)
+        self.microphone = need_number("microphone", microphone, 0.0, 40.0)
 
     def forward(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            x: (B, S, F) log mel energies, may be normalised.
+            x: (B, S, F) log mel energies; normalised ones where `microphone` is 0.
             x_lengths: (B,) frames.
 
         Returns:
-            (B, S', F), zero beyond an utterance's end, and (B,).
+            (B, S', F), zero beyond an utterance's end where lengths change, and (B,).
         """
 
         def drawn(ends: tuple[float, float]) -> torch.Tensor:
@@ -107,6 +127,8 @@ class Perturbation(torch.nn.Module):
         if self.vocal_tract != (1.0, 1.0):
             position = warped_filters(drawn(self.vocal_tract), x.shape[2], self.fs)
             x = interpolated(x.transpose(1, 2), position).transpose(1, 2)
+        if self.microphone > 0:
+            x = x + microphones(len(x), x.shape[2], self.microphone, x.device).unsqueeze(1)
         if self.tempo != (1.0, 1.0):
             longer = (x_lengths * drawn(self.tempo)).round().long().clamp(min=1)
             longer = torch.where(x_lengths > 0, longer, 0)

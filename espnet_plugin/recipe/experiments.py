@@ -138,18 +138,20 @@ def lock_of(path: Path, wait: bool):
 
 
 def call(command: list[str]) -> None:
-    """Run a command that tells its own failure; a signal that ends this program ends it, too."""
+    """Run a command that tells its own failure; a signal is passed on, and ends this program when the command has ended."""
     process = subprocess.Popen(command, close_fds=False)
+    received: list[int] = []
 
     def stop(number: int, _frame) -> None:
-        process.send_signal(number)
-        process.wait()
-        raise SystemExit(128 + number)
+        received.append(number)
+        process.send_signal(number)  # nothing waits here: `wait` below holds a lock
 
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
     status = process.wait()
+    if received:
+        raise SystemExit(128 + received[0])
     if status:
         raise SystemExit(status if status > 0 else 128 - status)
 

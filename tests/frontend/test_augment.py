@@ -79,6 +79,20 @@ def test_tempo_changes_lengths_alone(lengths, factor, seed):
             torch.testing.assert_close(y[i, m - 1], x[i, n - 1], atol=1e-3, rtol=1e-3)
 
 
+def test_a_microphone_adds_the_same_to_all_frames():
+    """Six levels of at most 6 dB, that is 6 / 10 of a power of ten, at 0, 16, ..., 80 of 81 filters; straight lines between."""
+    x, lengths = torch.randn(3, 7, 81), torch.tensor([7, 7, 4])
+    y, same = Perturbation(FS, (1, 1), (1, 1), microphone=6.0)(x, lengths)
+    added = y - x
+    assert same is lengths and added.abs().max() <= 0.6 * np.log(10) + 1e-5
+    torch.testing.assert_close(added, added[:, :1].expand(-1, 7, -1), atol=1e-5, rtol=0)
+    bends = added[:, 0].diff(dim=1).diff(dim=1).abs() > 1e-4
+    assert set(bends.any(0).nonzero().flatten().tolist()) <= {15, 31, 47, 63}
+    assert not torch.equal(added[0], added[1]) and added.std() > 0.2
+    with pytest.raises(UserError, match=r"microphone: 41 must be a number from 0\.0 to 40\.0"):
+        Perturbation(FS, (1, 1), (1, 1), microphone=41)
+
+
 def test_nothing_is_changed_where_nothing_is_asked_for():
     x, lengths = torch.randn(2, 7, 5), torch.tensor([7, 4])
     y, same = Perturbation(FS, (1, 1), (1, 1))(x, lengths)

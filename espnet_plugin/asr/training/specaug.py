@@ -1,4 +1,4 @@
-"""ESPnet specaug ``perturbed_specaug``: SpecAugment after a change of voice and tempo."""
+"""ESPnet specaug ``perturbed_specaug``: SpecAugment after a change of voice, microphone and tempo."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,14 @@ from espnet_plugin.frontend.rate import hertz
 
 
 class PerturbedSpecAug(SpecAug):
-    """Vocal tract and tempo of each utterance are changed (see `Perturbation`), then ESPnet's SpecAugment masks it.
+    """Voice, microphone and tempo of each utterance are changed (see `Perturbation`), then ESPnet's SpecAugment masks it.
 
     It costs little, runs on GPUs, and works with features that were dumped.
 
     Args:
         fs: sampling rate, Hz.
         vocal_tract, tempo: lowest and highest factor, drawn evenly; [1, 1] for none.
+        microphone: most by which a frequency's level is changed, dB; 0 for none.
         others: of ESPnet's SpecAugment.
 
     Raises:
@@ -29,6 +30,7 @@ class PerturbedSpecAug(SpecAug):
         fs: int | str = 16000,
         vocal_tract: Sequence[float] = (0.85, 1.15),
         tempo: Sequence[float] = (0.9, 1.1),
+        microphone: float = 0.0,
         apply_time_warp: bool = False,
         time_warp_window: int = 5,
         time_warp_mode: str = "bicubic",
@@ -55,10 +57,10 @@ class PerturbedSpecAug(SpecAug):
             replace_with_zero=replace_with_zero,
         )
         try:
-            self.perturbation = Perturbation(hertz(fs), vocal_tract, tempo)
+            self.perturbation = Perturbation(hertz(fs), vocal_tract, tempo, microphone)
         except UserError as error:
             raise UserError(f"specaug_conf.{error}") from error
 
     def forward(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Args: x (B, S, F) log mel energies, may be normalised; x_lengths (B,) frames. Returns: the same, S may differ."""
+        """Args: x (B, S, F) log mel energies; x_lengths (B,) frames. Returns: the same, S may differ."""
         return super().forward(*self.perturbation(x, x_lengths))
