@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from espnet_plugin.common.files import read_text, write_whole
 from espnet_plugin.errors import UserError
@@ -11,14 +13,20 @@ from espnet_plugin.errors import UserError
 DEEPEST = 50  # dictionaries in dictionaries; ESPnet's have up to six
 
 
-class StrictLoader(yaml.composer.Composer, yaml.CParser, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):
+Loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # libyaml's reads several times faster
+
+
+class StrictLoader(Loader):
     """YAML in which no key stands twice, nothing holds itself, and nothing is nested deeper than a configuration can mean."""
 
-    def __init__(self, stream):
-        yaml.CParser.__init__(self, stream)  # libyaml's, ten times faster than Python's
-        yaml.composer.Composer.__init__(self)
-        yaml.constructor.SafeConstructor.__init__(self)
-        yaml.resolver.Resolver.__init__(self)
+    # PyYAML's own, in place of libyaml's, which call nothing that can be overridden.
+    check_node, get_node, get_single_node = Composer.check_node, Composer.get_node, Composer.get_single_node
+    compose_document, compose_scalar_node = Composer.compose_document, Composer.compose_scalar_node
+    compose_sequence_node = Composer.compose_sequence_node
+
+    def __init__(self, stream: str):
+        super().__init__(stream)
+        self.anchors: dict = {}
         self.open: list[str | None] = []  # anchors of what is being read, outermost first
 
     def compose_node(self, parent, index):
@@ -27,16 +35,16 @@ class StrictLoader(yaml.composer.Composer, yaml.CParser, yaml.constructor.SafeCo
         if isinstance(event, yaml.AliasEvent):
             if anchor in self.open:
                 raise Refused(f"'*{anchor}' stands within what it names", event.start_mark)
-            return super().compose_node(parent, index)
+            return Composer.compose_node(self, parent, index)
         self.open.append(anchor)
         if len(self.open) > DEEPEST:
             raise Refused(f"is nested more than {DEEPEST} deep", event.start_mark)
-        node = super().compose_node(parent, index)
+        node = Composer.compose_node(self, parent, index)
         self.open.pop()
         return node
 
     def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
+        node = Composer.compose_mapping_node(self, anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):

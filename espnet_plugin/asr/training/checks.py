@@ -123,6 +123,7 @@ def check_files(args: argparse.Namespace) -> None:
                 isinstance(entry, list | tuple) and len(entry) == 3 and all(isinstance(part, str) for part in entry)
             ):
                 raise UserError(f"--{key}: {shown(entry)} must be a path, a name and a type")
+            need_file(f"--{key}", entry[0], may_be_folder=True)
             if args.bandwidth_augment and entry[2] == "kaldi_ark":
                 raise UserError(f"--bandwidth_augment: needs audio, '{entry[0]}' holds features")
     check_sources(args)

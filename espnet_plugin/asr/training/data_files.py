@@ -37,8 +37,6 @@ def check_data(args: argparse.Namespace, fs: int | None) -> None:
     """
     for phase in ("train", "valid"):
         files = getattr(args, f"{phase}_data_path_and_name_and_type")
-        for path, _, _ in files:
-            need_file(f"--{phase}_data_path_and_name_and_type", path, may_be_folder=True)
         tables = {path: read_lines(path) for path, _, kind in files if kind in TABLES}
         shapes = {path: read_shapes(f"--{phase}_shape_file", path) for path in getattr(args, f"{phase}_shape_file")}
         used = check_together(shapes, tables)

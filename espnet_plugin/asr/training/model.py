@@ -118,7 +118,7 @@ class TODMModel(Sandwich, ESPnetASRModel):
         found, needed = getattr(normalize, "mean", None), None if frontend is None else frontend.output_size()
         if isinstance(found, torch.Tensor) and needed is not None and found.numel() != needed:
             raise UserError(
-                f"normalize_conf.stats_file: '{normalize.stats_file}' is of {found.numel()} features, the frontend makes {needed}"
+                f"normalize_conf.stats_file: '{normalize.stats_file}' has {found.numel()} features, the frontend makes {needed}"
             )
         if getattr(decoder, "blank_id", self.blank_id) != self.blank_id:
             raise UserError(

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -38,6 +39,7 @@ class TODMTask(ASRTask):
 
     trainer = TODMTrainer
     arguments: argparse.Namespace  # of the run, for what ESPnet builds without them
+    unwritten: argparse.Namespace | None = None  # the same, until its folder is begun
 
     @classmethod
     def get_parser(cls):
@@ -68,9 +70,15 @@ class TODMTask(ASRTask):
         return parser
 
     @classmethod
+    @lru_cache(maxsize=1)
+    def known_options(cls):
+        """The parser with ESPnet's defaults, to be looked at."""
+        return cls.get_parser()
+
+    @classmethod
     def main_worker(cls, args: argparse.Namespace):
         """ESPnet's worker."""
-        cls.arguments = args
+        cls.arguments = cls.unwritten = args
         if args.collect_stats:  # a folder of its own, and perhaps no model
             cls.keep_inputs()
         super().main_worker(args)
@@ -78,7 +86,9 @@ class TODMTask(ASRTask):
     @classmethod
     def keep_inputs(cls) -> None:
         """Write what the training uses beside the model that it makes, once nothing is left to refuse."""
-        args = cls.arguments
+        args, cls.unwritten = cls.unwritten, None
+        if args is None:  # an optimizer is built, but no training begins
+            return
         composed, folder = vars(args).pop("composed", None), Path(args.output_dir)
         if composed is not None:
             if not args.dist_rank:
@@ -94,7 +104,7 @@ class TODMTask(ASRTask):
         Raises:
             UserError: the first mistake.
         """
-        checks.check_options(cls.get_parser(), args)
+        checks.check_options(cls.known_options(), args)
         cls.trainer.check_options(args)
         checks.check_parts(args)
         checks.check_steps(args)
@@ -124,7 +134,7 @@ class TODMTask(ASRTask):
             UserError: weights of ``--init_param`` that do not fit, a schedule that cannot be built, a criterion that is never reported.
         """
         if isinstance(model, TODMModel):
-            checks.check_criteria(cls.get_parser(), args, model.reported())
+            checks.check_criteria(cls.known_options(), args, model.reported())
         if not args.collect_stats:
             for start in args.init_param:
                 check_fit(model, start, args.ignore_init_mismatch)
@@ -184,16 +194,15 @@ def check_fit(model: torch.nn.Module, start: str, ignore_mismatch: bool) -> None
     """
     file, _, part, *_ = [*start.split(":"), "", ""]
     try:
+        read_state(Path(file))
         load_pretrained_model(start, model, ignore_mismatch)
-    except RuntimeError as error:
-        read_state(Path(file))  # what is no checkpoint is told better there
-        lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line or "key(s)" in line]
-        raise UserError(f"--init_param: '{file}' does not fit the model: {(lines or [str(error)])[0][:200]}") from error
+    except UserError as error:
+        raise UserError(f"--init_param: {error}") from error
     except AttributeError as error:
         raise UserError(f"--init_param: '{start}': the model has no part '{part}'") from error
-    except Exception as error:  # whatever unpickling noise may raise
-        read_state(Path(file))
-        raise UserError(f"--init_param: '{file}' cannot be read: {type(error).__name__}") from error
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line or "key(s)" in line]
+        raise UserError(f"--init_param: '{file}' does not fit the model: {(lines or [str(error)])[0][:200]}") from error
 
 
 def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

@@ -145,7 +145,7 @@ class TODMTrainer(Trainer):
         net.zero_grad()
         bad: list[BadNumber] = []  # of the update in the making
         seen: list[tuple[str, ...]] = []  # its utterances
-        number, updates = 0, 0
+        number, updates, last = 0, 0, BadNumber((), ())
         began = time.perf_counter()
         for number, (utt_id, batch) in enumerate(each_together(reporter, iterator), 1):
             if options.no_forward_run:
@@ -165,9 +165,7 @@ class TODMTrainer(Trainer):
                 more = [total.reshape(1).double(), *figures_of(optimizers)]
             # One wait for the device: figures for the log, whether all is finite, and what the optimizers have to know.
             result, read = figures.read(*more)
-            if result.bad:
-                need_numbers(batch)
-            bad += [result.bad] if result.bad else []
+            bad += [result.bad.of_audio(batch)] if result.bad else []
             seen.append(tuple(utt_id))
             reporter.register(means(result.stats, len(utt_id), STATS), utterances)
             cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
@@ -177,13 +175,13 @@ class TODMTrainer(Trainer):
                 if not math.isfinite(norm) and not problems:
                     problems = [BadNumber(sum(seen, ()), result.subnets)]
                 if problems:
-                    options.bad_in_a_row += 1
+                    options.bad_in_a_row, last = options.bad_in_a_row + 1, problems[0]
                     cost.add(skipped_updates=1)
                     logging.warning(f"update skipped, loss or gradient not finite: {'; '.join(map(str, problems))}")
                     if options.bad_in_a_row == options.max_bad_updates:
                         raise UserError(
                             f"training stopped at update {net.update_number()}: {options.bad_in_a_row} in a row had a loss or gradient "
-                            f"that is not finite, the last one with {problems[0]}; lower optim_conf.lr, or raise --max_bad_updates"
+                            f"that is not finite, the last one with {problems[0]}; {problems[0].advice}, or raise --max_bad_updates"
                         )
                 else:
                     options.bad_in_a_row = 0
@@ -219,7 +217,7 @@ class TODMTrainer(Trainer):
         if not updates:
             raise UserError(
                 f"training stopped: epoch {reporter.get_epoch()} had no update in {number} batches with --accum_grad {options.accum_grad}: "
-                f"{number // options.accum_grad} had a loss or gradient that is not finite; lower optim_conf.lr or --accum_grad"
+                f"{number // options.accum_grad} had a loss or gradient that is not finite; {last.advice} or lower --accum_grad"
             )
         return False
 
@@ -249,16 +247,6 @@ def told(iterator):
     """Batches of an iterator, whose failure is told in a sentence."""
     with reading():
         yield from iterator
-
-
-def need_numbers(batch: Batch) -> None:
-    """Raise a `UserError` that names an utterance whose audio or features are not finite: no rate of learning would help."""
-    finite = batch.speech.isfinite().flatten(1).all(1)
-    if not finite.all():
-        name = batch.utt_id[int(finite.int().argmin())]
-        raise UserError(
-            f"training stopped: the audio of utterance '{name}' has samples that are infinite or no numbers, leave it out"
-        )
 
 
 def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptions) -> None:
