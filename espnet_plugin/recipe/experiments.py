@@ -41,6 +41,9 @@ class Plan:
     test_sets: tuple[str, ...] = option(
         ("dev-clean", "dev-other", "test-clean", "test-other"), '"NAME ..."', "sets to decode"
     )
+    init_from: str = option(
+        "", "DIR", "begin from this supernet's directory, models trained alone from its subnet of their size"
+    )
     root: str = option("", "DIR", "outputs (exp/tables_SCALE)")
     dumpdir: str = option("", "DIR", "data, shared by all runs (dump/CORPUS)")
     only_tables: bool = option(False, "true", "run nothing, write the tables of what is there")
@@ -64,6 +67,8 @@ class Plan:
             twice = next((value for value in values if values.count(value) > 1), None)
             if twice is not None:
                 raise UserError(f"--{name}: '{twice}' stands twice")
+        if self.init_from and self.ablation:
+            raise UserError('--init_from: lines of the ablation are not adapted from a model, give --ablation ""')
         own = {word.removeprefix("--") for command in self.commands([]) for word in command if word.startswith("--")}
         for word in rest:
             if word.startswith("--") and word[2:] in own:
@@ -108,11 +113,14 @@ class Plan:
         words = ["./run.sh", "--corpus", self.recipe_corpus, "--asr_config", f"{self.conf}/{config}.yaml"]
         words += ["--expdir", str(folder), "--dumpdir", str(self.data_folder), "--train_args", train_args]
         words += [] if sizes is None else ["--sizes", " ".join(sizes)]
+        words += ["--init_from", self.init_from] if self.init_from else []
         return [*words, "--test_sets", " ".join(self.test_sets), "--stop_stage", str(last)]
 
     def run_command(self, seed: str, name: str, sizes: list[str]) -> list[str]:
         args = f"--seed {seed} {self.train_args}".rstrip()
-        return self.command(name, self.run_folder(seed, name), args, 11, sizes)
+        words = self.command(name, self.run_folder(seed, name), args, 11, sizes)
+        alone = self.init_from and name.startswith("individual/")
+        return [*words, "--init_subnet", *sizes] if alone else words
 
     def run_folder(self, seed: str, name: str) -> Path:
         return self.folder / f"seed{seed}" / name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from espnet_plugin.common.compose import write_conf
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe import legacy, training
+from espnet_plugin.recipe import cuts, legacy, training
 from espnet_plugin.recipe.configured import Configuration, check_decoding, check_speeds
 from espnet_plugin.recipe.corpus import Corpus, choose, corpora
 from espnet_plugin.recipe.engine import Engine, Lock
@@ -43,13 +43,16 @@ def plan(recipe: Recipe) -> None:
     options, stats = recipe.options, recipe.stats_folder
     command = ["espnet-todm", "plan", "--config", options.asr_config, "--vocabulary", str(options.nbpe)]
     command += ["--individual", *map(str, sorted(Path(options.asr_config).parent.glob("individual/*.yaml")))]
-    if (stats / "train" / "speech_shape").is_file():
+    speeds = options.speed_perturb_factors
+    if options.data_backend == "lhotse":  # of a stream the hours are known, not each length
+        command, speeds = [*command, "--hours", str(cuts.facts(recipe)["hours"])], ("1.0",)
+    elif (stats / "train" / "speech_shape").is_file():
         command += ["--stats", str(stats)]
     elif recipe.corpus.hours is not None:
         command += ["--hours", str(recipe.corpus.hours)]
     else:
         raise UserError(f"--dry_run: corpus '{options.corpus}' is as long as stage 4 finds, run --stop_stage 4 first")
-    command += ["--speeds", " ".join(options.speed_perturb_factors), "--gpu", options.gpu]
+    command += ["--speeds", " ".join(speeds), "--gpu", options.gpu]
     command += ["--num_gpus", str(options.num_nodes * max(options.ngpu, 1))]
     command += ["--utilisation", options.utilisation] if options.utilisation else []
     os.execvp(command[0], command)
@@ -95,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--streaming 'true': {where} must name 'forward' (or bidirectional be false)")
     given = Path(options.asr_config) if model and asked.get("asr_config") else None
     recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]), given)
+    cuts.check(recipe)
     if options.dry_run:
         plan(recipe)
     if options.stage <= 5 <= options.stop_stage and not recipe.exp.trained.is_file():

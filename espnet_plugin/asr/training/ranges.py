@@ -55,6 +55,7 @@ OPTIONS = dict(
     # ours
     max_duration=Bounds(0.1, 86_400, why="a day of audio"),
     max_bad_updates=COUNT,
+    stats_every=COUNT,
 )
 
 

@@ -15,7 +15,7 @@ from espnet_plugin.asr.build import building
 from espnet_plugin.asr.inference.loading import read_state
 from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training import checks
-from espnet_plugin.asr.training.cut_batches import CutReader, cut_source, in_order, iter_factory, loader_of
+from espnet_plugin.asr.training.cut_batches import CutReader, cut_source, in_order, iter_factory, loader_of, text_conf
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.compose import write_conf
@@ -63,6 +63,12 @@ class TODMTask(ASRTask):
             type=float_or_none,
             default=None,
             help="seconds of audio, padded, in a batch of data of type lhotse_cuts; none: --batch_bins samples",
+        )
+        parser.add_argument(
+            "--stats_every",
+            type=int,
+            default=1,
+            help="with --collect_stats: of data of type lhotse_cuts take every n-th cut only",
         )
         for action in parser._actions:
             if action.type is str2triple_str:  # paths may hold commas
@@ -174,13 +180,14 @@ class TODMTask(ASRTask):
     @classmethod
     def build_streaming_iterator(cls, data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options):
         """ESPnet's iterator for statistics, or for data of type ``lhotse_cuts`` ours."""
-        source = cut_source(data_path_and_name_and_type)
+        source = cut_source(data_path_and_name_and_type, text_conf(cls.arguments))
         if source is None:
             return super().build_streaming_iterator(
                 data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options
             )
         reader = CutReader.of(cls.arguments, preprocess_fn, collate_fn)
-        return loader_of(reader, in_order(source, options["batch_size"]), num_workers=options["num_workers"])
+        batches = in_order(source, options["batch_size"], cls.arguments.stats_every)
+        return loader_of(reader, batches, num_workers=options["num_workers"])
 
 
 def check_fit(model: torch.nn.Module, start: str, ignore_mismatch: bool) -> None:

@@ -132,7 +132,7 @@ class TODMTrainer(Trainer):
         device = next(net.parameters()).device
         batches = number_of(iterator)
         log_interval = options.log_interval or (100 if batches is None else max(batches // 20, 10))  # as ESPnet
-        set_epoch_lengths(schedulers, batches, options)
+        set_epoch_lengths(schedulers, iterator, options)
         cost = options.cost
         assert cost is not None  # made by `run`
         cost.begin(reporter.get_epoch())
@@ -249,22 +249,24 @@ def told(iterator):
         yield from iterator
 
 
-def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptions) -> None:
-    """Tell `Eden` how many updates an epoch has.
+def set_epoch_lengths(schedulers, iterator, options: TODMTrainerOptions) -> None:
+    """Tell `Eden` how many updates an epoch has. Args: iterator: with a length, or with a method `count` that finds it out.
 
     Raises:
         UserError: an epoch is too small for an update, or its length is needed and not known.
     """
+    batches = number_of(iterator)
     if batches is not None and batches < options.accum_grad:
         raise UserError(
             f"--accum_grad: {options.accum_grad} is more than the {batches} batches of an epoch, so nothing is ever updated"
         )
     for scheduler in schedulers:
         if isinstance(scheduler, Eden) and scheduler.batches_per_epoch is None:
+            if batches is None and hasattr(iterator, "count"):
+                batches = iterator.count()
             if batches is None:
                 raise UserError(
-                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type, or with "
-                    "type lhotse_cuts and no --num_iters_per_epoch"
+                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type"
                 )
             scheduler.set_epoch_length(batches // options.accum_grad)
 
