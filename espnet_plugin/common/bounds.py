@@ -110,8 +110,9 @@ def bounds_of(annotation) -> tuple[Any, list[Bounds]]:
 class Checked(argparse.Action):
     """An option of a program whose numbers have bounds, which its help tells."""
 
-    def __init__(self, *names, bounds: Bounds, help: str | None = None, **others):
-        super().__init__(*names, help=f"{help or ''} [{bounds}]".lstrip().replace("%", "%%"), **others)
+    def __init__(self, option_strings, dest: str, bounds: Bounds, help: str | None = None, **others: Any):
+        text = f"{help or ''} [{bounds}]".lstrip().replace("%", "%%")
+        super().__init__(option_strings, dest, help=text, **others)
         self.bounds = bounds
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:

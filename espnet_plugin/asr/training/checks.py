@@ -220,8 +220,8 @@ def shape_of(conf: dict) -> dict[str, Any]:
         found["token_list"] = list(conf["token_list"])
     for part in KEPT_CONF:
         table = getattr(espnet_asr, f"{part}_choices", None)
-        chosen = conf.get(part) if table else None
-        defaults = {} if chosen is None else defaults_of(table.get_class(chosen))
+        chosen = conf.get(part)
+        defaults = {} if chosen is None or table is None else defaults_of(table.get_class(chosen))
         values = defaults | (conf.get(f"{part}_conf") or {})
         found |= {f"{part}_conf.{key}": as_plain(value) for key, value in values.items() if "dropout" not in key}
     joiner = (conf.get("model_conf") or {}).get("joint_space_size")
