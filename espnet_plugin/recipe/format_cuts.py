@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         names, seconds, changed = ("text", "utt2num_samples", "rejected.txt"), 0.0, 0
         changes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
-        kept, speakers = 0, set()
+        speakers: set[str] = set()
+        kept = 0
         with ExitStack() as stack:
             text, lengths, rejected = (
                 stack.enter_context((folder / name).open("w", encoding="utf-8", newline="\n")) for name in names

@@ -54,7 +54,6 @@ class TODMModel(Sandwich, ESPnetASRModel):
 
     encoder: ElasticEncoder  # an `Encoder` where `search_space` is None
     joint_network: AdditiveJoiner  # or one with layers of the same names, as ESPnet's JointNetwork
-    num_updates: torch.Tensor
 
     def __init__(
         self,
@@ -142,7 +141,6 @@ class TODMModel(Sandwich, ESPnetASRModel):
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
-        self.known_updates: tuple[torch.Tensor, int, int] | None = None  # buffer, its version, its number
 
     @cached_property
     def search_space(self) -> SearchSpace | None:
@@ -226,18 +224,6 @@ class TODMModel(Sandwich, ESPnetASRModel):
             return space.max
         target = ladder(params(space.min), params(space.max), 3)[1]
         return candidates(space, params, target, count=1, draws=50)[0]
-
-    def update_number(self) -> int:
-        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
-        buffer, known = self.num_updates, self.known_updates
-        if known is None or known[0] is not buffer or known[1] != buffer._version:
-            known = self.known_updates = buffer, buffer._version, int(buffer)
-        return known[2]
-
-    def count_update(self) -> None:
-        updates = self.update_number() + 1
-        self.num_updates += 1
-        self.known_updates = self.num_updates, self.num_updates._version, updates
 
     def reported(self) -> dict[str, set[str]]:
         """Figures of an epoch by which it can be judged: phase -> keys."""
