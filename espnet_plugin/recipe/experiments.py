@@ -201,8 +201,8 @@ def write_tables(plan: Plan, command: str) -> None:
     os.close(lock)
 
 
-def main() -> None:
-    program, *words = sys.argv[1:]
+def main(argv: list[str] | None = None) -> None:
+    program, *words = sys.argv[1:] if argv is None else argv
     rest = words[words.index("--") + 1 :] if "--" in words else []
     own = words[: words.index("--")] if "--" in words else words
     if any(word in ("-h", "--help") for word in own):

@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from espnet_plugin.common.compose import write_composed
+from espnet_plugin.common.compose import write_conf
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import cuts, legacy, training
 from espnet_plugin.recipe.configured import Configuration, check_decoding, check_speeds
@@ -74,8 +74,8 @@ def check_inference_config(recipe: Recipe) -> None:
     known.write_text(f"{now}\n")
 
 
-def main() -> None:
-    program, *words = sys.argv[1:]
+def main(argv: list[str] | None = None) -> None:
+    program, *words = sys.argv[1:] if argv is None else argv
     known = corpora()
     classes: list[type] = [Options, *known.values()]
     names = [name for cls in classes for name in names_of(cls)]
@@ -112,7 +112,7 @@ def work(recipe: Recipe) -> None:
     exp.root.mkdir(parents=True, exist_ok=True)
     lock = Lock(exp.lock, exp.root)
     check_inference_config(recipe)
-    write_composed(recipe.conf.path, exp.composed)
+    write_conf(recipe.conf.conf, exp.composed, recipe.conf.path)
     exp.log.mkdir(exist_ok=True)
     if not exp.supernet.exists():
         exp.train_config.write_bytes(exp.composed.read_bytes())

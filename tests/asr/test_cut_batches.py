@@ -269,7 +269,7 @@ def test_wrong_sources_are_refused_before_training(config, tmp_path):
     good = read_yaml(config)[key]
     assert "must be named speech and be alone" in refused(config, **{key: [*good, ("text", "text", "text")][:1] * 2})
     assert "--multiple_iterator" in refused(config, "--multiple_iterator", "true")
-    assert "--max_duration: 0.0 must be at least 0.1" in refused(config, "--max_duration", "0")
+    assert "--max_duration: 0.0 must be from 0.1" in refused(config, "--max_duration", "0")
 
 
 def test_several_workers_on_shards_need_a_number_of_batches(config, shar, monkeypatch):

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
@@ -14,6 +14,7 @@ from espnet_plugin.asr.espnet import ESPnetASRModel
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
+from espnet_plugin.common.bounds import Bounds, Width
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
@@ -67,12 +68,12 @@ class TODMModel(Sandwich, ESPnetASRModel):
         decoder,
         ctc,
         joint_network,
-        joint_space_size: int = 256,
+        joint_space_size: Width = 256,
         transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
         sampling_conf: dict = {},  # noqa: B006
         distill_conf: dict = {},  # noqa: B006
         text_conf: dict | None = None,
-        ignore_id: int = -1,
+        ignore_id: Annotated[int, Bounds(most=-1)] = -1,
         sym_space: str = "<space>",
         sym_blank: str = "<blank>",
         report_wer: bool = True,
@@ -113,7 +114,16 @@ class TODMModel(Sandwich, ESPnetASRModel):
             joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         self.joint_network = cast(AdditiveJoiner, joiner)
-        conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
+        found, needed = getattr(normalize, "mean", None), None if frontend is None else frontend.output_size()
+        if isinstance(found, torch.Tensor) and needed is not None and found.numel() != needed:
+            raise UserError(
+                f"normalize_conf.stats_file: '{normalize.stats_file}' has {found.numel()} features, the frontend makes {needed}"
+            )
+        if getattr(decoder, "blank_id", self.blank_id) != self.blank_id:
+            raise UserError(
+                f"decoder_conf.blank_id: {decoder.blank_id} must be {self.blank_id}, where the token list has {sym_blank}"
+            )
+        conf = build_conf("model_conf.transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
         # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
         self.joint_network.one_symbol_a_frame = conf.modified
@@ -123,8 +133,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
             for layer in (self.joint_network.lin_out, getattr(self.criterion, "simple_am", None)):
                 if layer is not None:
                     layer.bias[self.blank_id] = math.log(vocab_size)
-        self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
-        self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        self.sampling = build_conf("model_conf.sampling_conf", SubnetSampling, sampling_conf)
+        self.distill = build_conf("model_conf.distill_conf", DistillConf, distill_conf)
         if text_conf is not None:
             build_conf("model_conf.text_conf", TextConf, text_conf)
         self.sym_space = sym_space
@@ -214,6 +224,18 @@ class TODMModel(Sandwich, ESPnetASRModel):
             return space.max
         target = ladder(params(space.min), params(space.max), 3)[1]
         return candidates(space, params, target, count=1, draws=50)[0]
+
+    def reported(self) -> dict[str, set[str]]:
+        """Figures of an epoch by which it can be judged: phase -> keys."""
+        before, sizes = self.training, {"train": {"max", "min", "random"}}
+        self.eval()
+        sizes["valid"] = {name for name, _ in self.step_subnets()}
+        self.train(before)
+        found = {phase: {"loss", *(f"loss_{name}" for name in names)} for phase, names in sizes.items()}
+        found["train"] |= {f"distill_{name}" for name in ("min", "random")} | {"grad_norm"}
+        found["valid"] |= {f"distill_{name}" for name in sizes["valid"] - {"max"}}
+        found["valid"] |= {f"wer_{name}" for name in sizes["valid"]} if self.report_wer else set()
+        return found
 
     def parts_at(self, subnet: Subnet | None):
         return at_subnet(self.decoder, self.joint_network, subnet)
