@@ -17,7 +17,7 @@ def to_icefall(train_config: Path, model_file: Path, out: Path) -> None:
     from espnet_plugin.asr.inference.loading import load_model, tokenizer_of
     from espnet_plugin.common.tokens import numbered_bpe
     from espnet_plugin.deploy.graphs import normalisation
-    from espnet_plugin.icefall.checkpoint import BLANK, icefall_options
+    from espnet_plugin.icefall.checkpoint import BLANK, as_params, icefall_options
     from espnet_plugin.icefall.checkpoint import to_icefall as renamed
 
     trained = load_model(train_config, model_file)
@@ -27,12 +27,12 @@ def to_icefall(train_config: Path, model_file: Path, out: Path) -> None:
     state = renamed(model.state_dict(), *normalisation(model))
     facts: dict[str, float] = {key: 0 for key in ("best_train_epoch", "best_valid_epoch")}
     facts |= {key: float("inf") for key in ("best_train_loss", "best_valid_loss")}
-    facts |= {"batch_idx_train": int(model.num_updates), "todm_layers": int(options["--todm-layers"])}
+    facts |= {"batch_idx_train": int(model.num_updates)}
     tokens, bpemodel = [BLANK, *model.token_list[1:]], tokenizer_of(trained.conf)
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        torch.save({"model": state, "model_avg": state} | facts, folder / "epoch-1.pt")
+        torch.save({"model": state, "model_avg": state} | facts | as_params(options), folder / "epoch-1.pt")
         lines = (f"{token} {number}\n" for number, token in enumerate(tokens))
         (folder / "tokens.txt").write_text("".join(lines), encoding="utf-8")
         if bpemodel is not None:
