@@ -10,8 +10,8 @@ line is one JSON object: seconds of each stage, minutes of all (wall and process
 
 With ``--backend lhotse`` the same of a cut manifest (``run.sh --data_backend lhotse --train_cuts``, stages 1 to 4), and then what training
 does with it before its first update and in the updates after it: checks, limits of the buckets, the number of batches, and the first of
-them, without audio. Both with 10,000 cuts and with all; the figures are the ratios of peak memory, of the largest process. Cuts and batches are a tenth as
-long as usual, so that statistics take minutes: beginnings of one file of 2 s, in batches of 60 s.
+them, without audio. Both with 10,000 cuts and with all; the figures are the ratios of peak memory, of the largest process. Cuts and
+batches are a tenth as long as usual, so that statistics take minutes: beginnings of one file of 2 s, in batches of 60 s.
 """
 
 import argparse
