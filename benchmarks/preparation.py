@@ -8,9 +8,10 @@ The corpus has LibriSpeech's layout, number of utterances and length of transcri
 a few short files, so that reading audio takes little. Speed perturbation is off, since what it costs is reading and writing audio. The last
 line is one JSON object: seconds of each stage, minutes of all (wall and processor time), and peak memory of all processes.
 
-With ``--backend lhotse`` what training does with a cut manifest before its first update and in the updates after it: checks, limits of the
-buckets, and the first batches, without audio. A process of its own does so with all cuts and with 10,000; the figure is the ratio of their
-peak memory.
+With ``--backend lhotse`` the same of a cut manifest (``run.sh --data_backend lhotse --train_cuts``, stages 1 to 4), and then what training
+does with it before its first update and in the updates after it: checks, limits of the buckets, the number of batches, and the first of
+them, without audio. Both with all cuts and with 10,000; the figures are the ratios of their peak memory. Cuts and batches are a tenth as
+long as usual, so that statistics take minutes: beginnings of one file of 2 s, in batches of 60 s.
 """
 
 import argparse
@@ -60,16 +61,16 @@ def make_part(folder: Path, count: int, seconds: float, rng: random.Random, word
         (place / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
 
 
-def make_manifest(path: Path, count: int) -> None:
-    """Cuts of 1 to 20 s whose audio does not exist; the same ones again after each 10,000, or fewer if there are to be fewer."""
-    rng, lines = random.Random(0), []
+def make_manifest(path: Path, count: int, words: list[str]) -> None:
+    """Cuts of 0.1 to 2 s, the beginnings of one file; the same ones again after each 10,000, or fewer if there are to be fewer."""
+    rng, lines, audio = random.Random(0), [], path.with_name("noise.flac")
+    soundfile.write(audio, np.random.default_rng(0).uniform(-0.1, 0.1, 32000), 16000)
+    recording = {"id": "r", "sampling_rate": 16000, "num_samples": 32000, "duration": 2.0, "channel_ids": [0]}
+    recording["sources"] = [{"type": "file", "channels": [0], "source": str(audio.absolute())}]
     for number in range(min(count, REPEATED)):
-        seconds = rng.randint(10, 200) / 10
-        times = {"start": 0, "duration": seconds}
-        spoken = {"id": f"s{number}", "recording_id": f"r{number}", **times, "channel": 0, "text": "A WORD OR TWO"}
-        recording = {"id": f"r{number}", "sampling_rate": 16000, "num_samples": round(16000 * seconds)}
-        recording |= {"duration": seconds, "channel_ids": [0]}
-        recording["sources"] = [{"type": "file", "channels": [0], "source": f"/none/{number}.flac"}]
+        times = {"start": 0, "duration": rng.randint(10, 200) / 100}
+        text = " ".join(rng.choices(words, k=rng.randint(1, 2 * WORDS - 1)))
+        spoken = {"id": f"s{number}", "recording_id": "r", **times, "channel": 0, "text": text}
         cut = {"id": f"c{number}", **times, "channel": 0, "supervisions": [spoken], "recording": recording}
         lines.append(json.dumps(cut | {"type": "MonoCut"}) + "\n")
     member = gzip.compress("".join(lines).encode())  # a file may have several members, one after the other
@@ -78,31 +79,61 @@ def make_manifest(path: Path, count: int) -> None:
             file.write(member)
 
 
+def make_kaldi(folder: Path) -> None:
+    """Development and test set of a second each."""
+    for name in ("valid", "test"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{name}.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16000), 16000)
+        (folder / name / "wav.scp").write_text(f"{name} {folder.absolute()}/{name}.wav\n")
+        (folder / name / "text").write_text(f"{name} A B\n")
+
+
+def prepare(work: Path, manifest: Path) -> tuple[float, float]:
+    """Stages 1 to 4 of the recipe on a manifest: peak memory of all processes (10^9 bytes) and seconds."""
+    make_kaldi(work / "kaldi")
+    places = ["--data_dir", work / "kaldi", "--expdir", work / "exp", "--dumpdir", work / "dump"]
+    options = "--corpus custom --data_backend lhotse --asr_config conf/train_an4.yaml --nbpe 500 --nj 1 --stop_stage 4"
+    log = work / "run.log"
+    with log.open("w") as output:
+        command = [RUN, *options.split(), "--train_cuts", manifest, *places]
+        run = measure(command, 0.5, stdout=output, stderr=output)
+    if run.status:
+        sys.exit(f"error: the recipe ended with status {run.status}, see {log}")
+    return run.peak_gb, run.seconds
+
+
 def start_training(path: Path, batches: int) -> None:
     """Last line of the output: peak memory (10^9 bytes) and seconds of checks, buckets and the first batches of a manifest."""
-    from espnet_plugin.asr.training.cuts import BatchPlan, CutSource, epoch_batches, length_bins
+    from espnet_plugin.asr.training.cuts import BatchPlan, CutSource, batches_in_a_pass, epoch_batches, length_bins
 
     began = time.perf_counter()
-    source, plan = CutSource(path), BatchPlan(max_duration=600.0)
+    source, plan = CutSource(path), BatchPlan(max_duration=60.0)
     source.check("--train_data_path_and_name_and_type")
-    made = sum(1 for _ in islice(epoch_batches(source, plan, length_bins(source, plan.max_duration), 1), batches))
+    bins = length_bins(source, plan.max_duration)
+    whole = batches_in_a_pass(source, plan, bins)
+    made = sum(1 for _ in islice(epoch_batches(source, plan, bins, 1), batches))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps({"batches": made, "peak_gb": round(peak, 4), "seconds": round(time.perf_counter() - began, 1)}))
+    took = time.perf_counter() - began
+    print(json.dumps({"batches": made, "of": whole, "start_gb": round(peak, 4), "start_s": round(took, 1)}))
 
 
-def compare_manifests(work: Path, counts: tuple[int, ...], batches: int) -> None:
-    """Last line of the output: peak memory with the largest number of cuts over that with the smallest."""
+def compare_manifests(work: Path, counts: tuple[int, ...], batches: int, words: list[str]) -> None:
+    """Last line of the output: peak memory with the largest number of cuts over that with the smallest, in preparing and in starting."""
     found = {}
     for count in counts:
-        path = work / f"cuts_{count}.jsonl.gz"
-        make_manifest(path, count)
+        folder = work / f"{count}"
+        folder.mkdir(parents=True)
+        path = folder / "cuts.jsonl.gz"
+        make_manifest(path, count, words)
+        gb, seconds = prepare(folder, path)
         command = [sys.executable, __file__, "--backend", "lhotse", "--manifest", path, "--batches", str(batches)]
-        found[count] = json.loads(
-            subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")[-2]
-        )
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")[-2]
+        found[count] = {"prepare_gb": gb, "prepare_s": seconds} | json.loads(told)
     figures = {f"{key}_{count}": value for count, one in found.items() for key, value in one.items()}
-    ratio = found[max(counts)]["peak_gb"] / found[min(counts)]["peak_gb"]
-    print(json.dumps(figures | {"memory_ratio_lhotse": round(ratio, 3)}))
+    for key in ("prepare", "start"):
+        ratio = found[max(counts)][f"{key}_gb"] / found[min(counts)][f"{key}_gb"]
+        figures[f"memory_ratio_lhotse_{key}"] = round(ratio, 3)
+    print(json.dumps(figures))
 
 
 def main() -> None:
@@ -118,14 +149,13 @@ def main() -> None:
     if args.manifest:
         return start_training(args.manifest, args.batches)
     work = args.work or Path(tempfile.mkdtemp(prefix="preparation."))
-    if args.backend == "lhotse":
-        work.mkdir(parents=True, exist_ok=True)
-        return compare_manifests(work, (10_000, args.utterances or 1_000_000), args.batches)
-    args.utterances = args.utterances or 281_241
     rng = random.Random(0)
     words = sorted(
         {"".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ'", k=rng.randint(2, 10))) for _ in range(VOCABULARY)}
     )
+    if args.backend == "lhotse":
+        return compare_manifests(work, (10_000, args.utterances or 1_000_000), args.batches, words)
+    args.utterances = args.utterances or 281_241
     corpus = work / "in" / "LibriSpeech"
     make_part(corpus / "train-clean-100", args.utterances, args.seconds, rng, words)
     make_part(corpus / "dev-clean", 100, args.seconds, rng, words)

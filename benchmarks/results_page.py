@@ -29,7 +29,7 @@ import matplotlib.pyplot as plt
 from espnet_plugin.common.files import read_json, read_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import results
-from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text, cost_text, markdown
+from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text, cost_text, markdown, show
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- begin: (\w+) (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -51,6 +51,22 @@ def sizes_text(rows: list[dict]) -> str:
     return results.table(rows, list(dict.fromkeys(row["test_set"] for row in rows)))
 
 
+def peers_text(rows: list[dict]) -> str:
+    """One line a system and test set."""
+    lines = []
+    for row in rows:
+        cells = [
+            row["test_set"],
+            row["system"],
+            f"{row['params'] / 1e6:.2f} M",
+            show(row, "wer"),
+            show(row, "loss", digits=3),
+        ]
+        lines.append([*cells, f"{row['hours']:.3f}", f"{row['rtf']:.4f}", str(row["seeds"])])
+    header = ["test set", "system", "parameters", "WER", "loss", "hours of training", "real-time factor", "seeds"]
+    return markdown(header, lines, 2)
+
+
 # Of each row of results.json.
 KEPT = ("name", "subnet", "params", "test_set", "words", "wer", "cer", "tokens", "loss", "train_seconds")
 SHOWN = {
@@ -58,6 +74,7 @@ SHOWN = {
     "comparison": comparison_text,
     "ablation": ablation_text,
     "candidates": candidates_text,
+    "peers": peers_text,
     "cost": cost_text,
 }
 

@@ -23,10 +23,10 @@ def test_encoders_are_known_by_their_contract_alone(folder):
 @pytest.mark.parametrize(
     "folder, lower",
     [
-        ("supernet", {"supernet"}),
-        ("optim", {"optim"}),
-        ("encoder", {"encoder", "supernet"}),
-        ("transducer", {"transducer", "supernet"}),
+        ("supernet", {"supernet", "common"}),
+        ("optim", {"optim", "common"}),
+        ("encoder", {"encoder", "common", "supernet"}),
+        ("transducer", {"transducer", "common", "supernet"}),
         ("asr", {"asr", "audio", "common", "encoder", "frontend", "optim", "registry", "supernet", "transducer"}),
         ("icefall", {"icefall", "asr", "common", "encoder", "supernet", "transducer"}),
         ("deploy", {"deploy", "asr", "audio", "common", "encoder", "frontend", "supernet", "transducer"}),

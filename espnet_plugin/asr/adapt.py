@@ -1,13 +1,13 @@
 """From a trained model to the start of a training on other data: its tokens, tokenizer, statistics, architecture and weights.
 
-A supernet is taken as it is. A model of one size is grown: it becomes the max net of a supernet, which its weights still are in the
-beginning. Symbols that the new transcripts need may be added to the tokens.
+A supernet is taken as it is, or one subnet of it, to be trained alone. A model of one size is grown: it becomes the max net of a supernet,
+which its weights still are in the beginning. Symbols that the new transcripts need may be added to the tokens.
 """
 
 import argparse
 import copy
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from espnet_plugin.common.text import recorded
 from espnet_plugin.common.tokens import END, UNKNOWN, extend_bpe
 from espnet_plugin.encoder.interface import ElasticEncoder
 from espnet_plugin.errors import UserError
+from espnet_plugin.supernet.space import SearchSpace
+from espnet_plugin.supernet.subnet import Subnet
 
 # Of a training configuration: how the model is trained ...
 HOW = (
@@ -97,6 +99,31 @@ def grow(trained: TrainedModel) -> argparse.Namespace:
     conf.encoder, conf.encoder_conf = elastic.name, elastic.grown_conf(conf.encoder_conf)
     conf.model_conf = {**conf.model_conf, **copy.deepcopy(GROWN)}
     return conf
+
+
+def alone(trained: TrainedModel, choose: Callable[[SearchSpace], Subnet]) -> TrainedModel:
+    """A supernet whose only subnet is one of another supernet's, with that one's weights.
+
+    Args:
+        choose: gives the subnet.
+
+    Raises:
+        UserError: the model has one size, has no such subnet, or the subnet's layers differ in width.
+    """
+    model, conf = trained.model, copy.deepcopy(trained.conf)
+    if model.search_space is None:
+        raise UserError("--init_subnet: the model of --init_from has one size, it must be a supernet")
+    subnet, encoder = choose(model.search_space), model.encoder
+    conf.encoder_conf = encoder.grown_conf(encoder.extracted_conf(subnet))
+    largest = {key: [values[-1]] for key, values in conf.encoder_conf["search_space"].items()}
+    conf.encoder_conf = conf.encoder_conf | {"search_space": largest}
+    conf.init_param = []
+    small = TODMTask.build_model(conf)
+    if small.encoder.num_parameters(small.search_space.max) != encoder.num_parameters(subnet):
+        raise UserError(f"--init_subnet: the layers of '{subnet}' differ in width, so it is no supernet of one size")
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("encoder.")}
+    small.load_state_dict(state | {f"encoder.{key}": value for key, value in encoder.extracted_state(subnet).items()})
+    return TrainedModel(small, conf)
 
 
 def of_tokens(value: torch.Tensor, old: Sequence[str], new: Sequence[str]) -> torch.Tensor:
@@ -187,7 +214,12 @@ def training_conf(conf: argparse.Namespace, given: dict | None) -> dict:
 
 
 def start_from(
-    model_dir: Path, out: Path, texts: Sequence[str], extend: bool = False, given: dict | None = None
+    model_dir: Path,
+    out: Path,
+    texts: Sequence[str],
+    extend: bool = False,
+    given: dict | None = None,
+    subnet: Callable[[SearchSpace], Subnet] | None = None,
 ) -> Start:
     """Prepare a training on other data.
 
@@ -197,13 +229,15 @@ def start_from(
         texts: transcripts of the new training data.
         extend: add the characters that the tokens lack.
         given: training configuration whose architecture the model's replaces; None: how the model was trained itself, more gently.
+        subnet: gives the one of a supernet that is trained, alone; None: all of it.
 
     Raises:
-        UserError: no model; one that cannot be grown; or too many transcripts hold what is no token.
+        UserError: no model, or no such subnet; one that cannot be grown; or too many transcripts hold what is no token.
     """
     trained = load_model(*model_dir_files(model_dir))
-    space = trained.model.search_space
-    growing = space is None
+    if subnet is not None:
+        trained = alone(trained, subnet)
+    growing = trained.model.search_space is None
     conf = grow(trained) if growing else copy.deepcopy(trained.conf)
     for section, key, name in beside(vars(conf)):
         shutil.copyfile(section[key], out / name)

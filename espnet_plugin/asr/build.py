@@ -8,6 +8,7 @@ from importlib import import_module
 
 from espnet2.asr.ctc import CTC
 
+from espnet_plugin.asr.statistics import check_statistics
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.conf import check_keys
 from espnet_plugin.errors import UserError
@@ -27,11 +28,19 @@ def building(what: str, args: argparse.Namespace) -> Iterator[None]:
         yield
     except (UserError, OSError):
         raise
+    except AttributeError as error:
+        if error.obj is args:  # told by who knows the file
+            raise
+        raise failed(what, args, error) from error
     except Exception as error:  # of any library that takes part
-        logging.debug(f"building the {what} failed", exc_info=True)
-        text = " ".join(str(error).split()) or type(error).__name__
-        config = f"configuration '{args.config}'" if getattr(args, "config", None) else "configuration"
-        raise UserError(f"{config}: the {what} cannot be built: {text}") from error
+        raise failed(what, args, error) from error
+
+
+def failed(what: str, args: argparse.Namespace, error: Exception) -> UserError:
+    logging.debug(f"building the {what} failed", exc_info=True)
+    text = " ".join(str(error).split()) or type(error).__name__
+    config = f"configuration '{args.config}'" if getattr(args, "config", None) else "configuration"
+    return UserError(f"{config}: the {what} cannot be built: {text}")
 
 
 def classes_of(args: argparse.Namespace) -> dict[str, type] | None:
@@ -67,6 +76,8 @@ def build_model(args: argparse.Namespace) -> TODMModel:
         return TODMTask.build_model(args)
     for part, cls in (classes | {"model": TODMModel}).items():
         check_keys(part, cls, getattr(args, f"{part}_conf"))
+    if args.normalize == "global_mvn":
+        check_statistics(args.normalize_conf["stats_file"])
     with building("model", args):
         frontend = classes["frontend"](**args.frontend_conf)
         encoder = classes["encoder"](input_size=frontend.output_size(), **args.encoder_conf)

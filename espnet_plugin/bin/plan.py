@@ -145,7 +145,13 @@ def table(jobs: list[Job]) -> str:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="espnet-todm plan", description="What training will cost.")
-    parser.add_argument("--config", type=Path, required=True, help="supernet's configuration")
+    parser.add_argument("--config", type=Path, help="supernet's configuration")
+    parser.add_argument(
+        "--icefall_checkpoint",
+        type=Path,
+        help="in place of --config: of a supernet in icefall's training, exp/epoch-1.pt",
+    )
+    parser.add_argument("--tokens", type=Path, help="icefall's tokens.txt")
     parser.add_argument("--individual", type=Path, nargs="*", default=[], help="configurations of the sizes")
     parser.add_argument(
         "--vocabulary", type=int, default=500, action=Checked, bounds=VOCABULARY, help="tokens (default: 500)"
@@ -178,6 +184,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args(argv)
     args.tera_ops, args.gpu_memory = GPUS[args.gpu]
+    if (args.config is None) == (args.icefall_checkpoint is None):
+        raise UserError("plan needs --config, or --icefall_checkpoint and --tokens")
+    if args.icefall_checkpoint is not None and args.tokens is None:
+        raise UserError("--tokens: is needed with --icefall_checkpoint, icefall's tokens.txt")
     for name, against in (("hours", "stats"), ("speeds", "stats"), ("measured_seconds", "utilisation")):
         if getattr(args, name) is not None and getattr(args, against) is not None:
             raise UserError(f"--{name}: does nothing beside --{against}, give one of them")
@@ -187,7 +197,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"--individual: two configurations are called '{name}', must have different names")
-    check_places({"--out": args.out}, [args.config, *args.individual])
+    check_places({"--out": args.out}, [args.config, args.icefall_checkpoint, args.tokens, *args.individual])
     return args
 
 
@@ -206,11 +216,28 @@ def factors(text: str) -> list[float]:
     return [SPEED.check("--speeds", one) for one in found]
 
 
+def in_icefall(args: argparse.Namespace) -> dict:
+    """Configuration of a supernet in icefall's training, whose ``--max-duration`` is of each GPU.
+
+    Raises:
+        UserError: see `icefall.checkpoint`.
+    """
+    from espnet_plugin.icefall.checkpoint import read_checkpoint, read_tokens, to_espnet, training_conf
+
+    saved = read_checkpoint(args.icefall_checkpoint)
+    conf, _ = to_espnet(saved, saved["model"], read_tokens(args.tokens), None)
+    return conf | training_conf(saved, args.num_gpus)
+
+
 def main(argv: list[str]) -> None:
     args = parse(argv)
-    files = [args.config, *args.individual]
-    confs = [compose(file) for file in files]  # a mistake shows before anything is measured
-    jobs = [plan("supernet" if file is args.config else file.stem, conf, args) for file, conf in zip(files, confs)]
+    individual = [(file.stem, compose(file)) for file in args.individual]  # a mistake shows before anything is measured
+    if args.config is None:
+        supernet = in_icefall(args)
+        args.vocabulary = len(supernet["token_list"])
+    else:
+        supernet = compose(args.config)
+    jobs = [plan(name, conf, args) for name, conf in [("supernet", supernet), *individual]]
     print(f"{args.num_gpus} {args.gpu}: {args.tera_ops} * 10^12 operations a second and {args.gpu_memory} GB each\n")
     print(table(jobs))
     how = "given" if args.utilisation is not None else "measured here"

@@ -8,11 +8,9 @@ and a program in an option: ``add_argument("--last", type=int, action=Checked, b
 """
 
 import argparse
-import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 from espnet_plugin.errors import UserError
 
@@ -37,6 +35,7 @@ class Bounds:
         above, below: bounds that are not allowed themselves.
         why: reason of the upper bound, for the sentence.
         ends: a list holds two numbers, the smaller one first.
+        apart: of such a list, the two are not equal either.
         infinite: infinity is allowed, as for a limit that is none.
     """
 
@@ -46,12 +45,14 @@ class Bounds:
     below: float | None = None
     why: str = ""
     ends: bool = False
+    apart: bool = False
     infinite: bool = False
 
     def __contains__(self, value) -> bool:
         if isinstance(value, list | tuple):
-            ordered = not self.ends or (len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1])
-            return ordered and all(item in self for item in value)
+            pair = len(value) == 2 and all(map(is_number, value))
+            ordered = pair and value[0] <= value[1] and not (self.apart and value[0] == value[1])
+            return (ordered or not self.ends) and all(item in self for item in value)
         if not is_number(value):
             return not isinstance(value, float)  # not-a-number is in no range
         return (
@@ -68,8 +69,8 @@ class Bounds:
         parts = [f"{words} {limit:,}" for words, limit in named.items() if limit is not None]
         if self.least is not None and self.most is not None:
             parts = [f"from {self.least:,} to {self.most:,}"]
-        text = " and ".join(parts) or "finite"
-        text = f"two numbers {text}, the smaller one first" if self.ends else text
+        text = " and ".join(parts) or ("" if self.ends else "finite")
+        text = f"two numbers {text}".rstrip() + ", the smaller one first" if self.ends else text
         return f"{text} ({self.why})" if self.why else text
 
     def check(self, key: str, value: Any) -> Any:
@@ -87,6 +88,10 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
+# Weights, gradients and two moments of one square layer of this width are 69 GB of float32.
+WIDTH = Bounds(1, 65_536, why="a wider layer fits into no GPU")
+Width = Annotated[int, WIDTH]
+Layers = Annotated[int, Bounds(1, 1000, why="deeper than any network that was ever trained")]
 Count = Annotated[int, Bounds(1)]
 Share = Annotated[float, Bounds(0, 1)]
 Positive = Annotated[float, Bounds(above=0)]
@@ -102,31 +107,12 @@ def bounds_of(annotation) -> tuple[Any, list[Bounds]]:
     return inner, [extra for extra in extras if isinstance(extra, Bounds)]
 
 
-def declared(cls: type) -> Iterator[tuple[str, Any, list[Bounds]]]:
-    """Name, type and bounds of each field of a dataclass."""
-    hints = get_type_hints(cls, include_extras=True)
-    return ((field.name, *bounds_of(hints[field.name])) for field in dataclasses.fields(cls))
-
-
-def check_fields(within: str, value: Any) -> None:
-    """Hold the fields of a dataclass against their bounds, for its ``__post_init__``.
-
-    Args:
-        within: what it is called where a user writes it, as ``sampling_conf``; "" for nothing.
-
-    Raises:
-        UserError: see `Bounds.check`.
-    """
-    for name, _, bounds in declared(type(value)):
-        for one in bounds:
-            one.check(f"{within}.{name}" if within else name, getattr(value, name))
-
-
 class Checked(argparse.Action):
     """An option of a program whose numbers have bounds, which its help tells."""
 
-    def __init__(self, *names, bounds: Bounds, help: str | None = None, **others):
-        super().__init__(*names, help=f"{help or ''} [{bounds}]".lstrip().replace("%", "%%"), **others)
+    def __init__(self, option_strings, dest: str, bounds: Bounds, help: str | None = None, **others: Any):
+        text = f"{help or ''} [{bounds}]".lstrip().replace("%", "%%")
+        super().__init__(option_strings, dest, help=text, **others)
         self.bounds = bounds
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:

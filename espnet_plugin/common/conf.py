@@ -2,9 +2,10 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from espnet_plugin.common.bounds import Bounds, bounds_of, shown
 from espnet_plugin.errors import UserError
@@ -62,9 +63,18 @@ def is_of(value, kind) -> bool:
     return isinstance(value, origin)
 
 
+def reads_as_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def need_kind(key: str, value, kinds) -> None:
     """Raise a `UserError` that names the key for a value that is of none of the types."""
     if not any(is_of(value, kind) for kind in kinds):
+        if isinstance(value, str) and float in kinds and reads_as_number(value):
+            raise UserError(f"{key}: {shown(value)} must be a number, YAML reads 1.0e-3 as one and not 1e-3")
         raise UserError(f"{key}: {shown(value)} must be {' or '.join(map(words_for, kinds))}")
 
 
@@ -74,6 +84,20 @@ def need_value(key: str, value, annotation) -> None:
     need_kind(key, value, kinds_of(kind))
     for one in bounds:
         one.check(key, value)
+
+
+def check_fields(within: str, value: Any) -> None:
+    """Hold the fields of a dataclass against their types and bounds, for its ``__post_init__``.
+
+    Args:
+        within: what it is called where a user writes it, as ``sampling_conf``; "" for nothing.
+
+    Raises:
+        UserError: naming the field and what is allowed.
+    """
+    types = get_type_hints(type(value), include_extras=True)
+    for field in dataclasses.fields(value):
+        need_value(f"{within}.{field.name}" if within else field.name, getattr(value, field.name), types[field.name])
 
 
 def build_conf(key: str, cls, values: dict):
@@ -137,9 +161,6 @@ def check_keys(part: str, cls: type, conf: dict, bounds: Mapping[str, Bounds] = 
         kind, limits = bounds_of(types.get(key))
         if value != parameters[key].default and all(map(is_known, kinds_of(kind))):
             need_kind(f"{part}_conf.{key}", value, kinds_of(kind))
-        default = parameters[key].default
-        if cls.__module__.startswith("espnet_plugin.") and is_of(default, int) and default >= 1:
-            limits = [Bounds(1), *limits]
         for one in [*limits, *([bounds[key]] if key in bounds else [])]:
             one.check(f"{part}_conf.{key}", value)
     for key in allowed:

@@ -40,9 +40,6 @@ def write_errors(target: Path) -> Iterator[None]:
         raise UserError(f"'{target}' cannot be written: {free:,} bytes are free in '{folder}'") from error
 
 
-checkpoint_errors = write_errors
-
-
 def read_text(path: Path | str) -> str:
     """Text of a file, without the byte order mark that Windows' editors write, and with line ends as they are.
 

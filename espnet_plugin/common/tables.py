@@ -5,7 +5,7 @@ beginning of the file is passed over, as Windows' editors write it. Any white sp
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,21 @@ def read_transcripts(path: Path) -> dict[str, str]:
         UserError: see `read_table`.
     """
     return {key: one_spaced(words) for key, words in read_table(path).items()}
+
+
+def stream_transcripts(path: Path) -> Iterator[str]:
+    """Transcripts of a table of any size one after the other, without memory of its keys.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="\n") as lines:
+            for line in lines:
+                if row := line.split(maxsplit=1):
+                    yield one_spaced(row[1]) if len(row) > 1 else ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"'{path}' is not UTF-8 text: {error.reason}") from error
 
 
 def channel_number(text: str) -> int:

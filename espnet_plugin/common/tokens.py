@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from espnet_plugin.common.bounds import shown
 from espnet_plugin.common.files import read_text
 from espnet_plugin.errors import UserError
 
@@ -99,16 +100,34 @@ def read_tokens(path: Path | str) -> list[str]:
     """A token list, one a line.
 
     Raises:
-        UserError: no such file, not UTF-8, an empty line or a token twice.
+        UserError: no such file, not UTF-8, or see `check_tokens`.
     """
     if not Path(path).is_file():
         raise UserError(f"--token_list: '{path}' does not exist")
-    tokens = read_text(path).removesuffix("\n").split("\n")
-    tokens = [token.rstrip() for token in tokens]
-    for token, count in Counter(tokens).items():
-        if not token or count > 1:
-            raise UserError(f"--token_list: '{path}' has {'an empty line' if not token else f'token {token!r} twice'}")
+    tokens = [token.rstrip() for token in read_text(path).removesuffix("\n").split("\n")]
+    check_tokens(f"--token_list: '{path}'", [] if tokens == [""] else tokens)
     return tokens
+
+
+def check_tokens(place: str, tokens: Sequence[object]) -> None:
+    """
+    Args:
+        place: where the list stands, for the message.
+
+    Raises:
+        UserError: no symbol beside ESPnet's own, one of these is missing, a token that is empty, no text or there twice.
+    """
+    for number, token in enumerate(tokens, 1):
+        if not isinstance(token, str):
+            raise UserError(f"{place} has {shown(token)} as token {number}, must be a text: put it in quotes")
+    for token, count in Counter(map(str, tokens)).items():
+        if not token or count > 1:
+            raise UserError(f"{place} has {'an empty line' if not token else f'token {token!r} twice'}")
+    for token in (BLANK, UNKNOWN):
+        if token not in tokens:
+            raise UserError(f"{place} has no token '{token}', which ESPnet's lists begin with")
+    if len(tokens) < 3:
+        raise UserError(f"{place} has {len(tokens)} tokens, must have at least one beside {BLANK} and {UNKNOWN}")
 
 
 def check_bpemodel(tokens: Sequence[str], bpemodel: Path | str) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from espnet_plugin.common.bounds import Bounds
 from espnet_plugin.errors import UserError
 
 LOWEST, BELOW_NYQUIST = 20.0, 400.0  # Hz: the edges of Kaldi's filter banks
 KEPT = (
     4800 / 8000
 )  # share of the band, from below, that is warped by the factor alone (Jaitly and Hinton: 4800 of 8000 Hz)
+LEVELS = Bounds(0, 40)  # dB; above, speech is lost
 BANDS = 6  # in which a microphone's level is drawn: some 500 mel each at 16 kHz; our choice
 
 
@@ -35,13 +37,6 @@ def need_range(key: str, value: Sequence[float], least: float, most: float) -> t
     if not numbers or not all(isinstance(x, int | float) and least <= x <= most for x in value) or value[0] > value[1]:
         raise UserError(f"{key}: {value!r} must be two numbers from {least} to {most}, the smaller one first")
     return float(value[0]), float(value[1])
-
-
-def need_number(key: str, value: float, least: float, most: float) -> float:
-    """A number within bounds. Raises `UserError` for anything else."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise UserError(f"{key}: {value!r} must be a number from {least} to {most}")
-    return float(value)
 
 
 def warped_filters(factors: torch.Tensor, filters: int, fs: int) -> torch.Tensor:
@@ -109,7 +104,7 @@ class Perturbation(torch.nn.Module):
         self.fs = fs
         self.vocal_tract = need_range("vocal_tract", vocal_tract, 0.5, 2.0)
         self.tempo = need_range("tempo", tempo, 0.5, 2.0)
-        self.microphone = need_number("microphone", microphone, 0.0, 40.0)
+        self.microphone = LEVELS.check("microphone", microphone)
 
     def forward(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """

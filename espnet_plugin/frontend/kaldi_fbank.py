@@ -1,11 +1,12 @@
 """ESPnet frontend ``kaldi_fbank``: log-mel filter banks as kaldi-native-fbank, and so sherpa-onnx, computes them."""
 
+import math
 import warnings
 
 import torch
 from lhotse.features.kaldi.layers import Wav2LogFilterBank
 
-from espnet_plugin.errors import UserError
+from espnet_plugin.common.bounds import Bounds, Count
 from espnet_plugin.frontend.rate import hertz
 
 FRAME_LENGTH, FRAME_SHIFT = 0.025, 0.010  # s
@@ -25,13 +26,13 @@ class KaldiFbank(torch.nn.Module):
         UserError: no number, or a rate below 2 kHz, where hardly a filter is left between 20 Hz and Nyquist - 400 Hz.
     """
 
-    def __init__(self, fs: int | str = 16000, n_mels: int = 80):
+    def __init__(self, fs: int | str = 16000, n_mels: Count = 80):
         super().__init__()
         self.fs = hertz(fs)
-        if n_mels < 1:
-            raise UserError(f"frontend_conf.n_mels: {n_mels} must be at least 1 filter")
-        self.n_mels = n_mels
         self.window = int(FRAME_LENGTH * self.fs)
+        bins = 2 ** math.ceil(math.log2(self.window)) // 2
+        Bounds(1, bins, why=f"bins of the spectrum at {self.fs} Hz").check("frontend_conf.n_mels", n_mels)
+        self.n_mels = n_mels
         self.shift = int(FRAME_SHIFT * self.fs)
         with (
             warnings.catch_warnings()

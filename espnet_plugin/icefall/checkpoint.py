@@ -3,7 +3,8 @@
 The outputs are the same; the state of the optimizer stays behind. Shapes: P prediction network, F features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -143,6 +144,8 @@ def to_espnet(
             joint_space_size=int(params.joiner_dim),
             sym_blank=BLANK,
             transducer_conf=dict(prune_range=int(getattr(params, "prune_range", 5))),
+            sampling_conf=asdict(options.sampling),
+            distill_conf=asdict(options.distill) | {"alpha": plain(options.distill.alpha)},
         ),
         joint_net_conf=None,
         ctc_conf={},
@@ -152,6 +155,36 @@ def to_espnet(
     parts = ("specaug", "normalize", "preencoder", "postencoder")
     conf |= {part: None for part in parts} | {f"{part}_conf": {} for part in parts}
     return conf, renamed(state, NAMES)
+
+
+def plain(alpha: float | Sequence[float]) -> float | list[float]:
+    """One number or two as YAML has them."""
+    return alpha if isinstance(alpha, int | float) else list(alpha)
+
+
+def training_conf(saved: dict, workers: int) -> dict:
+    """How icefall trained, in ESPnet's keys: batches, epochs, precision.
+
+    Args:
+        saved: from `read_checkpoint`.
+        workers: on which ``--max-duration`` seconds of audio each are in a batch.
+
+    Raises:
+        UserError: the checkpoint does not say, as one of `to_icefall`.
+    """
+    for key in ("max_duration", "num_epochs"):
+        if not isinstance(saved.get(key), int | float) or saved[key] <= 0:
+            raise UserError(f"--icefall_checkpoint: says no {key}, must be one that icefall's train.py wrote")
+    samples = int(saved["max_duration"] * workers * 16000)
+    amp = bool(saved.get("use_fp16")) or bool(saved.get("use_bf16"))
+    return dict(
+        batch_type="numel",
+        batch_bins=samples,
+        max_epoch=int(saved["num_epochs"]),
+        use_amp=amp,
+        optim="scaledadam",
+        optim_conf=dict(lr=float(saved.get("base_lr", 0.045))),
+    )
 
 
 def grouped(conv: torch.Tensor) -> torch.Tensor:

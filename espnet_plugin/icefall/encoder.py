@@ -86,8 +86,13 @@ def encoder_class() -> type:
             self.streaming: torch.nn.Module | None = None
             self.register_load_state_dict_post_hook(refresh)
 
-        def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor):
+        def check(self, ilens: torch.Tensor) -> None:
             self.net.check(ilens)
+
+        def frames(self, ilens: torch.Tensor) -> torch.Tensor | None:
+            return self.net.frames(ilens)
+
+        def stem(self, xs_pad: torch.Tensor, ilens: torch.Tensor):
             return self.net.stem(xs_pad, ilens)
 
         def run(self, stem, subnet=None) -> torch.Tensor:

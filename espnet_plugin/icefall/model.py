@@ -39,15 +39,14 @@ class NetSums:
     loss: torch.Tensor
 
 
-def labels_of(y, blank_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels of a ``k2.RaggedTensor`` with axes [utterance][symbol].
+def labels_of(y, blank_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels of a ``k2.RaggedTensor`` with axes [utterance][symbol], on its device, which is the CPU in icefall's loop.
 
     Returns:
-        (N, U) padded with blank, (N,) symbols, on `device`.
+        (N, U) padded with blank, (N,) symbols.
     """
     splits = y.shape.row_splits(1)
-    labels = y.pad(mode="constant", padding_value=blank_id)
-    return labels.to(device=device, dtype=torch.long), (splits[1:] - splits[:-1]).to(device=device, dtype=torch.long)
+    return y.pad(mode="constant", padding_value=blank_id).long(), (splits[1:] - splits[:-1]).long()
 
 
 @cache
@@ -92,10 +91,9 @@ def asr_model_class() -> type:
             # yet, so that forward passes without an update, as in icefall's search for batches that need most memory, do not count.
             self.register_buffer("num_updates", torch.tensor(-1))
             self.version_seen = None
+            # Data-parallel workers count alike; a broadcast would write the buffer, after which it had to be read.
+            self._ddp_params_and_buffers_to_ignore = ["num_updates"]
             self.register_load_state_dict_post_hook(refresh)
-
-        def update_number(self) -> int:
-            return int(self.num_updates)
 
         @property
         def search_space(self) -> SearchSpace:
@@ -146,7 +144,7 @@ def asr_model_class() -> type:
                 )
             version = self.simple_am_proj.weight._version
             if self.training and version != self.version_seen:
-                self.num_updates += 1
+                self.count_update()
                 self.version_seen = version
             conf = TransducerConf(
                 prune_range=prune_range, am_scale=am_scale, lm_scale=lm_scale, backend=self.backend, warmup_steps=0
@@ -156,10 +154,22 @@ def asr_model_class() -> type:
                 self.criterion = TransducerCriterion(conf, 0, 0, 0, self.blank_id, simple)
 
         def shared(self, x: torch.Tensor, x_lens: torch.Tensor, y) -> Shared:
-            """What the nets of a step share. Args: x (N, S, F), x_lens (N,) frames, y: ``k2.RaggedTensor``."""
-            self.batch_size = len(x)
-            x, x_lens = self.encoder_embed(x, x_lens)
-            return self.share(self.encoder.stem(x, x_lens), *labels_of(y, self.blank_id, x.device))
+            """What the nets of a step share. `x_lens` on another device than the CPU are read, which waits for it.
+
+            Args:
+                x: (N, S, F).
+                x_lens: (N,) frames, on any device.
+                y: ``k2.RaggedTensor``.
+
+            Raises:
+                TooShort: an utterance is too short for the encoder.
+            """
+            self.batch_size, frames = len(x), x_lens.cpu()
+            x, x_lens = self.encoder_embed(x, x_lens.to(x.device, non_blocking=True))
+            self.encoder.check(frames)
+            stem, (labels, symbols) = self.encoder.stem(x, x_lens), labels_of(y, self.blank_id)
+            labels, lengths = (tensor.to(x.device, non_blocking=True) for tensor in (labels, symbols))
+            return self.share(stem, labels, lengths, self.encoder.frames(frames), symbols.cpu())
 
         def forward(
             self,
@@ -196,13 +206,13 @@ def asr_model_class() -> type:
             return sum(net.simple for net in nets), sum(net.pruned for net in nets), empty, empty, empty
 
         def accumulate(
-            self, x, x_lens, y, scale: float, simple_scale: float, pruned_scale: float, **conf
+            self, x, x_lens, y, scale: float | torch.Tensor, simple_scale: float, pruned_scale: float, **conf
         ) -> list[NetSums]:
             """Add the batch's gradients to those of the parameters, one net's graph at a time.
 
             Args:
-                x, x_lens, y: as in `forward`.
-                scale: factor of the loss.
+                x, x_lens, y: as in `forward`; nothing waits for a device where `x_lens` are on the CPU.
+                scale: factor of the loss, a number or a scalar on the device.
                 simple_scale, pruned_scale: weights of both losses.
                 conf: prune_range, am_scale, lm_scale.
             """
@@ -237,9 +247,9 @@ def accumulate(params, model, sp, batch: dict, scaler=None):
 
     net = getattr(model, "module", model)
     device = next(net.parameters()).device
-    x, x_lens = batch["inputs"].to(device), batch["supervisions"]["num_frames"].to(device)
+    x, x_lens = batch["inputs"].to(device, non_blocking=True), batch["supervisions"]["num_frames"].cpu()
     y = k2.RaggedTensor(sp.encode(batch["supervisions"]["text"], out_type=int))
-    scale = 1.0 if scaler is None else float(scaler.scale(torch.ones((), device=device)))
+    scale = 1.0 if scaler is None else scaler.scale(torch.ones((), device=device))
     weights = dict(zip(("simple_scale", "pruned_scale"), loss_scales(params)))
     conf = dict(prune_range=params.prune_range, am_scale=params.am_scale, lm_scale=params.lm_scale)
     nets = net.accumulate(x, x_lens, y, scale / world_size(), **weights, **conf)
@@ -247,6 +257,7 @@ def accumulate(params, model, sp, batch: dict, scaler=None):
         reduce_gradients([p for p in net.parameters() if p.requires_grad])
     info = MetricsTracker()
     info["frames"] = int((x_lens // params.subsampling_factor).sum())
-    for key in ("loss", "simple", "pruned"):
-        info[key if key == "loss" else f"{key}_loss"] = float(sum(getattr(one, key) for one in nets))
-    return sum(one.loss for one in nets), info
+    sums = torch.stack([torch.stack([one.loss, one.simple, one.pruned]).detach() for one in nets]).sum(0)
+    for key, value in zip(("loss", "simple_loss", "pruned_loss"), sums.tolist()):  # the one wait for the device
+        info[key] = value
+    return sums[0], info

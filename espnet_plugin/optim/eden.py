@@ -1,9 +1,12 @@
 """Eden, the learning-rate schedule of icefall's zipformer."""
 
 import math
+from typing import Annotated
 
 import torch
 
+from espnet_plugin.common.bounds import Bounds, NotNegative, Positive, Share
+from espnet_plugin.common.conf import check_keys
 from espnet_plugin.errors import UserError
 
 EPOCHS = ("fractional", "whole")
@@ -33,22 +36,17 @@ class Eden:
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        lr_batches: float = 7500,
-        lr_epochs: float = 3.5,
-        batches_per_epoch: int | None = None,
-        warmup_batches: float = 500.0,
-        warmup_start: float = 0.1,
+        lr_batches: Positive = 7500,
+        lr_epochs: Positive = 3.5,
+        batches_per_epoch: Annotated[int | None, Bounds(1)] = None,
+        warmup_batches: NotNegative = 500.0,
+        warmup_start: Share = 0.1,
         epochs: str = "fractional",
     ):
         if epochs not in EPOCHS:
             raise UserError(f"scheduler_conf.epochs: {epochs!r} is not one of {list(EPOCHS)}")
-        for key, value in dict(lr_batches=lr_batches, lr_epochs=lr_epochs, batches_per_epoch=batches_per_epoch).items():
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise UserError(f"scheduler_conf.{key}: {value!r} must be a number above 0")
-        if not (isinstance(warmup_batches, int | float) and warmup_batches >= 0):
-            raise UserError(f"scheduler_conf.warmup_batches: {warmup_batches!r} must be a number of at least 0")
-        if not (isinstance(warmup_start, int | float) and 0 <= warmup_start <= 1):
-            raise UserError(f"scheduler_conf.warmup_start: {warmup_start!r} must be a number from 0 to 1")
+        given = dict(lr_batches=lr_batches, lr_epochs=lr_epochs, batches_per_epoch=batches_per_epoch)
+        check_keys("scheduler", Eden, given | dict(warmup_batches=warmup_batches, warmup_start=warmup_start))
         self.optimizer = optimizer
         self.lr_batches, self.lr_epochs, self.batches_per_epoch = lr_batches, lr_epochs, batches_per_epoch
         self.warmup_batches, self.warmup_start = warmup_batches, warmup_start

@@ -7,10 +7,12 @@ with that parameter, so that a checkpoint does not depend on the order of parame
 import math
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
+from espnet_plugin.common.bounds import Bounds, Count, Positive
+from espnet_plugin.common.conf import check_keys
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.stacked import is_stacked, unstacked
 
@@ -48,31 +50,23 @@ class ScaledAdam(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable,
-        lr: float = 3e-2,
-        clipping_scale: float | None = None,
-        betas: tuple[float, float] = (0.9, 0.98),
-        scalar_lr_scale: float = 0.1,
-        eps: float = 1e-8,
-        param_min_rms: float = 1e-5,
-        param_max_rms: float = 3.0,
-        scalar_max: float = 10.0,
-        size_update_period: int = 4,
-        clipping_update_period: int = 100,
+        lr: Annotated[float, Bounds(above=0, most=1, why="a step of a parameter's own size")] = 3e-2,
+        clipping_scale: Annotated[float | None, Bounds(above=0)] = None,
+        betas: Annotated[tuple[float, float], Bounds(0, below=1)] = (0.9, 0.98),
+        scalar_lr_scale: Positive = 0.1,
+        eps: Positive = 1e-8,
+        param_min_rms: Positive = 1e-5,
+        param_max_rms: Positive = 3.0,
+        scalar_max: Positive = 10.0,
+        size_update_period: Count = 4,
+        clipping_update_period: Count = 100,
         lr_scales: dict[str, float] | None = None,
     ):
-        options = dict(lr=lr, scalar_lr_scale=scalar_lr_scale, eps=eps, param_min_rms=param_min_rms)
+        options: dict[str, Any] = dict(lr=lr, scalar_lr_scale=scalar_lr_scale, eps=eps, param_min_rms=param_min_rms)
         options |= dict(param_max_rms=param_max_rms, scalar_max=scalar_max)
         periods = dict(size_update_period=size_update_period, clipping_update_period=clipping_update_period)
-        for key, value in (options | ({} if clipping_scale is None else {"clipping_scale": clipping_scale})).items():
-            if not isinstance(value, int | float) or not value > 0:
-                raise UserError(
-                    f"optim_conf.{key}: {value!r} must be a number above 0 (YAML reads 1.0e-3 as one, not 1e-3)"
-                )
-        for key, value in periods.items():
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"optim_conf.{key}: {value!r} must be a whole number of steps, at least 1")
-        pair = isinstance(betas, list | tuple) and len(betas) == 2
-        if not pair or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in betas):
+        check_keys("optim", ScaledAdam, options | periods | dict(clipping_scale=clipping_scale, betas=betas))
+        if len(betas) != 2:
             raise UserError(f"optim_conf.betas: {betas!r} must be two numbers of at least 0 and below 1")
         # Norms of past steps and the threshold live in the group, so that they are saved with it.
         clipping: dict[str, Any] = dict(

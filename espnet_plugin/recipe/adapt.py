@@ -6,6 +6,7 @@ of one size becomes a supernet. adapt.json says what was done.
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from espnet_plugin.common.compose import compose
 from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import write_folder
+from espnet_plugin.recipe.named_sizes import subnet_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--extend_tokens", choices=("true", "false"), default="false", help="add the characters that the tokens lack"
     )
+    parser.add_argument("--subnet", help="of a supernet: train this one alone, as max, 3x64, or as `choose` writes it")
     parser.add_argument(
         "--config", type=Path, help="training configuration; the architecture in it is replaced by the model's"
     )
@@ -37,9 +40,10 @@ def main(argv: list[str] | None = None) -> None:
     if not texts:
         raise UserError(f"--text: '{args.text}' has no words")
     given = None if args.config is None else compose(args.config)
+    subnet = None if args.subnet is None else partial(subnet_of, name=args.subnet)
 
     def write(folder: Path) -> None:
-        start = start_from(args.model_dir, folder, texts, args.extend_tokens == "true", given)
+        start = start_from(args.model_dir, folder, texts, args.extend_tokens == "true", given, subnet)
         tokens = start.conf.pop("token_list")
         for section, key, name in beside(start.conf):
             section[key] = str(args.out.absolute() / name)
@@ -48,12 +52,17 @@ def main(argv: list[str] | None = None) -> None:
         (folder / "train.yaml").write_text(
             yaml.safe_dump(start.conf, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
-        facts = {"model_dir": str(args.model_dir.absolute()), "grown": start.grown, "added": list(start.added)}
+        facts = {
+            "model_dir": str(args.model_dir.absolute()),
+            "subnet": args.subnet,
+            "grown": start.grown,
+            "added": list(start.added),
+        }
         facts |= {"unknown": start.unknown, "transcripts": len(texts)}
         (folder / "adapt.json").write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(
-            f"{args.out}: {'a supernet grown from' if start.grown else 'the supernet'} {args.model_dir}, {len(tokens)} tokens"
-        )
+        whole = "a supernet grown from" if start.grown else "the supernet"
+        what = whole if args.subnet is None else f"size {args.subnet} of"
+        print(f"{args.out}: {what} {args.model_dir}, {len(tokens)} tokens")
         if start.added:
             print(f"  tokens that were added: {' '.join(start.added)}")
         if start.unknown:

@@ -41,6 +41,9 @@ class Plan:
     test_sets: tuple[str, ...] = option(
         ("dev-clean", "dev-other", "test-clean", "test-other"), '"NAME ..."', "sets to decode"
     )
+    init_from: str = option(
+        "", "DIR", "begin from this supernet's directory, models trained alone from its subnet of their size"
+    )
     root: str = option("", "DIR", "outputs (exp/tables_SCALE)")
     dumpdir: str = option("", "DIR", "data, shared by all runs (dump/CORPUS)")
     only_tables: bool = option(False, "true", "run nothing, write the tables of what is there")
@@ -64,6 +67,8 @@ class Plan:
             twice = next((value for value in values if values.count(value) > 1), None)
             if twice is not None:
                 raise UserError(f"--{name}: '{twice}' stands twice")
+        if self.init_from and self.ablation:
+            raise UserError('--init_from: lines of the ablation are not adapted from a model, give --ablation ""')
         own = {word.removeprefix("--") for command in self.commands([]) for word in command if word.startswith("--")}
         for word in rest:
             if word.startswith("--") and word[2:] in own:
@@ -108,11 +113,14 @@ class Plan:
         words = ["./run.sh", "--corpus", self.recipe_corpus, "--asr_config", f"{self.conf}/{config}.yaml"]
         words += ["--expdir", str(folder), "--dumpdir", str(self.data_folder), "--train_args", train_args]
         words += [] if sizes is None else ["--sizes", " ".join(sizes)]
+        words += ["--init_from", self.init_from] if self.init_from else []
         return [*words, "--test_sets", " ".join(self.test_sets), "--stop_stage", str(last)]
 
     def run_command(self, seed: str, name: str, sizes: list[str]) -> list[str]:
         args = f"--seed {seed} {self.train_args}".rstrip()
-        return self.command(name, self.run_folder(seed, name), args, 11, sizes)
+        words = self.command(name, self.run_folder(seed, name), args, 11, sizes)
+        alone = self.init_from and name.startswith("individual/")
+        return [*words, "--init_subnet", *sizes] if alone else words
 
     def run_folder(self, seed: str, name: str) -> Path:
         return self.folder / f"seed{seed}" / name
@@ -138,18 +146,20 @@ def lock_of(path: Path, wait: bool):
 
 
 def call(command: list[str]) -> None:
-    """Run a command that tells its own failure; a signal that ends this program ends it, too."""
+    """Run a command that tells its own failure; a signal is passed on, and ends this program when the command has ended."""
     process = subprocess.Popen(command, close_fds=False)
+    received: list[int] = []
 
     def stop(number: int, _frame) -> None:
-        process.send_signal(number)
-        process.wait()
-        raise SystemExit(128 + number)
+        received.append(number)
+        process.send_signal(number)  # nothing waits here: `wait` below holds a lock
 
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
     status = process.wait()
+    if received:
+        raise SystemExit(128 + received[0])
     if status:
         raise SystemExit(status if status > 0 else 128 - status)
 
@@ -191,8 +201,8 @@ def write_tables(plan: Plan, command: str) -> None:
     os.close(lock)
 
 
-def main() -> None:
-    program, *words = sys.argv[1:]
+def main(argv: list[str] | None = None) -> None:
+    program, *words = sys.argv[1:] if argv is None else argv
     rest = words[words.index("--") + 1 :] if "--" in words else []
     own = words[: words.index("--")] if "--" in words else words
     if any(word in ("-h", "--help") for word in own):

@@ -103,6 +103,10 @@ class Dump:
         """A formatted set: audio, text, lengths."""
         return self.root / "raw" / name
 
+    def cuts(self, name: str) -> Path:
+        """lhotse's manifest of a formatted set."""
+        return self.root / "cuts" / f"{name}.jsonl.gz"
+
     def features(self, name: str) -> Path:
         return self.root / "fbank" / name
 

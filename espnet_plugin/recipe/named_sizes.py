@@ -14,6 +14,8 @@ from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 
+NAME = r"(\d+)x(\d+)"
+
 
 def read_name(name: str) -> tuple[int, int]:
     """Layers and feed-forward channels of a name.
@@ -21,7 +23,7 @@ def read_name(name: str) -> tuple[int, int]:
     Raises:
         UserError: it is not of the form.
     """
-    match = re.fullmatch(r"(\d+)x(\d+)", name)
+    match = re.fullmatch(NAME, name)
     if match is None:
         raise UserError(f"--sizes: '{name}' is not LAYERSxWIDTH, as in 12x384")
     return int(match[1]), int(match[2])
@@ -46,6 +48,15 @@ def named(space: SearchSpace, name: str) -> Subnet:
         if value not in allowed:
             raise UserError(f"--sizes: '{name}': {what}: {value} is not one of {list(allowed)} of the search space")
     return space.uniform(depth, width)
+
+
+def subnet_of(space: SearchSpace, name: str) -> Subnet:
+    """The subnet of a name, or of a text form (see `SearchSpace.resolve`).
+
+    Raises:
+        UserError: the space has no such subnet.
+    """
+    return named(space, name) if re.fullmatch(NAME, name) else space.resolve(name)
 
 
 def main(argv: list[str] | None = None) -> None:

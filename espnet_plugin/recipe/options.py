@@ -67,6 +67,17 @@ class Options:
         "what training reads: raw (audio) or fbank (features dumped in stage 2, for fast disks and slow CPUs)",
         choices=("raw", "fbank"),
     )
+    data_backend: str = option(
+        "kaldi",
+        "NAME",
+        "how training reads: kaldi (tables in memory) or lhotse (a stream of cuts, for data of any size)",
+        choices=("kaldi", "lhotse"),
+    )
+    train_cuts: str = option(
+        "",
+        "PATH",
+        "with --data_backend lhotse: train on this manifest of lhotse's cuts, or folder in its Shar format, in place of the corpus",
+    )
     bandwidth_augment: bool = option(
         False, "true", "train on utterances as they sound at 8 kHz too, for a model that is to hear telephones"
     )
@@ -83,6 +94,9 @@ class Options:
         "",
         "DIR",
         "adapt a model: tokens, statistics, architecture and weights from its directory; one of a single size is grown",
+    )
+    init_subnet: str = option(
+        "", "NAME", "with --init_from: train this size of the supernet alone, as 3x64 or a subnet of sizes.json"
     )
     extend_tokens: bool = option(False, "true", "with --init_from: add the characters that its tokens lack")
     metric: str = option(
@@ -112,6 +126,14 @@ class Options:
 
         if self.extend_tokens and not self.init_from:
             raise UserError("--extend_tokens 'true' needs --init_from, the model whose tokens are extended")
+        if self.train_cuts and self.data_backend != "lhotse":
+            raise UserError(f"--train_cuts '{self.train_cuts}' needs --data_backend lhotse")
+        if self.feats_type != "raw" and self.data_backend == "lhotse":
+            raise UserError(
+                f"--feats_type '{self.feats_type}' must be raw with --data_backend lhotse, which reads audio"
+            )
+        if self.init_subnet and not self.init_from:
+            raise UserError(f"--init_subnet '{self.init_subnet}' needs --init_from, the supernet that it belongs to")
         self.text_conf  # noqa: B018 (it is computed, and refuses)
 
     @property
@@ -123,6 +145,11 @@ class Options:
     def sets(self) -> tuple[str, ...]:
         """All sets, each once, training set first."""
         return tuple(dict.fromkeys((self.train_set, self.valid_set, *self.test_sets)))
+
+    @property
+    def kaldi_sets(self) -> tuple[str, ...]:
+        """Those that come from the corpus, as Kaldi directories."""
+        return self.sets[1:] if self.train_cuts else self.sets
 
     @property
     def train_words(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from espnet_plugin.common.files import write_whole
@@ -19,19 +19,34 @@ BEFORE: dict[str, object] = {
     "text_conf": None,
     "symbols": [],
     "metric": "wer",
+    "data_backend": "kaldi",
 }
+BLOCK = 1 << 20  # bytes read at a time
 
 
 def cksum(data: bytes) -> int:
-    """The CRC of POSIX's cksum: that of zlib with the bits of each byte, and of the result, in reversed order, and the length behind."""
-    size = len(data)
-    data += size.to_bytes((size.bit_length() + 7) // 8, "little")
-    return int(f"{zlib.crc32(data.translate(REVERSED), 0xFFFFFFFF):032b}"[::-1], 2)
+    """The CRC of POSIX's cksum."""
+    return cksum_of([data])
+
+
+def cksum_of(blocks: Iterable[bytes]) -> int:
+    """The same of data in pieces: zlib's with the bits of each byte, and of the result, in reversed order, and the length behind."""
+    crc, size = 0xFFFFFFFF, 0
+    for block in blocks:
+        crc, size = zlib.crc32(block.translate(REVERSED), crc), size + len(block)
+    crc = zlib.crc32(size.to_bytes((size.bit_length() + 7) // 8, "little").translate(REVERSED), crc)
+    return int(f"{crc:032b}"[::-1], 2)
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
 
 
 def sum_of(*paths: Path) -> str:
     """Sum of the content of files, one after the other; those that do not exist are empty."""
-    return f"#{cksum(b''.join(path.read_bytes() for path in paths if path.is_file()))}"
+    return f"#{cksum_of(block for path in paths if path.is_file() for block in blocks_of(path))}"
 
 
 def marker_of(output: Path, kind: str) -> Path:

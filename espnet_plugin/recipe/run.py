@@ -6,9 +6,9 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from espnet_plugin.common.compose import write_composed
+from espnet_plugin.common.compose import write_conf
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe import legacy, training
+from espnet_plugin.recipe import cuts, legacy, training
 from espnet_plugin.recipe.configured import Configuration, check_decoding, check_speeds
 from espnet_plugin.recipe.corpus import Corpus, choose, corpora
 from espnet_plugin.recipe.engine import Engine, Lock
@@ -43,13 +43,16 @@ def plan(recipe: Recipe) -> None:
     options, stats = recipe.options, recipe.stats_folder
     command = ["espnet-todm", "plan", "--config", options.asr_config, "--vocabulary", str(options.nbpe)]
     command += ["--individual", *map(str, sorted(Path(options.asr_config).parent.glob("individual/*.yaml")))]
-    if (stats / "train" / "speech_shape").is_file():
+    speeds = options.speed_perturb_factors
+    if options.data_backend == "lhotse":  # of a stream the hours are known, not each length
+        command, speeds = [*command, "--hours", str(cuts.facts(recipe)["hours"])], ("1.0",)
+    elif (stats / "train" / "speech_shape").is_file():
         command += ["--stats", str(stats)]
     elif recipe.corpus.hours is not None:
         command += ["--hours", str(recipe.corpus.hours)]
     else:
         raise UserError(f"--dry_run: corpus '{options.corpus}' is as long as stage 4 finds, run --stop_stage 4 first")
-    command += ["--speeds", " ".join(options.speed_perturb_factors), "--gpu", options.gpu]
+    command += ["--speeds", " ".join(speeds), "--gpu", options.gpu]
     command += ["--num_gpus", str(options.num_nodes * max(options.ngpu, 1))]
     command += ["--utilisation", options.utilisation] if options.utilisation else []
     os.execvp(command[0], command)
@@ -71,8 +74,8 @@ def check_inference_config(recipe: Recipe) -> None:
     known.write_text(f"{now}\n")
 
 
-def main() -> None:
-    program, *words = sys.argv[1:]
+def main(argv: list[str] | None = None) -> None:
+    program, *words = sys.argv[1:] if argv is None else argv
     known = corpora()
     classes: list[type] = [Options, *known.values()]
     names = [name for cls in classes for name in names_of(cls)]
@@ -95,6 +98,7 @@ def main() -> None:
         raise UserError(f"--streaming 'true': {where} must name 'forward' (or bidirectional be false)")
     given = Path(options.asr_config) if model and asked.get("asr_config") else None
     recipe = Recipe(options, corpus, conf, machines, quoted([program, *words]), given)
+    cuts.check(recipe)
     if options.dry_run:
         plan(recipe)
     if options.stage <= 5 <= options.stop_stage and not recipe.exp.trained.is_file():
@@ -108,7 +112,7 @@ def work(recipe: Recipe) -> None:
     exp.root.mkdir(parents=True, exist_ok=True)
     lock = Lock(exp.lock, exp.root)
     check_inference_config(recipe)
-    write_composed(recipe.conf.path, exp.composed)
+    write_conf(recipe.conf.conf, exp.composed, recipe.conf.path)
     exp.log.mkdir(exist_ok=True)
     if not exp.supernet.exists():
         exp.train_config.write_bytes(exp.composed.read_bytes())

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.files import remove
-from espnet_plugin.recipe import legacy, tokens, training
+from espnet_plugin.recipe import cuts, legacy, tokens, training
 from espnet_plugin.recipe.configured import Configuration
 from espnet_plugin.recipe.corpus import Corpus, Preparation
 from espnet_plugin.recipe.engine import Spec, Work
@@ -44,7 +44,7 @@ class Recipe:
         Spec(
             2,
             "formatting",
-            "mono audio at the configured rate, unusable utterances left out and listed; features, if dumped",
+            "mono audio at the configured rate, unusable utterances left out and listed; features, if dumped; lhotse's cuts",
         ),
         Spec(3, "bpe", "sentencepiece model and token list; with --init_from those of the model, and its weights"),
         Spec(4, "statistics", "lengths and global mean and variance of the features"),
@@ -90,7 +90,8 @@ class Recipe:
     def read_in_training(self) -> dict:
         """The supernet depends on no test set: another one must not train it again."""
         sets = self.formatted(self.options.train_set, self.options.valid_set)
-        return {"fs": self.conf.fs, **self.tokens.asked, **sets, **self.tokens.facts}
+        backend = {"data_backend": self.options.data_backend}
+        return {"fs": self.conf.fs, **self.tokens.asked, **sets, **self.tokens.facts, **backend}
 
     @property
     def model_inputs(self) -> dict:
@@ -123,14 +124,14 @@ class Recipe:
                 self.machines.train(log, command)
                 return log
 
-            job = Preparation(options.sets, self.dump.data, options.nj, options.redo, logged)
+            job = Preparation(options.kaldi_sets, self.dump.data, options.nj, options.redo, logged)
             self.corpus.prepare(job)
 
-        yield Work(self.dump.data, self.data_inputs | {"sets": " ".join(self.options.sets)}, run)
+        yield Work(self.dump.data, self.data_inputs | {"sets": " ".join(self.options.kaldi_sets)}, run)
 
     def formatting(self) -> Iterator[Work]:
         options = self.options
-        for name in options.sets:
+        for name in options.kaldi_sets:
             speeds = (
                 options.speed_perturb_factors if name == options.train_set else ("1.0",)
             )  # only training is perturbed
@@ -148,17 +149,23 @@ class Recipe:
                 words += ["--out", str(self.dump.features(name)), "--nj", str(options.nj)]
                 run = partial(own_program, "dump_features", words)
                 yield Work(self.dump.features(name), inputs, run, kind="features", of=name)
+        if options.data_backend == "lhotse":
+            yield cuts.looked_through(self) if options.train_cuts else cuts.made(self)
 
     def bpe(self) -> Iterator[Work]:
         name = self.options.train_set
         program, words = self.tokens.program(self.dump.raw(name) / "text")
+        if program == "tokenizer" and self.options.train_cuts:
+            words += ["--most", str(cuts.SENTENCES)]
         inputs = {**self.tokens.asked, **self.formatted(name), "symbols": list(self.tokens.text.symbols)}
         yield Work(self.tokens.folder, inputs, partial(own_program, program, words))
 
     @property
     def stats_folder(self) -> Path:
         """Runs that differ in length, seed or model share statistics."""
-        new, old = map(self.stats_named, (" ".join(self.conf.feature_words), legacy.stats_arguments(self)))
+        backend = "" if self.options.data_backend == "kaldi" else f" {self.options.data_backend}"
+        new = self.stats_named(" ".join(self.conf.feature_words) + backend)
+        old = self.stats_named(legacy.stats_arguments(self) + backend)
         return old if old.is_dir() and not new.is_dir() else new
 
     def stats_named(self, arguments: str) -> Path:

@@ -128,16 +128,17 @@ def pooled(folds: list[Counts]) -> Counts:
 
 @dataclass(frozen=True)
 class Measure:
-    """What systems are compared by. Args: title; read: of a score's folder; scale: of the ratio."""
+    """What systems are compared by. Args: title; read: of a score's folder; scale: of the ratio; digits: shown behind the point."""
 
     title: str
     read: Callable[[Path], Counts | None]
     scale: float
+    digits: int
 
 
 MEASURES = {
-    "wer": Measure("Word error rates, %", read_errors, 100.0),
-    "loss": Measure("Held-out transducer loss of the full lattice, nats a token", read_loss, 1.0),
+    "wer": Measure("Word error rates, %", read_errors, 100.0, 2),
+    "loss": Measure("Held-out transducer loss of the full lattice, nats a token", read_loss, 1.0, 3),
 }
 
 
@@ -235,13 +236,13 @@ def estimate(name: str, found: Estimate | None) -> dict:
     return {key: value for key, value in zip((name, f"{name}_low", f"{name}_high"), values)}
 
 
-def show(row: dict, name: str, sign: str = "") -> str:
+def show(row: dict, name: str, sign: str = "", digits: int = 2) -> str:
     """``4.20 [4.01, 4.40]``."""
     if row.get(name) is None:
         return MISSING
     ends = [row[f"{name}_low"], row[f"{name}_high"]]
-    spread = "" if None in ends else f" [{', '.join(f'{end:{sign}.2f}' for end in ends)}]"
-    return f"{row[name]:{sign}.2f}{spread}"
+    spread = "" if None in ends else f" [{', '.join(f'{end:{sign}.{digits}f}' for end in ends)}]"
+    return f"{row[name]:{sign}.{digits}f}{spread}"
 
 
 def markdown(header: list[str], lines: Iterable[list[str]], texts: int) -> str:
@@ -259,7 +260,8 @@ def comparison_text(rows: list[dict]) -> str:
             lines.append([row["test_set"], title, "", "", "", show(row, "relative", "+"), ""])
             continue
         params = MISSING if row["params"] is None else f"{row['params'] / 1e6:.2f} M"
-        cells = [row["test_set"], row["size"], params, show(row, "supernet"), show(row, "individual")]
+        values = [show(row, kind, digits=MEASURES[row["measure"]].digits) for kind in ("supernet", "individual")]
+        cells = [row["test_set"], row["size"], params, *values]
         lines.append([*cells, show(row, "relative", "+"), f"{row['supernet_seeds']} / {row['individual_seeds']}"])
     header = ["test set", "size", "parameters", "supernet", "individually trained", "relative difference", "seeds"]
     return markdown(header, lines, 2)
@@ -267,9 +269,10 @@ def comparison_text(rows: list[dict]) -> str:
 
 def ablation_text(rows: list[dict]) -> str:
     by_cell = {(row["line"], row["size"], row["test_set"]): row for row in rows}
+    digits = MEASURES[rows[0]["measure"]].digits
     sizes, test_sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("size", "test_set"))
     lines = [
-        [title, test_set, *(show(by_cell[title, size, test_set], "value") for size in sizes)]
+        [title, test_set, *(show(by_cell[title, size, test_set], "value", digits=digits) for size in sizes)]
         for test_set in test_sets
         for title in ABLATION.values()
     ]

@@ -101,6 +101,7 @@ class OfModel(Tokens):
     def program(self, text: Path) -> tuple[str, list[str]]:
         words = ["--model_dir", str(self.model_dir), "--text", str(text), "--out", str(self.folder)]
         words += ["--extend_tokens", str(self.asked["extend_tokens"]).lower()]
+        words += ["--subnet", self.asked["init_subnet"]] if "init_subnet" in self.asked else []
         return "adapt", [*words, "--config", str(self.given)] if self.given else words
 
     def task_words(self) -> list[str]:
@@ -129,6 +130,7 @@ def source(options: Options, dump: Dump, given: Path | None = None) -> Tokens:
         config,
     )
     asked = {"init_from": sum_of(config, weights), "extend_tokens": options.extend_tokens}
+    asked |= {"init_subnet": options.init_subnet} if options.init_subnet else {}
     asked |= {"asr_config": sum_of(given)} if given else {}
     number = cksum(repr(asked).encode())
     return OfModel(

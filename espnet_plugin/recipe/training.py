@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from espnet_plugin.asr.training.cuts import KIND
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.files import remove, write_whole
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe import legacy
+from espnet_plugin.recipe import cuts, legacy
 from espnet_plugin.recipe.noticed import training_notes
 from espnet_plugin.recipe.progress import Watch
 from espnet_plugin.recipe.record import as_before, as_json, differences, read_record, write_record
@@ -28,10 +29,11 @@ def task_words(recipe: "Recipe", config: Path, kind: str) -> list[str]:
     """Options of training. Args: config: training configuration in one piece; kind: of what is read, raw or fbank."""
     options, dump = recipe.options, recipe.dump
     words = ["--config", str(config), *recipe.tokens.task_words(), "--ngpu", str(options.ngpu)]
+    streamed = [f"{cuts.source(recipe)},speech,{KIND}"] if options.data_backend == "lhotse" else []
     for phase, name in (("train", options.train_set), ("valid", options.valid_set)):
         speech = dump.raw(name) / "wav.scp" if kind == "raw" else dump.features(name) / "feats.scp"
-        files = (f"{speech},speech,{'sound' if kind == 'raw' else 'kaldi_ark'}", f"{dump.raw(name)}/text,text,text")
-        for file in files:
+        tables = [f"{speech},speech,{'sound' if kind == 'raw' else 'kaldi_ark'}", f"{dump.raw(name)}/text,text,text"]
+        for file in streamed if streamed and phase == "train" else tables:
             words += [f"--{phase}_data_path_and_name_and_type", file]
     return words
 
@@ -41,7 +43,7 @@ def train_words(recipe: "Recipe", config: Path) -> list[str]:
     stats = recipe.stats_folder
     words = task_words(recipe, config, recipe.options.feats_type)
     words += recipe.tokens.start_words(stats)
-    for phase in ("train", "valid"):
+    for phase in ("valid",) if recipe.options.data_backend == "lhotse" else ("train", "valid"):
         for shape in ("speech_shape", "text_shape"):
             words += [f"--{phase}_shape_file", f"{stats}/{phase}/{shape}"]
     return words
@@ -54,6 +56,7 @@ def collect(recipe: "Recipe") -> None:
     remove(new)
     words = task_words(recipe, config_of(recipe), "raw")
     words += ["--collect_stats", "true", "--output_dir", str(new), "--ngpu", "0", *recipe.conf.feature_words]
+    words += cuts.stats_words(recipe) if recipe.options.data_backend == "lhotse" else []
     recipe.machines.train(recipe.exp.log / "stats.log", [*TRAIN, *words])
     remove(stats)
     new.rename(stats)

@@ -80,15 +80,30 @@ def summary(
         rejected: utterance -> reason.
         mended: what was mended in the audio -> utterances.
     """
+    speakers = None if utt2spk is None else len(set(utt2spk.values()))
+    reasons, changes = Counter(map(kind, rejected.values())), Counter(transcripts.changes)
+    return facts_of(utterances, seconds, speakers, reasons, mended, transcripts.changed, changes)
+
+
+def facts_of(
+    utterances: int,
+    seconds: float,
+    speakers: int | None,
+    reasons: Counter[str],
+    mended: Counter[str],
+    changed: int,
+    changes: Counter[str],
+) -> dict:
+    """The same from counts. Args: reasons: of those left out; changed: transcripts that normalisation changed; changes: kinds of change."""
     return {
         "utterances": utterances,
         "hours": round(seconds / 3600, 4),
-        "speakers": None if utt2spk is None else len(set(utt2spk.values())),
-        "left_out": len(rejected),
-        "reasons": dict(Counter(map(kind, rejected.values())).most_common()),
+        "speakers": speakers,
+        "left_out": reasons.total(),
+        "reasons": dict(reasons.most_common()),
         "mended": dict(mended.most_common()),
-        "transcripts_changed": transcripts.changed,
-        "changes": transcripts.changes,
+        "transcripts_changed": changed,
+        "changes": dict(changes.most_common()),
     }
 
 

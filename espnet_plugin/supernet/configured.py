@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from espnet_plugin.common.bounds import WIDTH
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.dimensions import DIMENSIONS, JOINER, PREDICTION, Dimension
 from espnet_plugin.supernet.space import Choice, SearchSpace, Stack
@@ -56,6 +57,8 @@ def choice(row: Dimension, conf: dict, sizes: dict[str, int | bool]) -> Choice |
         allowed = [word for word in row.words if word in allowed]
     elif not is_ascending(allowed):
         raise UserError(f"search_space.{row.key}: {allowed} must be a non-empty ascending list of positive integers")
+    else:
+        WIDTH.check(f"search_space.{row.key}", allowed)
     if largest is not None and allowed[-1] != as_value(row, largest[1]):
         raise UserError(f"search_space.{row.key}: the largest of {allowed} must equal {largest[0]}, {largest[1]}")
     return Choice(row, tuple(allowed))

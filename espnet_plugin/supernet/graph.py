@@ -61,7 +61,7 @@ def each_inside(context: Context, iterator: Iterator) -> Iterator:
 def one_by_one(
     share: Callable[[], Any],
     nets: Callable[[Any], Iterator],
-    scale: float = 1.0,
+    scale: float | torch.Tensor = 1.0,
     context: Context = nullcontext,
     before_last: Callable[..., None] | None = None,
 ) -> list:

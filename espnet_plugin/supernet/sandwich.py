@@ -1,9 +1,11 @@
 """Which subnets a training step uses: a function of (seed, step, rank), never of global random state."""
 
-import math
 import random
 from dataclasses import dataclass
+from typing import Annotated
 
+from espnet_plugin.common.bounds import Bounds
+from espnet_plugin.common.conf import check_fields
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
@@ -28,23 +30,16 @@ class SubnetSampling:
     """
 
     rule: str = "sandwich"
-    num_random: int = 2
+    num_random: Annotated[int, Bounds(0, 1000, why="each is one more pass of every batch")] = 2
     seed: int = 0
-    student_share: float = 1.0
-    others_weight: float | None = None
+    student_share: Annotated[float, Bounds(above=0, most=1)] = 1.0
+    others_weight: Annotated[float | None, Bounds(above=0)] = None
     same_on_all_ranks: bool = True
 
     def __post_init__(self):
         if self.rule not in RULES:
             raise UserError(f"sampling_conf.rule: '{self.rule}' is not one of {list(RULES)}")
-        if not isinstance(self.num_random, int) or self.num_random < 0:
-            raise UserError(f"sampling_conf.num_random: {self.num_random} must be an integer of at least 0")
-        if not isinstance(self.student_share, int | float) or not 0 < self.student_share <= 1:
-            raise UserError(f"sampling_conf.student_share: {self.student_share!r} must be above 0 and at most 1")
-        if self.others_weight is not None and not (
-            isinstance(self.others_weight, int | float) and 0 < self.others_weight < math.inf
-        ):
-            raise UserError(f"sampling_conf.others_weight: {self.others_weight!r} must be finite and above 0, or null")
+        check_fields("sampling_conf", self)
 
     def subnets(self, space: SearchSpace, step: int, rank: int = 0) -> tuple[Subnet, ...]:
         """Subnets of a step, the max net first under the sandwich rule; no subnet twice, so a space of one point gives one net."""

@@ -7,9 +7,12 @@ D_alpha(p || q) = sum_v q_v [(p_v / q_v)^alpha - 1] / (alpha (alpha - 1)), with 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
+from espnet_plugin.common.bounds import Bounds, NotNegative
+from espnet_plugin.common.conf import check_fields
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.lattice import blocks
 
@@ -33,30 +36,23 @@ class DistillConf:
             divergence on average, for less work.
     """
 
-    weight: float = 0.2
-    transducer_weight: float = 1.0
-    alpha: float | Sequence[float] = (-1.0, 1.0)
-    clip: float | None = 5.0
+    weight: NotNegative = 0.2
+    transducer_weight: NotNegative = 1.0
+    alpha: Annotated[float | Sequence[float], Bounds(ends=True)] = (-1.0, 1.0)
+    clip: Annotated[float | None, Bounds(above=0)] = 5.0
     form: str = "full_vocabulary"
-    frame_stride: int = 1
+    frame_stride: Annotated[int, Bounds(1, 100, why="frames of 4 s")] = 1
     divergence: str = "alpha"
 
     def __post_init__(self):
         if self.divergence not in DIVERGENCES:
             raise UserError(f"distill_conf.divergence: '{self.divergence}' is not one of {list(DIVERGENCES)}")
-        if self.weight < 0 or self.transducer_weight < 0:
-            raise UserError(f"distill_conf: weights {self.weight}, {self.transducer_weight} must be at least 0")
+        check_fields("distill_conf", self)
         if self.form not in FORMS:
             raise UserError(f"distill_conf.form: '{self.form}' is not one of {list(FORMS)}")
-        if not isinstance(self.alpha, int | float) and len(self.alpha) != 2:
-            raise UserError(f"distill_conf.alpha: {self.alpha} must be one number or two")
         alphas = [self.alpha] if isinstance(self.alpha, int | float) else self.alpha
         if self.clip is None and not all(0 <= alpha <= 1 for alpha in alphas):
             raise UserError(f"distill_conf.clip: null needs alpha from 0 to 1, not {self.alpha}; AlphaNet clips at 5")
-        if self.clip is not None and not self.clip > 0:
-            raise UserError(f"distill_conf.clip: {self.clip} must be above 0, or null")
-        if not isinstance(self.frame_stride, int) or self.frame_stride < 1:
-            raise UserError(f"distill_conf.frame_stride: {self.frame_stride} must be an integer of at least 1")
 
 
 def _one_alpha(logp: torch.Tensor, logq: torch.Tensor, q: torch.Tensor, alpha: float, clip: float | None):

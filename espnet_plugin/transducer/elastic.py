@@ -1,13 +1,16 @@
 """Prediction network and joiner that run at a subnet's widths."""
 
+from typing import Annotated
+
 import torch
 
+from espnet_plugin.common.bounds import Bounds, Dropout, Width
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import AdaptiveDropout, ElasticDepthwiseConv1d, ElasticEmbedding, ElasticLinear
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 from espnet_plugin.transducer.joiner import AdditiveJoiner, Joiner
-from espnet_plugin.transducer.prediction import StatelessDecoder
+from espnet_plugin.transducer.prediction import Context, StatelessDecoder
 
 
 class ElasticStatelessDecoder(StatelessDecoder):
@@ -19,11 +22,11 @@ class ElasticStatelessDecoder(StatelessDecoder):
         self,
         vocab_size: int,
         encoder_output_size: int,
-        embed_dim: int = 256,
-        context_size: int = 2,
-        blank_id: int = 0,
-        dropout: float = 0.0,
-        conv_group: int = 1,
+        embed_dim: Width = 256,
+        context_size: Context = 2,
+        blank_id: Annotated[int, Bounds(0)] = 0,
+        dropout: Dropout = 0.0,
+        conv_group: Width = 1,
     ):
         super().__init__(vocab_size, encoder_output_size, embed_dim, context_size, blank_id, conv_group=conv_group)
         self.conv = ElasticDepthwiseConv1d(embed_dim, context_size, conv_group, bias=False)

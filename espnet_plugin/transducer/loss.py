@@ -5,10 +5,12 @@ Shapes: B batch, T encoder frames, U symbols, R prune range, V vocabulary, J joi
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import torch
 
+from espnet_plugin.common.bounds import Bounds, NotNegative, Share
+from espnet_plugin.common.conf import check_fields
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.layers import ElasticLinear
 from espnet_plugin.transducer.backend import may_use_torchaudio, recursion_of
@@ -44,28 +46,26 @@ class TransducerConf:
 
     loss: str = "pruned"
     rnnt_type: str = "regular"
-    prune_range: int = 5
-    simple_weight: float = 0.5
-    lm_scale: float = 0.25
-    am_scale: float = 0.0
-    warmup_steps: int = 2000
-    fast_emit: float = 0.0
-    delay_penalty: float = 0.0
+    prune_range: Annotated[int, Bounds(2, 1000, why="with more, loss: full is the same")] = 5
+    simple_weight: NotNegative = 0.5
+    lm_scale: Share = 0.25
+    am_scale: Share = 0.0
+    warmup_steps: Annotated[int, Bounds(0)] = 2000
+    fast_emit: NotNegative = 0.0
+    delay_penalty: NotNegative = 0.0
     backend: str = "auto"
-    max_lattice_mb: float | None = None
+    max_lattice_mb: Annotated[float | None, Bounds(above=0)] = None
 
     def __post_init__(self):
         if self.loss not in LOSSES:
             raise UserError(f"transducer_conf.loss: '{self.loss}' is not one of {list(LOSSES)}")
         if self.rnnt_type not in RNNT_TYPES:
             raise UserError(f"transducer_conf.rnnt_type: '{self.rnnt_type}' is not one of {list(RNNT_TYPES)}")
-        if self.prune_range < 2:
-            raise UserError(f"transducer_conf.prune_range: {self.prune_range} must be at least 2 symbols")
-        for key in ("fast_emit", "delay_penalty"):
-            if getattr(self, key) < 0:
-                raise UserError(f"transducer_conf.{key}: {getattr(self, key)} must be at least 0")
-        if self.max_lattice_mb is not None and self.max_lattice_mb <= 0:
-            raise UserError(f"transducer_conf.max_lattice_mb: {self.max_lattice_mb} must be above 0, or null")
+        check_fields("transducer_conf", self)
+        if self.lm_scale + self.am_scale > 1:
+            raise UserError(
+                f"transducer_conf.lm_scale: {self.lm_scale} and am_scale, {self.am_scale}, must be at most 1 together"
+            )
 
     @property
     def modified(self) -> bool:

@@ -1,11 +1,15 @@
 """ESPnet decoder ``stateless``: a prediction network that sees the last symbols only."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 
+from espnet_plugin.common.bounds import Bounds, Dropout, Width
 from espnet_plugin.errors import UserError
+
+Context = Annotated[int, Bounds(1, 100, why="longer than a prediction network without memory can use")]  # symbols
 
 
 class StatelessDecoder(torch.nn.Module):
@@ -34,11 +38,11 @@ class StatelessDecoder(torch.nn.Module):
         self,
         vocab_size: int,
         encoder_output_size: int,
-        embed_dim: int = 256,
-        context_size: int = 2,
-        blank_id: int = 0,
-        dropout: float = 0.0,
-        conv_group: int = 1,
+        embed_dim: Width = 256,
+        context_size: Context = 2,
+        blank_id: Annotated[int, Bounds(0)] = 0,
+        dropout: Dropout = 0.0,
+        conv_group: Width = 1,
     ):
         super().__init__()
         if context_size < 1:

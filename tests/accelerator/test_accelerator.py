@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["configurations.py", "counting.py", "steps.py"])
+@pytest.mark.parametrize("name", ["configurations.py", "counting.py", "icefall.py", "steps.py"])
 def test_on_the_simulated_accelerator(name):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__).with_name(name))]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,32 @@ def started(start) -> torch.nn.Module:
     )
     model.load_state_dict(start.state)
     return model
+
+
+def test_one_subnet_begins_alone_as_it_was(tmp_path):
+    """Its answers are those that it gives in the supernet; nothing else is in the space."""
+    source = supernet(tmp_path / "old")
+    old = load_model(source / "config.yaml", source / "averaged.pth").model
+    for name in ("max", "min"):
+        (tmp_path / name).mkdir()
+        start = start_from(source, tmp_path / name, ["FOUR FOUR"], subnet=lambda space: space.resolve(name))  # noqa: B023
+        new, subnet = started(start), old.search_space.resolve(name)
+        assert new.search_space.size == 1 and start.state["num_updates"] == 50 and not start.grown
+        for a, b in zip(answers(new, new.search_space.max), answers(old, subnet)):
+            torch.testing.assert_close(a, b)
+        assert sum(p.numel() for p in new.encoder.parameters()) == old.encoder.num_parameters(subnet)
+
+
+def test_one_subnet_must_be_there_and_even(tmp_path):
+    source = supernet(tmp_path / "old")
+    space = load_model(source / "config.yaml", source / "averaged.pth").model.search_space
+    uneven = next(net for net in map(space.sample, map(random.Random, range(99))) if len(set(net["ffn"])) > 1)
+    with pytest.raises(UserError, match=r"--init_subnet: the layers of '.*' differ in width"):
+        start_from(source, tmp_path, TEXTS, subnet=lambda _: uneven)
+    trained = load_model(source / "config.yaml", source / "averaged.pth")
+    write_model_dir(trained, space.min, tmp_path / "size")
+    with pytest.raises(UserError, match="--init_subnet: the model of --init_from has one size"):
+        start_from(tmp_path / "size", tmp_path, TEXTS, subnet=lambda space: space.max)
 
 
 def test_a_supernet_begins_as_it_was(tmp_path):

@@ -18,8 +18,10 @@ from tiny import CONF, TOKENS
 from espnet_plugin.asr.training.cut_batches import cut_source
 from espnet_plugin.asr.training.cuts import BatchPlan, CutSource, epoch_batches, length_bins
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.asr.training.trainer import set_epoch_lengths
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.errors import UserError
+from espnet_plugin.optim.eden import Eden
 
 lhotse = pytest.importorskip("lhotse")
 
@@ -138,7 +140,7 @@ def config(manifest, cuts, tmp_path_factory):
         optim="scaledadam",
         optim_conf=dict(lr=0.02),
         scheduler="eden",
-        scheduler_conf=dict(lr_batches=10, batches_per_epoch=4),
+        scheduler_conf=dict(lr_batches=10),
         max_duration=8.0,
         num_workers=0,
         num_att_plot=0,
@@ -158,6 +160,16 @@ def arguments(config, *words):
     args = TODMTask.get_parser().parse_args(["--config", str(config), "--output_dir", "unused", *map(str, words)])
     args.token_list = read_tokens(args.token_list)
     return args
+
+
+def test_batches_of_a_pass_are_counted_for_a_schedule_that_asks(config, shar):
+    for source in (None, [(str(shar), "speech", "lhotse_cuts")]):
+        args = arguments(config)
+        args.train_data_path_and_name_and_type = source or args.train_data_path_and_name_and_type
+        batches = TODMTask.build_iter_factory(args, DistributedOption(), "train").build_iter(1)
+        eden = Eden(torch.optim.SGD([torch.zeros(1)], lr=1.0), lr_batches=10)
+        set_epoch_lengths([eden], batches, argparse.Namespace(accum_grad=1))
+        assert eden.batches_per_epoch == len(list(batches)) > 3
 
 
 def read_tokens(path):
@@ -257,7 +269,7 @@ def test_wrong_sources_are_refused_before_training(config, tmp_path):
     good = read_yaml(config)[key]
     assert "must be named speech and be alone" in refused(config, **{key: [*good, ("text", "text", "text")][:1] * 2})
     assert "--multiple_iterator" in refused(config, "--multiple_iterator", "true")
-    assert "--max_duration: 0.0 must be at least 0.1" in refused(config, "--max_duration", "0")
+    assert "--max_duration: 0.0 must be from 0.1" in refused(config, "--max_duration", "0")
 
 
 def test_several_workers_on_shards_need_a_number_of_batches(config, shar, monkeypatch):

@@ -31,8 +31,8 @@ def refusal(function, *args):
     [
         (b"", "model is 'None', must be 'todm'"),
         (b"- a\n", "must hold 'key: value' lines"),
-        (b"a: [\n", "is not YAML"),
-        (b"\xff\xfe", "is not YAML"),
+        (b"a: [\n", "is not (YAML|UTF-8)"),
+        (b"\xff\xfe", "is not (YAML|UTF-8)"),
         (b"model: todm\n", "key '.*' is missing"),
         (b"model: [todm]\n", "must be 'todm'"),
     ],

@@ -163,10 +163,10 @@ def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
         (dict(model_conf=dict(distill_conf=dict(wieght=1))), "distill_conf.wieght: unknown key"),
         (
             dict(model_conf=dict(distill_conf=dict(frame_stride=0))),
-            "distill_conf.frame_stride: 0 must be an integer of",
+            "distill_conf.frame_stride: 0 must be from 1 to 100",
         ),
         (dict(model_conf=dict(transducer_conf=dict(loss="ctc"))), "transducer_conf.loss: 'ctc' is not one of"),
-        (dict(model_conf=dict(transducer_conf=dict(prune_range=1))), "prune_range: 1 must be at least 2"),
+        (dict(model_conf=dict(transducer_conf=dict(prune_range=1))), "prune_range: 1 must be from 2"),
         (dict(encoder_conf=dict(search_space=dict(ffn_dims=[8], depth=[1]))), "search_space: keys"),
         (dict(encoder="transformer", encoder_conf={}), "encoder: model 'todm' needs one of mhssm_supernet, mhssm,"),
         (dict(decoder=None), "decoder: model 'todm' needs a prediction network"),

@@ -198,6 +198,10 @@ def test_too_many_bad_batches_in_a_row_stop_the_run():
     with pytest.raises(UserError) as error:
         train_epoch(model, bad, max_bad_updates=3)
     said = str(error.value)
+    assert (
+        "the audio of 'b2_1' has samples that are infinite or no numbers; leave 'b2_1' out" in said
+        and "lower" not in said
+    )
     assert "3 in a row" in said and "'b2_0'" in said and "(max)" in said and "\n" not in said
 
 

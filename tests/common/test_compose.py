@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_plugin.common.compose import compose, composed_arguments, merge, write_composed
+from espnet_plugin.common.compose import compose, merge, write_composed
 from espnet_plugin.errors import UserError
 
 keys = st.text("abc", min_size=1, max_size=2)
@@ -78,14 +78,51 @@ def test_one_plain_file_is_stored(tmp_path):
 
 
 @pytest.mark.parametrize("form", [["--config", "{}"], ["--config={}"]])
-def test_a_training_gets_the_one_file(tmp_path, form):
-    write(tmp_path, b="x: 1", a="base: b.yaml\ny: 2")
-    out = tmp_path / "exp"
+def test_a_training_gets_the_whole_and_writes_nothing_yet(tmp_path, form):
+    from espnet_plugin.bin.train import read_arguments
+
+    write(tmp_path, b="seed: 1", a="base: b.yaml\nmax_epoch: 2")
     config = [word.format(tmp_path / "a.yaml") for word in form]
-    found = composed_arguments(["--ngpu", "0", *config, "--output_dir", str(out), "--seed", "1"])
-    assert found == ["--ngpu", "0", "--config", str(out / "composed.yaml"), "--output_dir", str(out), "--seed", "1"]
-    assert yaml.safe_load((out / "composed.yaml").read_text()) == {"x": 1, "y": 2}
-    plain = ["--config", str(tmp_path / "b.yaml")]
-    assert composed_arguments(plain) == plain and composed_arguments(["--help"]) == ["--help"]
-    with pytest.raises(UserError, match="needs --output_dir"):
-        composed_arguments(config)
+    args, conf = read_arguments(["--ngpu", "0", *config, "--output_dir", str(tmp_path / "exp")])
+    assert (args.seed, args.max_epoch, args.ngpu, args.config) == (1, 2, 0, str(tmp_path / "a.yaml"))
+    assert conf == args.composed == {"seed": 1, "max_epoch": 2} and not (tmp_path / "exp").exists()
+    plain, conf = read_arguments(["--config", str(tmp_path / "b.yaml"), "--seed", "3"])
+    assert plain.seed == 3 and conf == {"seed": 1} and "composed" not in plain
+    assert read_arguments(["--seed", "4"])[1] == {}
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("a: 1\nb:\n  c: 2\n  c: 3", "line 4: key 'c' stands twice"),
+        ("a: 1\n'a': 2", "line 2: key 'a' stands twice"),
+        ("a: &x [1, *x]", "line 1: '*x' stands within what it names"),
+        ("a: " + "[" * 3000 + "]" * 3000, "line 1: is nested more than 50 deep"),
+        ("a: " + "9" * 5000, "is not YAML"),
+        ("a: 2026-13-45", "is not YAML"),
+        ("a: !!python/object:os.system x", "line 1: is not YAML"),
+        ("a: b: c", "line 1: is not YAML"),
+    ],
+)
+def test_yaml_that_no_one_can_mean_is_refused(tmp_path, text, said):
+    with pytest.raises(UserError) as error:
+        compose(write(tmp_path, a=text) / "a.yaml")
+    assert said in str(error.value) and str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_anchors_and_merge_keys_are_taken(tmp_path):
+    text = "one: &o {a: 1, b: 2}\ntwo: {<<: *o, b: 3}\nthree: [*o, *o]"
+    assert compose(write(tmp_path, a=text) / "a.yaml") == {
+        "one": {"a": 1, "b": 2},
+        "two": {"a": 1, "b": 3},
+        "three": [{"a": 1, "b": 2}] * 2,
+    }
+
+
+def test_an_output_is_none_of_the_inputs(tmp_path):
+    write(tmp_path, b="x: 1", a="base: b.yaml\ny: 2")
+    before = {path: path.read_text() for path in tmp_path.iterdir()}
+    for name in ("a", "b"):
+        with pytest.raises(UserError, match="is not replaced, since it is or holds the input"):
+            write_composed(tmp_path / "a.yaml", tmp_path / f"{name}.yaml")
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before

@@ -42,7 +42,7 @@ def test_values_of_their_types_are_taken():
         (dict(count=1, share=False), "conf.share: False must be a number"),
         (dict(count=1, name=5), "conf.name: 5 must be a text"),
         (dict(count=1, on=1), "conf.on: 1 must be true or false"),
-        (dict(count=1, most="1e3"), "conf.most: '1e3' must be a number or null"),
+        (dict(count=1, most="1e3"), "conf.most: '1e3' must be a number, YAML reads 1.0e-3 as one"),
         (dict(count=1, alpha=[1, "x"]), "conf.alpha: [1, 'x'] must be a number or a list of numbers"),
         (dict(count=1, more=[1]), "conf.more: [1] must be a dictionary or null"),
         (dict(share=1.0), "conf.count: is missing"),

@@ -89,7 +89,7 @@ def test_a_microphone_adds_the_same_to_all_frames():
     bends = added[:, 0].diff(dim=1).diff(dim=1).abs() > 1e-4
     assert set(bends.any(0).nonzero().flatten().tolist()) <= {15, 31, 47, 63}
     assert not torch.equal(added[0], added[1]) and added.std() > 0.2
-    with pytest.raises(UserError, match="microphone: 41 must be a number from 0.0 to 40.0"):
+    with pytest.raises(UserError, match="microphone: 41 must be from 0 to 40"):
         Perturbation(FS, (1, 1), (1, 1), microphone=41)
 
 

@@ -2,17 +2,28 @@
 
 import argparse
 import copy
+import json
 import pathlib
 
 import pytest
 import torch
+import yaml
 
 import espnet_plugin  # noqa: F401
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.bin.main import dispatch
 from espnet_plugin.errors import UserError
-from espnet_plugin.icefall.checkpoint import averaged, grouped, icefall_options, read_checkpoint, to_espnet, to_icefall
+from espnet_plugin.icefall.checkpoint import (
+    averaged,
+    grouped,
+    icefall_options,
+    read_checkpoint,
+    read_tokens,
+    to_espnet,
+    to_icefall,
+    training_conf,
+)
 
 WIDTHS = (
     "--todm-model-dims 8,16 --todm-prediction-dims 8,16 --todm-joiner-dims 8,16 --todm-directions forward,bidirectional"
@@ -33,6 +44,7 @@ def exp(tmp_path_factory):
     for name, batches, shift in (("epoch-1.pt", 10, 0.0), ("epoch-2.pt", 30, 1.0)):
         mean = {k: v + shift if v.is_floating_point() else v for k, v in model.state_dict().items()}
         saved = {"model": model.state_dict(), "model_avg": mean} | options | {"batch_idx_train": batches}
+        saved |= {"max_duration": 20, "num_epochs": 3, "use_fp16": True}
         torch.save(saved, folder / name)
     (folder / "tokens.txt").write_text(TOKENS, encoding="utf-8")
     return folder, model
@@ -114,6 +126,39 @@ def test_verbs_read_icefalls_files(exp, tmp_path, capsys):
     assert all(torch.equal(value, saved["model"][key]) for key, value in model.state_dict().items())
     conf = load_model(*map(pathlib.Path, files[1::2])).conf
     assert all(f"{key} {value}" in printed for key, value in icefall_options(vars(conf)).items())
+
+
+def test_a_plan_of_a_training_in_icefall(exp, tmp_path):
+    """With icefall's batches and epochs; a checkpoint that `convert` made knows of none."""
+    folder, model = exp
+    given = ["--icefall_checkpoint", str(folder / "epoch-1.pt"), "--tokens", str(folder / "tokens.txt")]
+    how = [
+        "--hours",
+        "1",
+        "--speeds",
+        "1.0",
+        "--num_gpus",
+        "2",
+        "--utilisation",
+        "0.5",
+        "--out",
+        f"{tmp_path}/plan.json",
+    ]
+    dispatch(["plan", *given, *how])
+    (job,) = json.loads((tmp_path / "plan.json").read_text())
+    assert (job["updates_per_epoch"], job["epochs"]) == (3600 // (2 * 20), 3)
+    assert job["params"] == sum(p.numel() for p in model.parameters())
+    saved = read_checkpoint(folder / "epoch-1.pt")
+    conf, _ = to_espnet(saved, saved["model"], read_tokens(folder / "tokens.txt"), None)
+    assert (
+        conf["model_conf"]["sampling_conf"]["num_random"] == 2 and conf["model_conf"]["distill_conf"]["weight"] == 0.2
+    )
+    assert yaml.safe_load(yaml.safe_dump(conf)) == conf
+    for words, said in ((given[:2], "--tokens: is needed"), ([], "plan needs --config, or --icefall_checkpoint")):
+        with pytest.raises(UserError, match=said):
+            dispatch(["plan", *words, *how])
+    with pytest.raises(UserError, match="says no max_duration"):
+        training_conf(saved | {"max_duration": None}, 1)
 
 
 @pytest.mark.parametrize(

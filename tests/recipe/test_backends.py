@@ -157,6 +157,11 @@ def test_tables_are_made_of_runs_that_it_names(tmp_path):
     supernet, large, small = done.stdout.splitlines()
     assert "seed2/supernet " in supernet and "--sizes 6x512\\ 3x64 " in supernet
     assert all("--train_args --seed\\ 2\\ --max_epoch\\ 4 " in line for line in (supernet, large, small))
+    started = [*command[:3], *fewer, "--init_from", "DIR"]
+    done = subprocess.run(started, capture_output=True, text=True, env=environment(ROOT))
+    supernet, large, small = done.stdout.splitlines()
+    assert all("--init_from DIR " in line for line in (supernet, large, small))
+    assert "--init_subnet" not in supernet and "--init_subnet 6x512 " in large and "--init_subnet 3x64 " in small
 
 
 @pytest.mark.parametrize(
@@ -167,6 +172,7 @@ def test_tables_are_made_of_runs_that_it_names(tmp_path):
         (["--ablation", "none"], "--ablation: 'conf/mini/ablation/none.yaml' does not exist"),
         (["--seeds", "one"], "--seeds: 'one' must be a whole number"),
         (["--seeds", "0 0"], "--seeds: '0' stands twice"),
+        (["--init_from", "DIR"], "--init_from: lines of the ablation are not adapted from a model"),
         (["--seeds", ""], "--seeds '' must name at least one"),
         (["--", "--expdir", "DIR"], "option '--expdir' after -- is one that tables.sh itself gives run.sh"),
         (["--only_tables", "true", "--root", "{tmp}/none"], "none' does not exist"),

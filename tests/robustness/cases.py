@@ -202,14 +202,14 @@ def yaml_with(path: str, **changes: Any) -> Change:
     """A YAML file with other values; ``a__b`` is key b in dictionary a."""
 
     def make() -> None:
-        conf = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        conf = yaml.load(Path(path).read_text(encoding="utf-8"), yaml.CSafeLoader) or {}
         for name, value in changes.items():
             *above, key = name.split("__")
             inner = conf
             for part in above:
                 inner = inner.setdefault(part, {})
             inner[key] = value
-        Path(path).write_text(yaml.safe_dump(conf), encoding="utf-8")
+        Path(path).write_text(yaml.dump(conf, Dumper=yaml.CSafeDumper), encoding="utf-8")
 
     return make
 

@@ -49,11 +49,40 @@ def write_data(folder: Path, seconds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8)) 
     (folder / "text").write_text("".join(f"{name} {words}\n" for name, words in zip(names, SENTENCES)))
 
 
+def write_training(config: Path) -> None:
+    """A training configuration with all that it names: the data and tokens that are here, and shape files."""
+    tokens = bpe_tokens(Path("supernet/bpe.model"))
+    Path("tokens.txt").write_text("\n".join(tokens) + "\n")
+    Path("shapes").mkdir()
+    seconds = (0.5, 0.6, 0.7, 0.8)
+    Path("shapes/speech_shape").write_text("".join(f"u{i} {int(16000 * s)}\n" for i, s in enumerate(seconds)))
+    Path("shapes/text_shape").write_text("".join(f"u{i} 4,{len(tokens)}\n" for i in range(len(seconds))))
+    files = [["data/wav.scp", "speech", "sound"], ["data/text", "text", "text"]]
+    conf = {key: tiny.CONF[key] for key in ("frontend", "encoder", "encoder_conf", "decoder", "decoder_conf", "model")}
+    conf |= dict(
+        model_conf=tiny.CONF["model_conf"] | dict(sampling_conf=dict(num_random=1), distill_conf=dict(weight=0.2))
+    )
+    conf |= dict(
+        frontend_conf=dict(fs=16000), specaug="specaug", specaug_conf=dict(apply_time_warp=False, num_freq_mask=1)
+    )
+    conf["specaug_conf"] |= dict(freq_mask_width_range=[0, 10], time_mask_width_ratio_range=[0.0, 0.05])
+    conf |= dict(token_list="tokens.txt", token_type="bpe", bpemodel="supernet/bpe.model")
+    conf |= dict(normalize="global_mvn", normalize_conf=dict(stats_file="supernet/feats_stats.npz"))
+    conf |= dict(optim="scaledadam", optim_conf=dict(lr=0.02, clipping_scale=2.0), grad_clip=1e5)
+    conf |= dict(scheduler="eden", scheduler_conf=dict(lr_batches=10, lr_epochs=2, warmup_batches=3))
+    conf |= dict(max_epoch=1, batch_type="unsorted", batch_size=2, num_workers=0, num_att_plot=0, use_matplotlib=False)
+    conf |= dict(best_model_criterion=[["valid", "loss", "min"]], use_tensorboard=False, seed=1)
+    for phase in ("train", "valid"):
+        conf[f"{phase}_data_path_and_name_and_type"] = files
+        conf[f"{phase}_shape_file"] = ["shapes/speech_shape", "shapes/text_shape"]
+    config.write_text(yaml.safe_dump(conf, sort_keys=False))
+
+
 def prepare() -> None:
     """Fill the current folder.
 
     supernet/ (both directions at once), forward/ (with a choice of directions), size/ (extracted), data/, exp/ (what choose has found),
-    table.json (times of a device), pack.zip, pack.tar.gz, icefall/, decode.yaml, hotwords.txt.
+    train.yaml with tokens.txt and shapes/, table.json (times of a device), pack.zip, pack.tar.gz, icefall/, decode.yaml, hotwords.txt.
     """
     write_supernet(Path("supernet"))
     write_supernet(Path("forward"), directions=["forward", "bidirectional"])
@@ -62,6 +91,7 @@ def prepare() -> None:
     Path("plan.yaml").write_text(
         yaml.safe_dump({key: plan[key] for key in plan if key not in ("token_list", "bpemodel")})
     )
+    write_training(Path("train.yaml"))
     Path("decode.yaml").write_text("beam_size: 2\n")
     Path("hotwords.txt").write_text("AB CD\n")
     Path("exp").mkdir()

@@ -23,9 +23,9 @@ from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.utterances import open_utterances, read_utterances
 from espnet_plugin.audio.windows import WindowConf
-from espnet_plugin.common.bounds import Bounds, check_fields
+from espnet_plugin.common.bounds import Bounds
 from espnet_plugin.common.compose import read_yaml
-from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.conf import build_conf, check_fields
 from espnet_plugin.common.files import write_whole
 from espnet_plugin.errors import UserError
 

@@ -1,6 +1,7 @@
 """Batches of lhotse's cuts for ESPnet's trainer, with the preprocessing that audio and transcripts of Kaldi directories get."""
 
 import argparse
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,15 +15,29 @@ from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import worker_init_fn
 from torch.utils.data import DataLoader, Dataset
 
-from espnet_plugin.asr.training.cuts import KIND, BatchPlan, CutSource, epoch_batches, length_bins, words_of
+from espnet_plugin.asr.training.cuts import (
+    KIND,
+    BatchPlan,
+    CutSource,
+    batches_in_a_pass,
+    epoch_batches,
+    length_bins,
+    words_of,
+)
 from espnet_plugin.common.text import TextConf
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 
 
-def cut_source(files: Sequence[Sequence[str]]) -> CutSource | None:
+def text_conf(args: argparse.Namespace) -> TextConf | None:
+    """Normalisation of transcripts that a training asks for."""
+    conf = (args.model_conf or {}).get("text_conf")
+    return None if conf is None else TextConf(**conf)
+
+
+def cut_source(files: Sequence[Sequence[str]], text: TextConf | None = None) -> CutSource | None:
     """The source that ``--train_data_path_and_name_and_type`` names, None where it names files of other types."""
-    return next((CutSource(Path(path)) for path, _, kind in files if kind == KIND), None)
+    return next((CutSource(Path(path), text) for path, _, kind in files if kind == KIND), None)
 
 
 def check_sources(args: argparse.Namespace) -> None:
@@ -63,9 +78,8 @@ class CutReader(Dataset):
 
     @classmethod
     def of(cls, args: argparse.Namespace, preprocess: Callable, collate: Callable) -> "CutReader":
-        text = (args.model_conf or {}).get("text_conf")
         fs = hertz((args.frontend_conf or {}).get("fs", 16000))
-        return cls(fs, None if text is None else TextConf(**text), preprocess, collate)
+        return cls(fs, text_conf(args), preprocess, collate)
 
     def utterance(self, cut: Any) -> tuple[str, dict[str, np.ndarray]]:
         """
@@ -76,11 +90,8 @@ class CutReader(Dataset):
             audio = (cut if cut.sampling_rate == self.fs else cut.resample(self.fs)).load_audio()
         except Exception as error:  # of any library that reads audio
             raise UserError(f"audio of cut '{cut.id}' cannot be read: {' '.join(str(error).split())}") from error
-        text = words_of(cut)
-        data = {
-            "speech": audio.mean(axis=0, dtype=np.float32) if len(audio) > 1 else audio[0],
-            "text": text if self.text is None else self.text.normalise(text),
-        }
+        mono = audio.mean(axis=0, dtype=np.float32) if len(audio) > 1 else audio[0]
+        data = {"speech": mono, "text": words_of(cut, self.text)}
         made = self.preprocess(cut.id, data)
         return cut.id, {
             name: value.astype(np.float32 if value.dtype.kind == "f" else np.int64) for name, value in made.items()
@@ -109,6 +120,17 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Pass:
+    """Batches of a pass, whose number only another pass over the cuts tells. Args: count: tells it."""
+
+    batches: Iterable
+    count: Callable[[], int]
+
+    def __iter__(self) -> Iterator:
+        return iter(self.batches)
+
+
+@dataclass(frozen=True)
 class CutIterFactory(AbsIterFactory):
     """Batches of an epoch. Args: source, plan: see there; reader: makes them; num_workers, pin_memory: as PyTorch's DataLoader has them."""
 
@@ -133,7 +155,11 @@ class CutIterFactory(AbsIterFactory):
             pin_memory=self.pin_memory,
             worker_init_fn=partial(worker_init_fn, base_seed=epoch + self.plan.seed),
         )
-        return (batch for batch in loader) if known is None else loader
+        return Pass(loader, self.batches_in_a_pass) if known is None else loader
+
+    def batches_in_a_pass(self) -> int:
+        logging.info(f"counting the batches of a pass over {self.source.path}, without reading audio")
+        return batches_in_a_pass(self.source, self.plan, self.bins)
 
 
 def loader_of(reader: CutReader, batches: Any, **options) -> DataLoader:
@@ -150,7 +176,7 @@ def iter_factory(args: argparse.Namespace, options: Any, mode: str) -> CutIterFa
     Raises:
         UserError: several workers that read Shar folders and no number of batches.
     """
-    source = cut_source(options.data_path_and_name_and_type)
+    source = cut_source(options.data_path_and_name_and_type, text_conf(args))
     if source is None:
         return None
     reader = CutReader.of(args, options.preprocess_fn, options.collate_fn)
@@ -167,10 +193,10 @@ def iter_factory(args: argparse.Namespace, options: Any, mode: str) -> CutIterFa
     return CutIterFactory(source, plan, reader, args.num_workers, args.ngpu > 0)
 
 
-def in_order(source: CutSource, batch_size: int) -> Iterator[Any]:
-    """All usable cuts in their order, in batches of a number."""
+def in_order(source: CutSource, batch_size: int, every: int = 1) -> Iterator[Any]:
+    """Usable cuts in their order, every n-th of them, in batches of a number."""
     from lhotse import CutSet
 
-    cuts = iter(source.cuts())
+    cuts = islice(source.cuts(), 0, None, every)
     while batch := list(islice(cuts, batch_size)):
         yield CutSet.from_cuts(batch)

@@ -6,30 +6,29 @@ batches depends on seed and epoch alone.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from espnet_plugin.common.text import TextConf
 from espnet_plugin.errors import UserError
 
 KIND = "lhotse_cuts"  # as the type in --train_data_path_and_name_and_type PATH,speech,lhotse_cuts
 ENDINGS = (".jsonl", ".jsonl.gz")
 BUFFER = 10_000  # cuts in memory, out of which batches are made; as many are read to find out which lengths there are
 BUCKETS = 30  # of similar length
+SHORTEST = 0.1  # s, as in the recipe's formatting of Kaldi directories: less has no encoder frame
 
 
-def reason_against(cut: Any, audio: bool = True) -> str | None:
-    """Why a cut cannot be trained on, None where it can. Args: audio: False where it is still in another file, as Shar folders have it."""
-    if audio and not getattr(cut, "has_recording", False):
-        return "no recording"
-    return None if words_of(cut) else "no transcript"
-
-
-def words_of(cut: Any) -> str:
-    """Transcript of a cut: those of its supervisions, one after the other."""
-    return " ".join(one.text.strip() for one in cut.supervisions if one.text and one.text.strip())
+def words_of(cut: Any, text: TextConf | None = None) -> str:
+    """Transcript of a cut: those of its supervisions, one after the other. Args: text: normalisation, None: as it is."""
+    words = " ".join(one.text.strip() for one in cut.supervisions if one.text and one.text.strip())
+    return words if text is None else text.normalise(words)
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,17 @@ class Usable:
     Args:
         cuts: lhotse's, read anew in each pass.
         name: of the source.
+        reason: why a cut cannot be trained on, None where it can.
     """
 
     cuts: Iterable
     name: str
+    reason: Callable[[Any], str | None]
 
     def __iter__(self) -> Iterator[Any]:
         left_out: Counter[str] = Counter()
         for cut in self.cuts:
-            reason = reason_against(cut)
+            reason = self.reason(cut)
             if reason is None:
                 yield cut
             else:
@@ -63,9 +64,11 @@ class CutSource:
 
     Args:
         path: a manifest ``*.jsonl`` or ``*.jsonl.gz``, or a folder with ``cuts.000000.jsonl.gz``, ``recording.000000.tar``, ...
+        text: normalisation of the transcripts, None: as they are.
     """
 
     path: Path
+    text: TextConf | None = None
 
     @property
     def is_shar(self) -> bool:
@@ -100,13 +103,14 @@ class CutSource:
         from lhotse import CutSet
 
         if not self.is_shar:
-            return Usable(CutSet.from_jsonl_lazy(self.path), str(self.path))
+            return Usable(CutSet.from_jsonl_lazy(self.path), str(self.path), self.reason_against)
         shards = self.shards()
         if len(shards) < ranks:
             raise UserError(f"'{self.path}': {len(shards)} shards must be at least {ranks}, one for each worker")
         fields = self.fields(shards[rank::ranks], audio)
         order = dict(shuffle_shards=seed is not None, seed=seed or 0, stateful_shuffle=False)
-        return Usable(CutSet.from_shar(fields=fields, **order), str(self.path))
+        reason = partial(self.reason_against, audio=audio)
+        return Usable(CutSet.from_shar(fields=fields, **order), str(self.path), reason)
 
     def check(self, option: str) -> None:
         """
@@ -120,18 +124,30 @@ class CutSource:
                 f"{option}: '{self.path}' must end in {' or '.join(ENDINGS)}, or be a folder of lhotse's Shar format"
             )
         try:
-            first = list(islice(self.cuts(audio=False).cuts, BUFFER // 10))
+            first = list(islice(self.all(), BUFFER // 10))
         except UserError:
             raise
         except Exception as error:  # whatever lhotse's reader may raise
             raise UserError(f"{option}: '{self.path}' holds none of lhotse's cuts: {error}") from error
-        if not any(self.can_be_used(cut) for cut in first):
-            why = f"the first has {reason_against(first[0], not self.is_shar)}" if first else "it is empty"
+        if not any(self.reason_before_audio(cut) is None for cut in first):
+            why = f"the first has {self.reason_before_audio(first[0])}" if first else "it is empty"
             raise UserError(f"{option}: '{self.path}' has no cut with recording and transcript, {why}")
 
-    def can_be_used(self, cut: Any) -> bool:
-        """Before audio is read."""
-        return reason_against(cut, not self.is_shar) is None
+    def reason_against(self, cut: Any, audio: bool = True) -> str | None:
+        """Why a cut cannot be trained on, None where it can. Args: audio: whether its recording is to be there."""
+        if audio and not getattr(cut, "has_recording", False):
+            return "no recording"
+        if cut.duration < SHORTEST:
+            return f"less than {SHORTEST} s"
+        return None if words_of(cut, self.text) else "no transcript"
+
+    def reason_before_audio(self, cut: Any) -> str | None:
+        """The same for a cut of `all`: recordings of Shar folders are in other files."""
+        return self.reason_against(cut, audio=not self.is_shar)
+
+    def all(self) -> Iterator[Any]:
+        """All cuts, usable or not, without reading audio."""
+        return iter(self.cuts(audio=False).cuts)
 
 
 @dataclass(frozen=True)
@@ -163,7 +179,7 @@ def length_bins(source: CutSource, max_duration: float) -> list[float]:
     from lhotse.dataset.sampling.base import TimeConstraint
     from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 
-    usable = (cut for cut in source.cuts(audio=False).cuts if source.can_be_used(cut))
+    usable = (cut for cut in source.all() if source.reason_before_audio(cut) is None)
     first = list(islice(((cut.duration, cut) for cut in usable), BUFFER))
     buckets = min(BUCKETS, len({duration for duration, _ in first}))
     if buckets < 2:
@@ -171,13 +187,18 @@ def length_bins(source: CutSource, max_duration: float) -> list[float]:
     return estimate_duration_buckets((cut for _, cut in first), buckets, TimeConstraint(max_duration=max_duration))
 
 
-def one_pass(source: CutSource, plan: BatchPlan, bins: list[float], number: int) -> Iterator[Any]:
-    """Batches (lhotse's CutSet) of one pass over the source. Args: number: of the pass, which changes the order."""
+def one_pass(source: CutSource, plan: BatchPlan, bins: list[float], number: int, audio: bool = True) -> Iterator[Any]:
+    """Batches (lhotse's CutSet) of one pass over the source.
+
+    Args:
+        number: of the pass, which changes the order.
+        audio: False: Shar folders without their audio.
+    """
     from lhotse.dataset import DynamicBucketingSampler
 
     seed, own = plan.seed + number if plan.shuffle else plan.seed, plan.own_shards(source)
     shards: dict[str, Any] = dict(rank=plan.rank, ranks=plan.ranks) if own else {}
-    cuts = source.cuts(seed=seed if plan.shuffle else None, **shards)
+    cuts = source.cuts(seed=seed if plan.shuffle else None, audio=audio, **shards)
     workers = dict(rank=0, world_size=1) if own else dict(rank=plan.rank, world_size=plan.ranks)
     return iter(
         DynamicBucketingSampler(
@@ -190,6 +211,12 @@ def one_pass(source: CutSource, plan: BatchPlan, bins: list[float], number: int)
             **workers,
         )
     )
+
+
+def batches_in_a_pass(source: CutSource, plan: BatchPlan, bins: list[float]) -> int:
+    """Batches that a worker gets in the first pass; the others have about as many. Reads all cuts, and no audio."""
+    passed = tqdm(one_pass(source, plan, bins, 1, audio=False), f"batches of {source.path}", disable=None)
+    return sum(1 for _ in passed)
 
 
 def epoch_batches(source: CutSource, plan: BatchPlan, bins: list[float], epoch: int) -> Iterator[Any]:

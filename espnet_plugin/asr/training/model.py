@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
@@ -14,6 +14,7 @@ from espnet_plugin.asr.espnet import ESPnetASRModel
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
+from espnet_plugin.common.bounds import Bounds, Width
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.text import SPACE_MARK, TextConf
 from espnet_plugin.common.word_errors import edits
@@ -53,7 +54,6 @@ class TODMModel(Sandwich, ESPnetASRModel):
 
     encoder: ElasticEncoder  # an `Encoder` where `search_space` is None
     joint_network: AdditiveJoiner  # or one with layers of the same names, as ESPnet's JointNetwork
-    num_updates: torch.Tensor
 
     def __init__(
         self,
@@ -68,12 +68,12 @@ class TODMModel(Sandwich, ESPnetASRModel):
         decoder,
         ctc,
         joint_network,
-        joint_space_size: int = 256,
+        joint_space_size: Width = 256,
         transducer_conf: dict = {},  # noqa: B006 (ESPnet prints defaults; never changed)
         sampling_conf: dict = {},  # noqa: B006
         distill_conf: dict = {},  # noqa: B006
         text_conf: dict | None = None,
-        ignore_id: int = -1,
+        ignore_id: Annotated[int, Bounds(most=-1)] = -1,
         sym_space: str = "<space>",
         sym_blank: str = "<blank>",
         report_wer: bool = True,
@@ -114,7 +114,16 @@ class TODMModel(Sandwich, ESPnetASRModel):
             joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
         self.joint_network = cast(AdditiveJoiner, joiner)
-        conf = build_conf("transducer_conf", TransducerConf, transducer_conf)
+        found, needed = getattr(normalize, "mean", None), None if frontend is None else frontend.output_size()
+        if isinstance(found, torch.Tensor) and needed is not None and found.numel() != needed:
+            raise UserError(
+                f"normalize_conf.stats_file: '{normalize.stats_file}' has {found.numel()} features, the frontend makes {needed}"
+            )
+        if getattr(decoder, "blank_id", self.blank_id) != self.blank_id:
+            raise UserError(
+                f"decoder_conf.blank_id: {decoder.blank_id} must be {self.blank_id}, where the token list has {sym_blank}"
+            )
+        conf = build_conf("model_conf.transducer_conf", TransducerConf, transducer_conf)
         self.criterion = TransducerCriterion(conf, encoder.output_size(), decoder.dunits, vocab_size, self.blank_id)
         # ESPnet's Speech2Text hands the joiner to the search, which must know how it was trained (speech2text.py).
         self.joint_network.one_symbol_a_frame = conf.modified
@@ -124,15 +133,14 @@ class TODMModel(Sandwich, ESPnetASRModel):
             for layer in (self.joint_network.lin_out, getattr(self.criterion, "simple_am", None)):
                 if layer is not None:
                     layer.bias[self.blank_id] = math.log(vocab_size)
-        self.sampling = build_conf("sampling_conf", SubnetSampling, sampling_conf)
-        self.distill = build_conf("distill_conf", DistillConf, distill_conf)
+        self.sampling = build_conf("model_conf.sampling_conf", SubnetSampling, sampling_conf)
+        self.distill = build_conf("model_conf.distill_conf", DistillConf, distill_conf)
         if text_conf is not None:
             build_conf("model_conf.text_conf", TextConf, text_conf)
         self.sym_space = sym_space
         self.report_wer = report_wer
         # Updates so far: keys the choice of subnets and the warm-up of the loss, and belongs to the checkpoint.
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
-        self.known_updates: tuple[torch.Tensor, int, int] | None = None  # buffer, its version, its number
 
     @cached_property
     def search_space(self) -> SearchSpace | None:
@@ -217,17 +225,17 @@ class TODMModel(Sandwich, ESPnetASRModel):
         target = ladder(params(space.min), params(space.max), 3)[1]
         return candidates(space, params, target, count=1, draws=50)[0]
 
-    def update_number(self) -> int:
-        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
-        buffer, known = self.num_updates, self.known_updates
-        if known is None or known[0] is not buffer or known[1] != buffer._version:
-            known = self.known_updates = buffer, buffer._version, int(buffer)
-        return known[2]
-
-    def count_update(self) -> None:
-        updates = self.update_number() + 1
-        self.num_updates += 1
-        self.known_updates = self.num_updates, self.num_updates._version, updates
+    def reported(self) -> dict[str, set[str]]:
+        """Figures of an epoch by which it can be judged: phase -> keys."""
+        before, sizes = self.training, {"train": {"max", "min", "random"}}
+        self.eval()
+        sizes["valid"] = {name for name, _ in self.step_subnets()}
+        self.train(before)
+        found = {phase: {"loss", *(f"loss_{name}" for name in names)} for phase, names in sizes.items()}
+        found["train"] |= {f"distill_{name}" for name in ("min", "random")} | {"grad_norm"}
+        found["valid"] |= {f"distill_{name}" for name in sizes["valid"] - {"max"}}
+        found["valid"] |= {f"wer_{name}" for name in sizes["valid"]} if self.report_wer else set()
+        return found
 
     def parts_at(self, subnet: Subnet | None):
         return at_subnet(self.decoder, self.joint_network, subnet)

@@ -41,6 +41,7 @@ class Sandwich:
         encoder, criterion, sampling, distill: see their classes.
         blank_id: index of blank.
         training: whether it is.
+        num_updates: updates so far, a buffer; it keys every choice of a step.
     """
 
     encoder: Encoder
@@ -49,6 +50,8 @@ class Sandwich:
     distill: DistillConf
     blank_id: int
     training: bool
+    num_updates: torch.Tensor
+    known_updates: tuple[torch.Tensor, int, int] | None = None  # buffer, its version, its number
 
     @property
     def search_space(self) -> SearchSpace | None:
@@ -56,8 +59,16 @@ class Sandwich:
         return self.encoder.search_space
 
     def update_number(self) -> int:
-        """Updates so far: keys every choice of a step."""
-        raise NotImplementedError
+        """`num_updates` as a Python number; the device is asked only after something else than `count_update` has written the buffer."""
+        buffer, known = self.num_updates, self.known_updates
+        if known is None or known[0] is not buffer or known[1] != buffer._version:
+            known = self.known_updates = buffer, buffer._version, int(buffer)
+        return known[2]
+
+    def count_update(self) -> None:
+        updates = self.update_number() + 1
+        self.num_updates += 1
+        self.known_updates = self.num_updates, self.num_updates._version, updates
 
     def parts_at(self, subnet: Subnet | None) -> tuple[Callable, Callable]:
         """Prediction network and joiner (see `Joiner`) as a subnet uses them."""

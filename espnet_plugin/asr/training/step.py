@@ -1,7 +1,7 @@
 """One batch through all nets of a step, one net's graph at a time (`espnet_plugin.supernet.graph`)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -16,15 +16,33 @@ from espnet_plugin.supernet.graph import one_by_one
 
 @dataclass(frozen=True)
 class BadNumber:
-    """A non-finite loss or gradient. Args: utterances: ids of the batch; subnets: text of those that it may come from."""
+    """A non-finite loss or gradient.
+
+    Args:
+        utterances: ids of the batch; subnets: text of those that it may come from.
+        broken: the first utterance whose audio or features are not finite themselves, None: the model is to blame.
+    """
 
     utterances: tuple[str, ...]
     subnets: tuple[str, ...]
+    broken: str | None = None
+
+    def of_audio(self, batch: Batch) -> "BadNumber":
+        """The same with what the batch tells of its audio."""
+        finite = batch.speech.isfinite().flatten(1).all(1)
+        return self if finite.all() else replace(self, broken=batch.utt_id[int(finite.int().argmin())])
+
+    @property
+    def advice(self) -> str:
+        return "lower optim_conf.lr" if self.broken is None else f"leave '{self.broken}' out"
 
     def __str__(self) -> str:
         more = len(self.utterances) - 5
         names = ", ".join(f"'{name}'" for name in self.utterances[:5]) + (f" and {more} more" if more > 0 else "")
-        return f"utterances {names}, subnet {' or '.join(self.subnets)}"
+        why = (
+            "" if self.broken is None else f"; the audio of '{self.broken}' has samples that are infinite or no numbers"
+        )
+        return f"utterances {names}, subnet {' or '.join(self.subnets)}{why}"
 
 
 @dataclass(frozen=True)

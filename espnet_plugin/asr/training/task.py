@@ -1,48 +1,31 @@
 """ESPnet's ASR task with the plugin's classes and checks that come before any training."""
 
 import argparse
-import zipfile
-from collections.abc import Sequence
+import re
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import espnet2.tasks.asr as espnet_asr
 import torch
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
-from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import float_or_none, int_or_none, str2bool, str2triple_str
+from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+from espnet2.utils.types import float_or_none, str2bool, str2triple_str
 
 from espnet_plugin.asr.build import building
+from espnet_plugin.asr.inference.loading import read_state
 from espnet_plugin.asr.model_dir import keep_beside
-from espnet_plugin.asr.training.cut_batches import (
-    CutReader,
-    check_sources,
-    cut_source,
-    in_order,
-    iter_factory,
-    loader_of,
-)
+from espnet_plugin.asr.training import checks
+from espnet_plugin.asr.training.cut_batches import CutReader, cut_source, in_order, iter_factory, loader_of, text_conf
+from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.trainer import TODMTrainer
-from espnet_plugin.common.compose import read_yaml
-from espnet_plugin.common.conf import PARTS, check_keys, need_kind
-from espnet_plugin.common.tokens import check_bpemodel, read_tokens
+from espnet_plugin.common.compose import write_conf
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.augment import with_bandwidth
 from espnet_plugin.frontend.rate import hertz
 
-# What argparse calls on a text of the command line -> types of the same option in a YAML file.
-KINDS = {
-    int: (int,),
-    float: (float,),
-    str2bool: (bool,),
-    int_or_none: (int, type(None)),
-    float_or_none: (float, type(None)),
-}
-LEAST: dict[str, float] = dict(
-    batch_size=1, valid_batch_size=1, batch_bins=1, valid_batch_bins=1, accum_grad=1, max_epoch=1, num_iters_per_epoch=1
-)
-LEAST |= dict(num_workers=0, ngpu=0, max_duration=0.1)
+# What argparse calls on a text -> what the text must be.
+WORDS = dict(int="an integer", float="a number", int_or_none="an integer or none", float_or_none="a number or none")
+WORDS |= dict(str2bool="true or false", path_name_type="three words, separated by commas")
 
 
 def path_name_type(text: str) -> tuple[str, str, str]:
@@ -51,42 +34,22 @@ def path_name_type(text: str) -> tuple[str, str, str]:
     return path.strip(" '\""), name.strip(" '\""), kind.strip(" '\"")
 
 
-def check_start(start: str, tokens: Sequence[str] | None) -> None:
-    """Refuse weights of other tokens, whose rows would be taken for those of the new ones.
-
-    Args:
-        start: of ``--init_param``: file, and what is taken from it, as ESPnet has it (``FILE:FROM:TO:NOT``).
-        tokens: of the training.
-
-    Raises:
-        UserError: the configuration beside the file has other tokens, and all weights are taken.
-    """
-    file, source, _, left_out = [*start.split(":"), "", "", ""][:4]
-    config = Path(file).parent / "config.yaml"
-    if source or "decoder" in left_out or tokens is None or not config.is_file():
-        return
-    own = read_yaml(config).get("token_list")
-    if isinstance(own, list) and own != list(tokens):
-        apart = len(set(own) ^ set(tokens))
-        what = f"{apart} tokens are in one list only" if apart else "they are the same in another order"
-        raise UserError(
-            f"--init_param: '{file}' was trained with another token list than --token_list, {what}: give that and its bpe.model, or adapt "
-            f"with 'run.sh --init_from {config.parent}', or take a part such as '{file}:encoder:encoder'"
-        )
-
-
 class TODMTask(ASRTask):
     """Takes every option of ``espnet2.bin.asr_train``."""
 
     trainer = TODMTrainer
     arguments: argparse.Namespace  # of the run, for what ESPnet builds without them
+    unwritten: argparse.Namespace | None = None  # the same, until its folder is begun
 
     @classmethod
     def get_parser(cls):
         parser = super().get_parser()
 
         def error(message: str):
-            raise UserError(f"{message}; see espnet-todm train --help")
+            wrong = re.fullmatch(r"argument (--\w+): invalid (\w+) value: (.*)", message)
+            if wrong is None:
+                raise UserError(f"{message.removeprefix('argument ')}; see espnet-todm train --help")
+            raise UserError(f"{wrong[1]}: {wrong[3]} must be {WORDS.get(wrong[2], f'of type {wrong[2]}')}")
 
         parser.error = error
         parser.add_argument(
@@ -101,18 +64,44 @@ class TODMTask(ASRTask):
             default=None,
             help="seconds of audio, padded, in a batch of data of type lhotse_cuts; none: --batch_bins samples",
         )
+        parser.add_argument(
+            "--stats_every",
+            type=int,
+            default=1,
+            help="with --collect_stats: of data of type lhotse_cuts take every n-th cut only",
+        )
         for action in parser._actions:
             if action.type is str2triple_str:  # paths may hold commas
                 action.type = path_name_type
         return parser
 
     @classmethod
+    @lru_cache(maxsize=1)
+    def known_options(cls):
+        """The parser with ESPnet's defaults, to be looked at."""
+        return cls.get_parser()
+
+    @classmethod
     def main_worker(cls, args: argparse.Namespace):
-        """ESPnet's worker, after what the training uses was copied beside the model that it makes."""
-        cls.arguments = args
-        if not args.collect_stats and not args.dry_run and not args.dist_rank:
-            keep_beside(vars(args), Path(args.output_dir))
+        """ESPnet's worker."""
+        cls.arguments = cls.unwritten = args
+        if args.collect_stats:  # a folder of its own, and perhaps no model
+            cls.keep_inputs()
         super().main_worker(args)
+
+    @classmethod
+    def keep_inputs(cls) -> None:
+        """Write what the training uses beside the model that it makes, once nothing is left to refuse."""
+        args, cls.unwritten = cls.unwritten, None
+        if args is None:  # an optimizer is built, but no training begins
+            return
+        composed, folder = vars(args).pop("composed", None), Path(args.output_dir)
+        if composed is not None:
+            if not args.dist_rank:
+                write_conf(composed, folder / "composed.yaml", args.config)
+            args.config = str(folder / "composed.yaml")
+        if not args.collect_stats and not args.dry_run and not args.dist_rank:
+            keep_beside(vars(args), folder)
 
     @classmethod
     def check_required_command_args(cls, args: argparse.Namespace):
@@ -121,91 +110,14 @@ class TODMTask(ASRTask):
         Raises:
             UserError: the first mistake.
         """
-        cls.check_options(args)
-        cls.check_files(args)
-        cls.check_parts(args)
-        for part, table in (("optim", optim_classes), ("scheduler", scheduler_classes)):
-            chosen = getattr(args, part)
-            if chosen is not None:
-                check_keys(part, table[chosen], getattr(args, f"{part}_conf"))
-        super().check_required_command_args(args)
-
-    @classmethod
-    def check_options(cls, args: argparse.Namespace) -> None:
-        """Values of a configuration file, which ESPnet takes as they are, as the command line's are checked.
-
-        Raises:
-            UserError: a value of another type or none of the choices, a number that is too small, more GPUs than there are, or what
-                `TODMTrainer.check_options` refuses.
-        """
-        for action in cls.get_parser()._actions:
-            value = getattr(args, action.dest, None)
-            if value == action.default or (value is None and action.dest == "frontend" and args.input_size):
-                continue
-            kinds = (dict,) if isinstance(action, NestedDictAction) else KINDS.get(action.type, ())
-            several = isinstance(value, list) and (action.nargs or isinstance(action.default, list))
-            items: Any = value if several else [value]
-            for item in items:
-                if kinds:
-                    need_kind(f"--{action.dest}", item, kinds)
-                if action.choices is not None and item not in action.choices:
-                    allowed = ", ".join("null" if choice is None else str(choice) for choice in action.choices)
-                    raise UserError(f"--{action.dest}: {item!r} is not one of {allowed}")
-        for key, least in LEAST.items():
-            if (value := getattr(args, key)) is not None and value < least:
-                raise UserError(f"--{key}: {value} must be at least {least}")
-        if args.ngpu > torch.cuda.device_count():
-            raise UserError(
-                f"--ngpu: {args.ngpu} must be at most {torch.cuda.device_count()}, the GPUs that PyTorch finds here"
-            )
+        checks.check_options(cls.known_options(), args)
         cls.trainer.check_options(args)
-
-    @classmethod
-    def check_files(cls, args: argparse.Namespace) -> None:
-        """
-        Raises:
-            UserError: a file that is missing or holds something else.
-        """
-        for key in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
-            for path, _, kind in getattr(args, key):
-                if not Path(path).exists():
-                    raise UserError(f"--{key}: '{path}' does not exist")
-                if args.bandwidth_augment and kind == "kaldi_ark":
-                    raise UserError(f"--bandwidth_augment: needs audio, '{path}' holds features")
-        check_sources(args)
-        for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
-            value = getattr(args, key)
-            if isinstance(value, str) and not Path(value).is_file():
-                raise UserError(f"--{key}: '{value}' does not exist")
-        tokens = args.token_list
-        if isinstance(args.token_list, str):
-            tokens = read_tokens(args.token_list)
-        elif not isinstance(args.token_list, list | tuple | None):
-            raise UserError(f"--token_list: {args.token_list!r} must be the name of a file, or a list")
-        if args.token_type == "bpe" and isinstance(args.bpemodel, str) and tokens:
-            check_bpemodel(tokens, args.bpemodel)  # ESPnet reads it with the first utterance only
-        for start in args.init_param or []:
-            check_start(start, tokens)
-        checkpoint = Path(args.output_dir or ".") / "checkpoint.pth"
-        # A checkpoint is a zip archive, whose directory comes last: a run killed while it saved left one without.
-        if args.resume and checkpoint.exists() and not zipfile.is_zipfile(checkpoint):
-            raise UserError(
-                f"--resume: '{checkpoint}' is incomplete, the run was killed while it was written; remove it to begin again, "
-                "from the weights of the last epoch with --init_param if you like"
-            )
-
-    @classmethod
-    def check_parts(cls, args: argparse.Namespace) -> None:
-        """
-        Raises:
-            UserError: an unknown key, or a value that is not allowed, of a part of the model.
-        """
-        for part in PARTS:
-            chosen = getattr(args, part, None)
-            if chosen is not None:
-                check_keys(
-                    part, getattr(espnet_asr, f"{part}_choices").get_class(chosen), getattr(args, f"{part}_conf")
-                )
+        checks.check_parts(args)
+        checks.check_steps(args)
+        checks.check_preprocessor(args.preprocessor_conf)
+        checks.check_files(args)
+        checks.check_given(args)
+        super().check_required_command_args(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace):
@@ -214,17 +126,37 @@ class TODMTask(ASRTask):
         Raises:
             UserError: an unknown key or a value that is not allowed.
         """
-        cls.check_parts(args)
+        checks.check_parts(args)
         with building("model", args):
             return super().build_model(args)
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model):
-        """As ESPnet does, but ScaledAdam gets names, so that a resumed state follows them and not positions."""
+        """As ESPnet does, but ScaledAdam gets names, so that a resumed state follows them and not positions.
+
+        Nothing was written yet, and the model is there: what depends on it is checked here.
+
+        Raises:
+            UserError: weights of ``--init_param`` that do not fit, a schedule that cannot be built, a criterion that is never reported.
+        """
+        if isinstance(model, TODMModel):
+            checks.check_criteria(cls.known_options(), args, model.reported())
+        if not args.collect_stats:
+            for start in args.init_param:
+                check_fit(model, start, args.ignore_init_mismatch)
         with building("optimizer", args):
             if args.optim != "scaledadam" or args.sharded_ddp or args.exclude_weight_decay:
-                return super().build_optimizers(args, model)
-            return [optim_classes[args.optim](saved_names(model), **args.optim_conf)]
+                optimizers = super().build_optimizers(args, model)
+            else:
+                optimizers = [optim_classes[args.optim](saved_names(model), **args.optim_conf)]
+        if args.scheduler is not None:
+            with building("schedule", args):
+                options = {key: value for key, value in args.optim_conf.items() if key != "lr_scales"}
+                trial = optim_classes[args.optim]([torch.nn.Parameter(torch.zeros(2))], **options)
+                scheduler_classes[args.scheduler](trial, **args.scheduler_conf)
+        if not args.collect_stats:
+            cls.keep_inputs()
+        return optimizers
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
@@ -248,13 +180,36 @@ class TODMTask(ASRTask):
     @classmethod
     def build_streaming_iterator(cls, data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options):
         """ESPnet's iterator for statistics, or for data of type ``lhotse_cuts`` ours."""
-        source = cut_source(data_path_and_name_and_type)
+        source = cut_source(data_path_and_name_and_type, text_conf(cls.arguments))
         if source is None:
             return super().build_streaming_iterator(
                 data_path_and_name_and_type, preprocess_fn, collate_fn, *others, **options
             )
         reader = CutReader.of(cls.arguments, preprocess_fn, collate_fn)
-        return loader_of(reader, in_order(source, options["batch_size"]), num_workers=options["num_workers"])
+        batches = in_order(source, options["batch_size"], cls.arguments.stats_every)
+        return loader_of(reader, batches, num_workers=options["num_workers"])
+
+
+def check_fit(model: torch.nn.Module, start: str, ignore_mismatch: bool) -> None:
+    """Load weights as ESPnet will once more when the folder is written.
+
+    Args:
+        start: of ``--init_param``.
+
+    Raises:
+        UserError: the file is no checkpoint, or its weights do not fit.
+    """
+    file, _, part, *_ = [*start.split(":"), "", ""]
+    try:
+        read_state(Path(file))
+        load_pretrained_model(start, model, ignore_mismatch)
+    except UserError as error:
+        raise UserError(f"--init_param: {error}") from error
+    except AttributeError as error:
+        raise UserError(f"--init_param: '{start}': the model has no part '{part}'") from error
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line or "key(s)" in line]
+        raise UserError(f"--init_param: '{file}' does not fit the model: {(lines or [str(error)])[0][:200]}") from error
 
 
 def saved_names(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

@@ -18,6 +18,7 @@ from espnet2.utils.types import int_or_none
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.checkpoint import finish_epoch, whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
+from espnet_plugin.asr.training.data_files import reading
 from espnet_plugin.asr.training.progress import tell
 from espnet_plugin.asr.training.ranks import Reduction, everyones, means, sums, world_size
 from espnet_plugin.asr.training.step import BadNumber, clip, figures_of, start, update
@@ -131,7 +132,7 @@ class TODMTrainer(Trainer):
         device = next(net.parameters()).device
         batches = number_of(iterator)
         log_interval = options.log_interval or (100 if batches is None else max(batches // 20, 10))  # as ESPnet
-        set_epoch_lengths(schedulers, batches, options)
+        set_epoch_lengths(schedulers, iterator, options)
         cost = options.cost
         assert cost is not None  # made by `run`
         cost.begin(reporter.get_epoch())
@@ -144,7 +145,7 @@ class TODMTrainer(Trainer):
         net.zero_grad()
         bad: list[BadNumber] = []  # of the update in the making
         seen: list[tuple[str, ...]] = []  # its utterances
-        number, updates = 0, 0
+        number, updates, last = 0, 0, BadNumber((), ())
         began = time.perf_counter()
         for number, (utt_id, batch) in enumerate(each_together(reporter, iterator), 1):
             if options.no_forward_run:
@@ -164,7 +165,7 @@ class TODMTrainer(Trainer):
                 more = [total.reshape(1).double(), *figures_of(optimizers)]
             # One wait for the device: figures for the log, whether all is finite, and what the optimizers have to know.
             result, read = figures.read(*more)
-            bad += [result.bad] if result.bad else []
+            bad += [result.bad.of_audio(batch)] if result.bad else []
             seen.append(tuple(utt_id))
             reporter.register(means(result.stats, len(utt_id), STATS), utterances)
             cost.add(audio_seconds=audio, utterances=len(utt_id), left_out=result.left_out)
@@ -174,13 +175,13 @@ class TODMTrainer(Trainer):
                 if not math.isfinite(norm) and not problems:
                     problems = [BadNumber(sum(seen, ()), result.subnets)]
                 if problems:
-                    options.bad_in_a_row += 1
+                    options.bad_in_a_row, last = options.bad_in_a_row + 1, problems[0]
                     cost.add(skipped_updates=1)
                     logging.warning(f"update skipped, loss or gradient not finite: {'; '.join(map(str, problems))}")
                     if options.bad_in_a_row == options.max_bad_updates:
                         raise UserError(
                             f"training stopped at update {net.update_number()}: {options.bad_in_a_row} in a row had a loss or gradient "
-                            f"that is not finite, the last one with {problems[0]}; lower optim_conf.lr, or raise --max_bad_updates"
+                            f"that is not finite, the last one with {problems[0]}; {problems[0].advice}, or raise --max_bad_updates"
                         )
                 else:
                     options.bad_in_a_row = 0
@@ -216,7 +217,7 @@ class TODMTrainer(Trainer):
         if not updates:
             raise UserError(
                 f"training stopped: epoch {reporter.get_epoch()} had no update in {number} batches with --accum_grad {options.accum_grad}: "
-                f"{number // options.accum_grad} had a loss or gradient that is not finite; lower optim_conf.lr or --accum_grad"
+                f"{number // options.accum_grad} had a loss or gradient that is not finite; {last.advice} or lower --accum_grad"
             )
         return False
 
@@ -225,7 +226,7 @@ class TODMTrainer(Trainer):
         """ESPnet's validation; its time counts, its figures are told."""
         super().validate_one_epoch(
             model=model,
-            iterator=iterator,
+            iterator=told(iterator),
             reporter=reporter,
             options=options,
             distributed_option=distributed_option,
@@ -242,29 +243,37 @@ def number_of(iterator) -> int | None:
     return len(iterator) if hasattr(iterator, "__len__") else None
 
 
-def set_epoch_lengths(schedulers, batches: int | None, options: TODMTrainerOptions) -> None:
-    """Tell `Eden` how many updates an epoch has.
+def told(iterator):
+    """Batches of an iterator, whose failure is told in a sentence."""
+    with reading():
+        yield from iterator
+
+
+def set_epoch_lengths(schedulers, iterator, options: TODMTrainerOptions) -> None:
+    """Tell `Eden` how many updates an epoch has. Args: iterator: with a length, or with a method `count` that finds it out.
 
     Raises:
         UserError: an epoch is too small for an update, or its length is needed and not known.
     """
+    batches = number_of(iterator)
     if batches is not None and batches < options.accum_grad:
         raise UserError(
             f"--accum_grad: {options.accum_grad} is more than the {batches} batches of an epoch, so nothing is ever updated"
         )
     for scheduler in schedulers:
         if isinstance(scheduler, Eden) and scheduler.batches_per_epoch is None:
+            if batches is None and hasattr(iterator, "count"):
+                batches = iterator.count()
             if batches is None:
                 raise UserError(
-                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type, or with "
-                    "type lhotse_cuts and no --num_iters_per_epoch"
+                    "scheduler_conf.batches_per_epoch: must be given where data come without a length, as with --iterator_type"
                 )
             scheduler.set_epoch_length(batches // options.accum_grad)
 
 
 def each_together(reporter, iterator):
     """Batches, until the first worker has none left, with ESPnet's measurement of waiting time."""
-    for item in reporter.measure_iter_time(iterator, "iter_time"):
+    for item in reporter.measure_iter_time(told(iterator), "iter_time"):
         if sums([0.0])[0] > 0:
             return
         yield item

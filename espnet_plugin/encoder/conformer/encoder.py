@@ -4,7 +4,7 @@ Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F input featu
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -15,6 +15,7 @@ from espnet2.legacy.nets.pytorch_backend.transformer.attention import RelPositio
 from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import PositionwiseFeedForward
 from espnet2.legacy.nets.pytorch_backend.transformer.repeat import repeat
 
+from espnet_plugin.common.bounds import WIDTH, Bounds, Dropout, Layers, Width
 from espnet_plugin.encoder import interface
 from espnet_plugin.encoder.checks import check_dropout, one_each
 from espnet_plugin.errors import UserError
@@ -96,17 +97,17 @@ class SizedConformerEncoder(ConformerEncoder, interface.Encoder[ConformerStem]):
     def __init__(
         self,
         input_size: int,
-        output_size: int = 256,
-        attention_heads: int | list = 4,
-        linear_units: int | list = 2048,
-        num_blocks: int = 6,
-        head_dim: int | None = None,
-        dropout_rate: float = 0.1,
-        positional_dropout_rate: float = 0.1,
-        attention_dropout_rate: float = 0.0,
+        output_size: Width = 256,
+        attention_heads: Annotated[int | list, WIDTH] = 4,
+        linear_units: Annotated[int | list, WIDTH] = 2048,
+        num_blocks: Layers = 6,
+        head_dim: Annotated[int | None, WIDTH] = None,
+        dropout_rate: Dropout = 0.1,
+        positional_dropout_rate: Dropout = 0.1,
+        attention_dropout_rate: Dropout = 0.0,
         activation_type: str = "swish",
-        cnn_module_kernel: int = 31,
-        max_pos_emb_len: int = 5000,
+        cnn_module_kernel: Width = 31,
+        max_pos_emb_len: Annotated[int, Bounds(1, 10_000_000, why="frames of a day")] = 5000,
     ):
         check_dropout(
             dropout_rate=dropout_rate,

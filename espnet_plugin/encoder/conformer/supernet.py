@@ -1,7 +1,7 @@
 """ESPnet's Conformer as a supernet: depth, feed-forward widths and attention heads are elastic."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from espnet2.legacy.nets.pytorch_backend.conformer.convolution import ConvolutionModule
@@ -9,6 +9,7 @@ from espnet2.legacy.nets.pytorch_backend.conformer.encoder_layer import EncoderL
 from espnet2.legacy.nets.pytorch_backend.transformer.attention import RelPositionMultiHeadedAttention
 from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import PositionwiseFeedForward
 
+from espnet_plugin.common.bounds import Bounds, Dropout, Layers, Width
 from espnet_plugin.encoder.conformer.cost import ConformerShape
 from espnet_plugin.encoder.conformer.encoder import ConformerStem, SizedConformerEncoder, attention, head_size
 from espnet_plugin.encoder.grow import halves, one_of
@@ -89,17 +90,17 @@ class ConformerSupernetEncoder(ElasticEncoder[ConformerStem], SizedConformerEnco
     def __init__(
         self,
         input_size: int,
-        output_size: int = 256,
-        attention_heads: int = 4,
-        linear_units: int = 2048,
-        num_blocks: int = 6,
+        output_size: Width = 256,
+        attention_heads: Width = 4,
+        linear_units: Width = 2048,
+        num_blocks: Layers = 6,
         search_space: dict = {"ffn_dims": [512, 1024, 2048]},  # noqa: B006 (ESPnet prints defaults; never changed)
-        dropout_rate: float = 0.1,
-        positional_dropout_rate: float = 0.1,
-        attention_dropout_rate: float = 0.0,
+        dropout_rate: Dropout = 0.1,
+        positional_dropout_rate: Dropout = 0.1,
+        attention_dropout_rate: Dropout = 0.0,
         activation_type: str = "swish",
-        cnn_module_kernel: int = 31,
-        max_pos_emb_len: int = 5000,
+        cnn_module_kernel: Width = 31,
+        max_pos_emb_len: Annotated[int, Bounds(1, 10_000_000, why="frames of a day")] = 5000,
         adaptive_dropout: bool = True,
     ):
         sizes = dict(

@@ -5,11 +5,12 @@ Shapes: B batch, S input frames (10 ms), T encoder frames (40 ms), F input featu
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
 
+from espnet_plugin.common.bounds import WIDTH, Dropout, Positive, Width
 from espnet_plugin.encoder import interface
 from espnet_plugin.encoder.checks import check_dropout, one_each
 from espnet_plugin.encoder.mhssm.ssm import MultiHeadSSM, Spectrum
@@ -186,18 +187,18 @@ class MHSSMEncoder(interface.Encoder[Stem]):
     def __init__(
         self,
         input_size: int,
-        d_model: int = 256,
-        num_heads: int | list = 8,
-        num_modes: int = 16,
-        ffn_dims: Sequence = (1024,) * 6,
-        expand: int = 2,
-        head_dim: int | None = None,
-        stem_dim: int | None = None,
+        d_model: Width = 256,
+        num_heads: Annotated[int | list, WIDTH] = 8,
+        num_modes: Width = 16,
+        ffn_dims: Annotated[Sequence, WIDTH] = (1024,) * 6,
+        expand: Width = 2,
+        head_dim: Annotated[int | None, WIDTH] = None,
+        stem_dim: Annotated[int | None, WIDTH] = None,
         bidirectional: bool = True,
-        dt_min: float = 1e-3,
-        dt_max: float = 1e-1,
+        dt_min: Positive = 1e-3,
+        dt_max: Positive = 1e-1,
         ssm_init: str = "lin",
-        dropout: float = 0.1,
+        dropout: Dropout = 0.1,
     ):
         super().__init__()
         check_dropout(dropout=dropout)

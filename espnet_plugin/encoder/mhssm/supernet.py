@@ -1,10 +1,11 @@
 """The elastic Multi-Head State Space encoder: one set of weights, many sizes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 
+from espnet_plugin.common.bounds import WIDTH, Dropout, Layers, Positive, Width
 from espnet_plugin.encoder.grow import halves, one_of
 from espnet_plugin.encoder.interface import ElasticEncoder, TimingBlocks
 from espnet_plugin.encoder.mhssm.cost import EncoderShape
@@ -44,19 +45,19 @@ class MHSSMSupernetEncoder(ElasticEncoder[Stem], MHSSMEncoder):
     def __init__(
         self,
         input_size: int,
-        d_model: int = 256,
-        num_heads: int = 8,
-        num_modes: int = 16,
-        num_layers: int = 6,
+        d_model: Width = 256,
+        num_heads: Width = 8,
+        num_modes: Width = 16,
+        num_layers: Layers = 6,
         search_space: dict = {"ffn_dims": [256, 512, 1024]},  # noqa: B006 (ESPnet prints defaults; never changed)
-        expand: int = 2,
-        head_dim: int | None = None,
-        stem_dim: int | None = None,
+        expand: Width = 2,
+        head_dim: Annotated[int | None, WIDTH] = None,
+        stem_dim: Annotated[int | None, WIDTH] = None,
         bidirectional: bool = True,
-        dt_min: float = 1e-3,
-        dt_max: float = 1e-1,
+        dt_min: Positive = 1e-3,
+        dt_max: Positive = 1e-1,
         ssm_init: str = "lin",
-        dropout: float = 0.1,
+        dropout: Dropout = 0.1,
         adaptive_dropout: bool = True,
     ):
         sizes = dict(d_model=d_model, num_heads=num_heads, bidirectional=bidirectional)

@@ -1,0 +1,26 @@
+"""The program behind tables.sh: how it ends."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+CALL = "from espnet_plugin.recipe.experiments import call; call(['sh', '-c', '{}'])"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_its_command(number, tmp_path):
+    """The command has time to put its things in order."""
+    script = f'trap "sleep 0.2; touch {tmp_path}/tidy; exit 1" {number.value}; touch {tmp_path}/ready; sleep 60 & wait; sleep 60'
+    program = subprocess.Popen([sys.executable, "-c", CALL.format(script)], start_new_session=True)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.02)
+    program.send_signal(number)
+    assert program.wait(timeout=20) == 128 + number and (tmp_path / "tidy").exists()
+
+
+@pytest.mark.parametrize("script, status", [("exit 3", 3), ("kill -9 $$", 137)])
+def test_a_failure_is_its_own(script, status):
+    assert subprocess.run([sys.executable, "-c", CALL.format(script)], timeout=20).returncode == status
