@@ -145,7 +145,7 @@ def rewritten(source, target, changes):
         ({"SHA256SUMS": b"\xff\xfe"}, "SHA256SUMS': byte 0 is not UTF-8 text"),
         ({"config.yaml": b"- a\n- b\n"}, "config.yaml': must hold 'key: value' lines"),
         ({"config.yaml": b"a: [\n"}, "config.yaml', line 2: is not YAML"),
-        ({"config.yaml": b"\xff"}, "config.yaml': is not YAML"),
+        ({"config.yaml": b"\xff"}, "config.yaml': byte 0 is not UTF-8"),
     ],
 )
 def test_members_of_another_content_are_told_in_one_sentence(model_dir, tmp_path, changes, said):
