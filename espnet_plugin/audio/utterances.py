@@ -10,6 +10,35 @@ from espnet_plugin.common.tables import Segment, read_segments, read_table
 from espnet_plugin.errors import UserError
 
 
+def read_recordings(folder: Path) -> dict[str, str]:
+    """Recording -> source, of wav.scp.
+
+    Raises:
+        UserError: see `read_table`; there is no recording, or one without a source.
+    """
+    path = folder / "wav.scp"
+    recordings = read_table(path)
+    if not recordings:
+        raise UserError(f"'{path}' has no recording, must have lines 'name path'")
+    for name, source in recordings.items():
+        if not source:
+            raise UserError(f"'{path}': '{name}' has no path, must be a line 'name path'")
+    return recordings
+
+
+def whole_recordings(folder: Path) -> dict[str, str]:
+    """Utterance -> source, of a directory whose utterances are whole recordings.
+
+    Raises:
+        UserError: see `read_recordings`; or the directory has segments.
+    """
+    if (folder / "segments").is_file():
+        raise UserError(
+            f"'{folder / 'segments'}' cuts recordings, here whole ones are needed, as stage 3 of the recipe makes them"
+        )
+    return read_recordings(folder)
+
+
 def read_utterances(folder: Path) -> tuple[dict[str, str], dict[str, Segment], dict[str, str]]:
     """Recordings and what is cut out of them.
 
@@ -18,9 +47,9 @@ def read_utterances(folder: Path) -> tuple[dict[str, str], dict[str, Segment], d
         is missing.
 
     Raises:
-        UserError: see `read_table`, `read_segments`.
+        UserError: see `read_recordings`, `read_segments`.
     """
-    recordings = read_table(folder / "wav.scp")
+    recordings = read_recordings(folder)
     if not (folder / "segments").is_file():
         return recordings, {key: Segment(key) for key in recordings}, {}
     segments = read_segments(folder / "segments")

@@ -4,15 +4,16 @@ A window ends in the middle of a pause where there is one; words cannot be cut t
 the next one by twice the margin around the cut, and whoever joins the answers chooses the place (`asr.inference.joining`).
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from espnet_plugin.audio.checks import SILENCE
+from espnet_plugin.common.bounds import Bounds
 from espnet_plugin.errors import UserError
 
+LONGEST = Bounds(1, 3600, why="s: a window is held in memory")
 FRAME = 0.010  # s of audio of an energy
 SMOOTHED = 5  # frames over which the power is averaged
 FLOOR, SPEECH = 10, 95  # percentiles of the energies that stand for what is behind the speech and for speech
@@ -42,8 +43,7 @@ class WindowConf:
     margin: float = 1.5
 
     def __post_init__(self):
-        if not 1 <= self.longest < math.inf:
-            raise UserError(f"window_seconds: {self.longest} must be finite and at least 1 s")
+        LONGEST.check("window_seconds", self.longest)
         if not 0.05 <= self.pause <= self.longest:
             raise UserError(f"pause: {self.pause} must be from 0.05 s to the window, {self.longest} s")
         if not 0 <= self.margin <= self.longest / 4:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from espnet_plugin.asr.inference.loading import read_state
+from espnet_plugin.common.bounds import Bounds, Checked
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.errors import UserError
 
@@ -38,11 +39,11 @@ def average_states(paths: list[Path]) -> dict[str, torch.Tensor]:
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="espnet-todm average", description="Average the last checkpoints of a run.")
     parser.add_argument("--dir", type=Path, required=True, help="training directory with NNepoch.pth files")
-    parser.add_argument("--last", type=int, default=5, help="how many of the last epochs (default: 5)")
+    parser.add_argument(
+        "--last", type=int, default=5, action=Checked, bounds=Bounds(1), help="how many of the last epochs (default: 5)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="averaged checkpoint to write")
     args = parser.parse_args(argv)
-    if args.last < 1:
-        raise UserError(f"--last: {args.last} must be at least 1")
     epochs = sorted(
         (int(m[1]), p) for p in args.dir.glob("*epoch.pth") if (m := re.fullmatch(r"(\d+)epoch\.pth", p.name))
     )

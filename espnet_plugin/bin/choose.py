@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 import torch
 
 from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
-from espnet_plugin.asr.inference.extract import space_of, write_model_dir
+from espnet_plugin.asr.inference.extract import MADE_OF, space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.bin.cuts import kaldi_directory
+from espnet_plugin.bin.cuts import name_of as name_of_data
 from espnet_plugin.bin.supernet_files import add_supernet, settle
-from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.common.bounds import Bounds, Checked
+from espnet_plugin.common.files import check_places, need_file, write_text
+from espnet_plugin.common.processes import PROCESSES
 from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.common.text import normalised
 from espnet_plugin.common.word_errors import METRICS, count, units
@@ -30,6 +34,8 @@ from espnet_plugin.search.workers import Workers
 from espnet_plugin.supernet.dimensions import DIRECTIONS
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
+
+SIZES = Bounds(2, 1000, why="the max and the min net, and a folder for each size")
 
 
 def name_of(params: int, largest: int, smallest: int) -> str:
@@ -68,9 +74,10 @@ def named_sizes(
 
 def search_facts(found: Found, costs: Costs, plan: Plan, args: argparse.Namespace) -> dict:
     """Content of search.json: every evaluated subnet with its costs, and which ones are the front."""
+    finite = [subnet for subnet, loss in found.loss.items() if math.isfinite(loss)]
     on_front = set(found.front(lambda subnet: costs.of(subnet)[plan.by]))
     points = []
-    for subnet in sorted(found.loss, key=lambda subnet: costs.of(subnet)[plan.by]):
+    for subnet in sorted(finite, key=lambda subnet: costs.of(subnet)[plan.by]):
         point: dict[str, Any] = {"subnet": str(subnet), **costs.of(subnet)}
         if costs.model.encoder.has("products"):
             point["size_int8"] = weight_bytes(costs.model, subnet, point["params"], int8=True)
@@ -131,9 +138,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         limits.add_argument(f"--max-{kind}", f"--max_{kind}", dest=f"max_{kind}", metavar="N", help=f"as {example}")
     limits.add_argument("--int8", action="store_true", help="sizes are those of int8 weights")
     limits.add_argument("--device", type=Path, help="table of 'espnet-todm latency', for --max-latency")
-    limits.add_argument("--threads", type=int, default=1, help="threads on that device (default: 1)")
+    limits.add_argument(
+        "--threads", type=int, action=Checked, bounds=Bounds(1), help="threads on that device (default: 1)"
+    )
     ladder = parser.add_argument_group("ladder of sizes")
-    ladder.add_argument("--num_sizes", type=int, default=5, help="sizes, max and min net included (default: 5)")
+    ladder.add_argument(
+        "--num_sizes", type=int, action=Checked, bounds=SIZES, help="max and min net included (default: 5)"
+    )
     ladder.add_argument("--out", type=Path, help="JSON file to write; needed without limits")
     search = parser.add_argument_group("search")
     search.add_argument(
@@ -143,12 +154,30 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--by", choices=list(UNITS), help="cost that the loss is traded against (default: the limit, or params)"
     )
     search.add_argument(
-        "--evaluations", type=int, default=96, help="subnets whose cheap loss is computed (default: 96)"
+        "--evaluations",
+        type=int,
+        default=96,
+        action=Checked,
+        bounds=Bounds(1),
+        help="subnets whose cheap loss is computed (default: 96)",
     )
-    search.add_argument("--seconds", type=float, help="begin no further generation of subnets after so many seconds")
-    search.add_argument("--num_candidates", type=int, default=6, help="subnets decoded for each choice (default: 6)")
-    search.add_argument("--seed", type=int, default=0)
-    search.add_argument("--nj", type=int, default=1, help="processes (default: 1)")
+    search.add_argument(
+        "--seconds",
+        type=float,
+        action=Checked,
+        bounds=Bounds(above=0),
+        help="begin no further generation of subnets after so many seconds",
+    )
+    search.add_argument(
+        "--num_candidates",
+        type=int,
+        default=6,
+        action=Checked,
+        bounds=Bounds(1, 1000),
+        help="subnets decoded for each choice (default: 6)",
+    )
+    search.add_argument("--seed", type=int, default=0, action=Checked, bounds=Bounds(0, 2**32 - 1))
+    search.add_argument("--nj", type=int, default=1, action=Checked, bounds=PROCESSES, help="processes (default: 1)")
     search.add_argument("--cache", type=Path, help="file of evaluated subnets (default: search.jsonl beside --out)")
     after = parser.add_argument_group("with the best subnet within limits")
     after.add_argument("--extract", type=Path, metavar="DIR", help="write it as a model directory")
@@ -156,12 +185,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--decode", type=Path, nargs="+", default=[], metavar="DATA", help="decode data directories with that"
     )
     args = parser.parse_args(argv)
-    if args.num_sizes < 2:
-        raise UserError(f"--num_sizes: {args.num_sizes} must be at least 2, the max and the min net")
-    for name in ("num_candidates", "nj"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name}: {getattr(args, name)} must be at least 1")
     limited = [kind for kind in UNITS if getattr(args, f"max_{kind}") is not None]
+    check_needs(args, limited)
+    args.num_sizes, args.threads = args.num_sizes or 5, args.threads or 1
     if not limited and args.out is None:
         raise UserError("--out: is needed for a ladder of sizes; or set a limit such as --max-params 10M")
     if not limited and args.extract:
@@ -173,12 +199,44 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args.by = args.by or next(iter(limited), "params")
     if "latency" in (*limited, args.by) and args.device is None:
         raise UserError("--device: is needed for a latency, a table that 'espnet-todm latency' has made on the device")
-    if args.out is not None:
-        check_place(args.out)
-    for data in args.decode:
-        if not (data / "wav.scp").is_file():
-            raise UserError(f"--decode: '{data}/wav.scp' does not exist")
     return args
+
+
+def check_needs(args: argparse.Namespace, limited: list[str]) -> None:
+    """Options that would do nothing without another one, or against one.
+
+    Raises:
+        UserError: naming both.
+    """
+    for option, given, needs, there in (
+        ("--int8", args.int8, "--max-size or --by size", "size" in (*limited, args.by)),
+        ("--threads", args.threads is not None, "--device", args.device is not None),
+        ("--num_sizes", args.num_sizes is not None, "a ladder of sizes, which has no limits", not limited),
+    ):
+        if given and not there:
+            raise UserError(f"{option}: needs {needs}")
+
+
+def check_files(args: argparse.Namespace) -> None:
+    """Whether outputs replace neither each other nor an input, and the inputs are there.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for option, folders in (("--data", args.data), ("--decode", args.decode)):
+        names = [name_of_data(folder) for folder in folders]
+        for folder, name in zip(folders, names):
+            if names.count(name) > 1:
+                raise UserError(f"{option}: '{folder}': two data sets are called '{name}', must have different names")
+    for data in args.decode:
+        need_file("--decode:", data / "wav.scp")
+    inputs = [args.train_config, args.model_file, args.icefall_checkpoint, args.tokens, args.bpemodel, args.device]
+    inputs += [data / name for data in (*args.data, *args.decode) for name in ("wav.scp", "text")]
+    outputs = {"--out": args.out, "--cache": args.cache}
+    if args.out is not None:
+        outputs |= {"the search's search.json": args.out.parent / "search.json"}
+        outputs |= {"--cache": args.cache or args.out.parent / "search.jsonl"}
+    check_places(outputs | {"--extract": args.extract}, inputs, {"--extract": MADE_OF})
 
 
 def explain(subnet: Subnet, found: Found, costs: Costs, plan: Plan, space: SearchSpace, given: dict[str, str]) -> None:
@@ -238,6 +296,7 @@ def decoded_rates(model_dir: Path, directories: list[Path], conf: argparse.Names
 
 def main(argv: list[str]) -> None:
     args = parse(argv)
+    check_files(args)
     given = {kind: getattr(args, f"max_{kind}") for kind in UNITS if getattr(args, f"max_{kind}") is not None}
     limits = Limits({kind: quantity(kind, text) for kind, text in given.items()})
     plan = Plan(
@@ -251,6 +310,8 @@ def main(argv: list[str]) -> None:
     model = trained.model
     space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
+    if args.num_sizes > space.size > 1:
+        raise UserError(f"--num_sizes: {args.num_sizes} must be at most {space.size}, the subnets of the search space")
     refuse(space, costs, limits, given, args)
     data = DevelopmentSet(trained, [kaldi_directory(path, whole=True) for path in args.data], metric=args.metric)
     beside = args.out and args.out.parent / "search.jsonl"
@@ -265,8 +326,8 @@ def main(argv: list[str]) -> None:
     sizes = named_sizes(chosen, space, costs, found, args.metric)
     if args.out is not None:
         facts = search_facts(found, costs, plan, args)
-        write_whole(args.out.parent / "search.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
-        write_whole(args.out, lambda path: path.write_text(json.dumps({"sizes": sizes}, indent=2) + "\n"))
+        write_text(args.out.parent / "search.json", json.dumps(facts, indent=1) + "\n")
+        write_text(args.out, json.dumps({"sizes": sizes}, indent=2) + "\n")
     if not given and len(sizes) < args.num_sizes:
         few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes were found"
         print(f"{few}, more --evaluations than {args.evaluations} may find more", file=sys.stderr)

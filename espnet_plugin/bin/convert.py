@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet_plugin.bin.supernet_files import add_icefall, converted
+from espnet_plugin.bin.supernet_files import add_icefall, check_icefall, converted
 from espnet_plugin.common.files import check_place, write_whole
 from espnet_plugin.errors import UserError
 
@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
     add_icefall(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
+    check_icefall(args)
     there, back = args.icefall_checkpoint is not None, args.train_config is not None and args.model_file is not None
     if there == back:
         raise UserError("convert needs --icefall_checkpoint and --tokens, or --train_config and --model_file")

@@ -7,10 +7,11 @@ from tqdm import tqdm
 
 from espnet_plugin.asr.inference.decode import DecodeJob, decode_set, read_conf
 from espnet_plugin.asr.inference.loading import model_dir_files
-from espnet_plugin.asr.inference.search import add_options, given_options
+from espnet_plugin.asr.inference.search import add_options, check_given, given_options
 from espnet_plugin.audio.utterances import read_utterances
 from espnet_plugin.bin.cuts import kaldi_directory
-from espnet_plugin.common.processes import processes
+from espnet_plugin.common.bounds import Checked
+from espnet_plugin.common.processes import PROCESSES, processes
 from espnet_plugin.errors import UserError
 
 
@@ -58,13 +59,17 @@ def main(argv: list[str]) -> None:
         "--streaming", choices=("true", "false"), default="false", help="feed audio in chunks (forward models only)"
     )
     parser.add_argument(
-        "--nj", type=int, default=1, help="processes, each takes a model and a set at a time (default: 1)"
+        "--nj",
+        type=int,
+        default=1,
+        action=Checked,
+        bounds=PROCESSES,
+        help="processes, each takes a model and a set at a time (default: 1)",
     )
     add_options(parser)
     args = parser.parse_args(argv)
-    if args.nj < 1:
-        raise UserError(f"--nj: {args.nj} must be at least 1")
     conf = read_conf(args.config, given_options(args))
+    check_given(args, conf)
     for model_dir in args.model_dir:
         model_dir_files(model_dir)
     args.data = [kaldi_directory(data) for data in args.data]

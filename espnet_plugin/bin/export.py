@@ -6,7 +6,7 @@ from pathlib import Path
 
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.bin.supernet_files import add_icefall, settle
+from espnet_plugin.bin.supernet_files import add_icefall, check_icefall, settle
 from espnet_plugin.deploy.targets import names, target
 from espnet_plugin.errors import UserError
 
@@ -44,6 +44,7 @@ def main(argv: list[str]) -> None:
     add_icefall(parser)
     parser.add_argument("--subnet", help="size of the icefall checkpoint that is exported (default: max)")
     args = parser.parse_args(argv)
+    check_icefall(args)
     if bool(args.model_dir) == (args.icefall_checkpoint is not None):
         raise UserError("export needs model directories, or --icefall_checkpoint and --tokens")
     if args.model_dir and args.subnet is not None:

@@ -1,7 +1,7 @@
 """Verb ``latency``: times a supernet's blocks, so that the time of any subnet on a device can be predicted."""
 
 import argparse
-import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, read_config
 from espnet_plugin.asr.inference.recognise import shortest_audio
 from espnet_plugin.audio.mono import read_mono
+from espnet_plugin.audio.utterances import whole_recordings
 from espnet_plugin.bin.cuts import kaldi_directory
 from espnet_plugin.bin.supernet_files import add_supernet, settle
-from espnet_plugin.common.files import check_place, write_whole
-from espnet_plugin.common.tables import read_table
+from espnet_plugin.common.bounds import Bounds, Checked
+from espnet_plugin.common.files import check_places, write_text, write_whole
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.search.latency import LatencyTable
@@ -24,6 +25,10 @@ from espnet_plugin.search.target import SCRIPT, report, time_kit
 from espnet_plugin.search.timing import make_table, measured, symbols_per_second, unseen_subnets
 
 RUNTIMES = ("torch", "onnxruntime")
+SECONDS = Bounds(above=0, most=3600, why="longer audio is cut into windows")
+SYMBOLS = Bounds(above=0, most=1000, why="no model has so many frames")
+THREADS = Bounds(1, os.cpu_count(), why="the cores of this machine")
+ROUNDS = Bounds(1, 10_000)
 KIT = ("kit.json", SCRIPT)  # what marks a kit made before
 
 
@@ -31,11 +36,9 @@ def utterance_near(directory: Path, fs: int, seconds: float) -> AudioBatch:
     """The utterance of a Kaldi directory whose length is nearest to `seconds`.
 
     Raises:
-        UserError: the directory has no audio.
+        UserError: see `whole_recordings`.
     """
-    paths = read_table(directory / "wav.scp")
-    if not paths:
-        raise UserError(f"--data: '{directory}/wav.scp' has no utterance")
+    paths = whole_recordings(directory)
     key = min(paths, key=lambda key: (abs(len(read_mono(paths[key], fs)) / fs - seconds), key))
     return next(batches({key: paths[key]}, fs))
 
@@ -91,24 +94,26 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--runtime", choices=RUNTIMES, default="torch", help="what runs the blocks (default: torch)")
     parser.add_argument("--int8", action="store_true", help="onnxruntime: quantised, as in 'export --int8'")
     parser.add_argument("--streaming", action="store_true", help="onnxruntime: a chunk of a stream, not an utterance")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance, s (default: 4)")
-    parser.add_argument(
-        "--symbols_per_second", type=float, default=10.0, help="expected in speech, where --data does not tell"
+    numbers: tuple[tuple[str, type, Bounds, dict], ...] = (
+        ("--seconds", float, SECONDS, dict(default=4.0, help="length of an utterance, s (default: 4)")),
+        (
+            "--symbols_per_second",
+            float,
+            SYMBOLS,
+            dict(default=10.0, help="expected in speech, where --data does not tell"),
+        ),
+        ("--threads", int, THREADS, dict(nargs="+", help="numbers of threads to time (default: 1)")),
+        ("--rounds", int, ROUNDS, dict(help="turns of each block (default: 15, onnxruntime: 3 of 5 runs)")),
+        ("--check", int, ROUNDS, dict(default=20, help="subnets to check predictions with (default: 20)")),
     )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="numbers of threads to time (default: 1)")
-    parser.add_argument("--rounds", type=int, help="turns of each block (default: 15, onnxruntime: 3 of 5 runs)")
-    parser.add_argument("--check", type=int, default=20, help="subnets to check predictions with (default: 20)")
+    for option, kind, bounds, more in numbers:
+        parser.add_argument(option, type=kind, action=Checked, bounds=bounds, **more)
     out = parser.add_mutually_exclusive_group(required=True)
     out.add_argument("--out", type=Path, help="JSON file to write: the table of this machine")
     out.add_argument(
         "--kit", type=Path, help="folder to write: ONNX graphs and a script that makes the table on a device"
     )
     args = parser.parse_args(argv)
-    for name in ("seconds", "rounds", "symbols_per_second", "check"):
-        if getattr(args, name) is not None and not 0 < getattr(args, name) < math.inf:
-            raise UserError(f"--{name}: {getattr(args, name)} must be above 0 and finite")
-    if min(args.threads) < 1:
-        raise UserError(f"--threads: {min(args.threads)} must be at least 1")
     if args.train_config is None and args.icefall_checkpoint is None:
         raise UserError("--train_config: is missing, or --icefall_checkpoint")
     if args.icefall_checkpoint is None and (args.model_file is None) != (args.data is None):
@@ -116,10 +121,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for name in ("int8", "streaming"):
         if getattr(args, name) and args.runtime == "torch" and args.kit is None:
             raise UserError(f"--{name}: needs --runtime onnxruntime or --kit")
-    if args.kit is not None:
-        check_place(args.kit, KIT)
-    else:
-        check_place(args.out)
+    for name in ("threads", "rounds"):
+        if getattr(args, name) is not None and args.kit is not None:
+            raise UserError(f"--{name}: needs --out; with --kit the script on the device is told so")
+    args.threads = args.threads or [1]
+    inputs = [
+        args.train_config,
+        args.model_file,
+        args.icefall_checkpoint,
+        args.tokens,
+        args.data and args.data / "wav.scp",
+    ]
+    check_places({"--out": args.out, "--kit": args.kit}, inputs, {"--kit": KIT})
     return args
 
 
@@ -146,7 +159,7 @@ def main(argv: list[str]) -> None:
         return
     onnx = args.runtime == "onnxruntime"
     table = time_onnx(args, trained, rate) if onnx else time_torch(args, trained, batch, rate)
-    write_whole(args.out, lambda path: path.write_text(table.to_json()))
+    write_text(args.out, table.to_json())
     count = len(next(iter(table.times.values())))
     print(f"{args.out}: {count} blocks on {table.device['processor']}, {table.audio} of {table.audio_seconds:.2f} s")
     space = model.encoder.streaming_space() if args.streaming else space

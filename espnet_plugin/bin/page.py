@@ -17,7 +17,7 @@ def main(argv: list[str]) -> None:
     )
     args = parser.parse_args(argv)
     found = collect(args.expdir)
-    write_whole(args.expdir / "front.html", lambda path: path.write_text(html(found), encoding="utf-8"))
-    for kind in ("png", "svg"):
-        write_whole(args.expdir / f"front.{kind}", partial(picture, found, kind=kind))
+    contents = {"html": html(found).encode()} | {kind: picture(found, kind) for kind in ("png", "svg")}
+    for kind, content in contents.items():  # all are made before one is written
+        write_whole(args.expdir / f"front.{kind}", partial(Path.write_bytes, data=content))
     print(f"written: {args.expdir}/front.html, front.png, front.svg")

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from espnet_plugin.common.bounds import Bounds, Checked, shown
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import is_of
+from espnet_plugin.common.files import check_places, write_text
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 
@@ -22,6 +24,11 @@ GPUS = {
     "rtx3090": (71, 24),
     "rtx4090": (165, 24),
 }
+VOCABULARY = Bounds(4, 1_114_112, why="all characters of Unicode")
+COUNT = Bounds(1, 10**12)
+HOURS = Bounds(above=0, most=1e8, why="longer than people have been recorded")
+NUM_GPUS = Bounds(1, 1_000_000)
+SPEED = Bounds(0.1, 10)
 SPEEDS = "0.9 1.0 1.1"
 LAUNCH_SECONDS = 7.5e-6  # of the host, for an operation that it starts on a GPU; 5 to 10 microseconds are usual
 
@@ -78,8 +85,8 @@ def plan(name: str, conf: dict, options: argparse.Namespace) -> Job:
     for key in ("batch_bins", "max_epoch", "accum_grad", "num_iters_per_epoch"):
         value: Any = conf.get(key)
         needed = key in ("batch_bins", "max_epoch")
-        if (needed or value is not None) and not (is_of(value, int) and value >= 1):
-            raise UserError(f"--config: {name}: {key}: {value!r} must be an integer of at least 1")
+        if (needed or value is not None) and not (is_of(value, int) and value in COUNT):
+            raise UserError(f"--config: {name}: {key}: {shown(value)} must be an integer {COUNT}")
     counted = work.count(conf, options.vocabulary)
     fs = hertz((conf.get("frontend_conf") or {}).get("fs", 16000))
     update_seconds = conf["batch_bins"] * (conf.get("accum_grad") or 1) / fs
@@ -146,20 +153,34 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--tokens", type=Path, help="icefall's tokens.txt")
     parser.add_argument("--individual", type=Path, nargs="*", default=[], help="configurations of the sizes")
-    parser.add_argument("--vocabulary", type=int, default=500, help="tokens (default: 500)")
-    parser.add_argument("--hours", type=float, default=960.9, help="speech of the corpus (default: LibriSpeech's)")
     parser.add_argument(
-        "--speeds", default=SPEEDS, help=f"speed perturbation, the factors of an epoch (default: '{SPEEDS}')"
+        "--vocabulary", type=int, default=500, action=Checked, bounds=VOCABULARY, help="tokens (default: 500)"
     )
+    parser.add_argument(
+        "--hours", type=float, action=Checked, bounds=HOURS, help="speech of the corpus (default: LibriSpeech's)"
+    )
+    parser.add_argument("--speeds", help=f"speed perturbation, the factors of an epoch (default: '{SPEEDS}')")
     parser.add_argument(
         "--stats", type=Path, help="DUMPDIR/stats/NAME of stage 4: exact updates an epoch, in place of --hours"
     )
     parser.add_argument("--gpu", choices=GPUS, default="a100", help="kind of GPU (default: a100)")
-    parser.add_argument("--num_gpus", type=int, default=8, help="of all nodes together (default: 8)")
     parser.add_argument(
-        "--utilisation", type=float, help="share of the GPU's matrix rate; without it a step is measured"
+        "--num_gpus", type=int, default=8, action=Checked, bounds=NUM_GPUS, help="of all nodes together (default: 8)"
     )
-    parser.add_argument("--measured_seconds", type=float, default=10.0, help="audio of the measured step (default: 10)")
+    parser.add_argument(
+        "--utilisation",
+        type=float,
+        action=Checked,
+        bounds=Bounds(above=0, most=1),
+        help="share of the GPU's matrix rate; without it a step is measured",
+    )
+    parser.add_argument(
+        "--measured_seconds",
+        type=float,
+        action=Checked,
+        bounds=Bounds(above=0, most=3600),
+        help="audio of the measured step (default: 10)",
+    )
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args(argv)
     args.tera_ops, args.gpu_memory = GPUS[args.gpu]
@@ -167,18 +188,32 @@ def parse(argv: list[str]) -> argparse.Namespace:
         raise UserError("plan needs --config, or --icefall_checkpoint and --tokens")
     if args.icefall_checkpoint is not None and args.tokens is None:
         raise UserError("--tokens: is needed with --icefall_checkpoint, icefall's tokens.txt")
-    try:
-        args.speeds = [float(text) for text in args.speeds.split()]
-    except ValueError:
-        raise UserError(f"--speeds: '{args.speeds}' must be factors such as '{SPEEDS}'") from None
-    if not args.speeds or not all(0 < speed < math.inf for speed in args.speeds):
-        raise UserError("--speeds: must be factors above 0")
-    for key in ("hours", "num_gpus", "measured_seconds"):
-        if not 0 < getattr(args, key) < math.inf:
-            raise UserError(f"--{key}: {getattr(args, key)} must be a number above 0")
-    if args.utilisation is not None and not 0 < args.utilisation <= 1:
-        raise UserError(f"--utilisation: {args.utilisation} must be above 0 and at most 1")
+    for name, against in (("hours", "stats"), ("speeds", "stats"), ("measured_seconds", "utilisation")):
+        if getattr(args, name) is not None and getattr(args, against) is not None:
+            raise UserError(f"--{name}: does nothing beside --{against}, give one of them")
+    args.hours, args.measured_seconds = args.hours or 960.9, args.measured_seconds or 10.0
+    args.speeds = factors(SPEEDS if args.speeds is None else args.speeds)
+    names = [file.stem for file in args.individual]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--individual: two configurations are called '{name}', must have different names")
+    check_places({"--out": args.out}, [args.config, args.icefall_checkpoint, args.tokens, *args.individual])
     return args
+
+
+def factors(text: str) -> list[float]:
+    """Factors of speed.
+
+    Raises:
+        UserError: none, or one that nobody could hear.
+    """
+    try:
+        found = [float(word) for word in text.split()]
+    except ValueError:
+        found = []
+    if not found:
+        raise UserError(f"--speeds: '{text}' must be factors such as '{SPEEDS}'")
+    return [SPEED.check("--speeds", one) for one in found]
 
 
 def in_icefall(args: argparse.Namespace) -> dict:
@@ -230,5 +265,4 @@ def main(argv: list[str]) -> None:
                 f"WARNING: {job.name} needs {job.memory_gb} GB a GPU: lower batch_bins and raise accum_grad by the same factor"
             )
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps([asdict(job) for job in jobs], indent=1) + "\n")
+        write_text(args.out, json.dumps([asdict(job) for job in jobs], indent=1) + "\n")

@@ -30,6 +30,17 @@ def add_supernet(parser: argparse.ArgumentParser) -> None:
     add_icefall(parser)
 
 
+def check_icefall(args: argparse.Namespace) -> None:
+    """Refuse what goes with an icefall checkpoint where there is none.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for name in ("icefall_average_from", "tokens", "bpemodel"):
+        if getattr(args, name) is not None and args.icefall_checkpoint is None:
+            raise UserError(f"--{name}: needs --icefall_checkpoint")
+
+
 def converted(args: argparse.Namespace) -> tuple[dict, dict[str, torch.Tensor]]:
     """Configuration and weights from icefall's checkpoint.
 
@@ -58,6 +69,7 @@ def settle(args: argparse.Namespace) -> tempfile.TemporaryDirectory | None:
     Raises:
         UserError: neither or both were given, or see `converted`.
     """
+    check_icefall(args)
     if args.icefall_checkpoint is None:
         for name in ("train_config", "model_file"):
             if getattr(args, name) is None:

@@ -7,7 +7,7 @@ from espnet_plugin.asr import espnet  # noqa: F401 (first: it quiets ESPnet's im
 from espnet_plugin.asr.training.checks import told_by_file
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.common.compose import compose_files
-from espnet_plugin.common.files import checkpoint_errors
+from espnet_plugin.common.files import write_errors
 from espnet_plugin.errors import UserError
 
 
@@ -43,5 +43,5 @@ def read_arguments(argv: list[str]) -> tuple[argparse.Namespace, dict]:
 
 def main(argv: list[str]) -> None:
     args, conf = read_arguments(argv)
-    with checkpoint_errors(Path(args.output_dir or ".")), told_by_file(args.config, conf, args):
+    with write_errors(Path(args.output_dir or ".")), told_by_file(args.config, conf, args):
         TODMTask.main(args=args)

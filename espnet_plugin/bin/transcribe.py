@@ -3,21 +3,22 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from espnet_plugin.asr.inference.data import BATCH_SECONDS
 from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.formats import FORMATS, written
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.inference.longform import LongForm
 from espnet_plugin.asr.inference.recognise import Recogniser
-from espnet_plugin.asr.inference.search import SearchConf, add_options, given_options
+from espnet_plugin.asr.inference.search import SearchConf, add_options, check_given, given_options
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.source import STANDARD_INPUT, Recording
 from espnet_plugin.audio.windows import WindowConf
-from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.common.bounds import Checked
+from espnet_plugin.common.files import check_place, write_text
 from espnet_plugin.errors import UserError
 
 # What is taken out of a folder; a file that is named itself may be called as it likes.
@@ -95,16 +96,21 @@ def main(argv: list[str]) -> None:
         f"(default: {WindowConf.longest:g})",
     )
     parser.add_argument(
-        "--batch_seconds", type=float, default=60.0, metavar="SECONDS", help="audio computed at once (default: 60)"
+        "--batch_seconds",
+        type=float,
+        default=60.0,
+        action=Checked,
+        bounds=BATCH_SECONDS,
+        metavar="SECONDS",
+        help="audio computed at once (default: 60)",
     )
     add_options(parser)
     args = parser.parse_args(argv)
     search = SearchConf(**given_options(args))
+    check_given(args, search)
     if search.nbest > 1 and args.format != "json":
         raise UserError(f"--nbest: {search.nbest} needs --format json, which lists all answers")
     conf = WindowConf.of(args.window)
-    if not 0 < args.batch_seconds < float("inf"):
-        raise UserError(f"--batch_seconds: {args.batch_seconds} must be finite and above 0 s")
     files = audio_files(args.audio)
     if args.format in ("srt", "vtt") and len(files) > 1 and args.out is None:
         raise UserError(
@@ -127,7 +133,7 @@ def main(argv: list[str]) -> None:
                 bar.write(f"{file}: {note}", file=sys.stderr)
             text = written(args.format, file, answer)
             if file in out:
-                write_whole(out[file], partial(Path.write_text, data=text, encoding="utf-8"))
+                write_text(out[file], text)
             bar.write(f"{file}: {out[file]}" if file in out else text, end="\n" if file in out else "")
             sys.stdout.flush()
     if failed:

@@ -13,8 +13,10 @@ from functools import partial
 
 from tqdm import tqdm
 
+from espnet_plugin.common.bounds import Bounds
 from espnet_plugin.errors import UserError
 
+PROCESSES = Bounds(1, 16 * (os.cpu_count() or 1), why="16 for each core of this machine")
 work_of_process: Callable | None = None
 
 

@@ -6,7 +6,6 @@ import io
 import lzma
 import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import IO
 import yaml
 from espnet2.main_funcs.pack_funcs import pack as espnet_pack
 
-from espnet_plugin.asr.inference.loading import model_dir_files, read_config
+from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.files import check_place, is_plain_name, write_whole
@@ -38,16 +37,17 @@ def pack(model_dir: Path, out: Path) -> None:
         out: .zip, .tar, .tar.gz or .tgz.
 
     Raises:
-        UserError: no model directory, another suffix, or `out` is a folder or part of the model.
+        UserError: no model directory, a damaged model (see `load_model`), another suffix, or `out` is a folder or part of the model.
     """
     if not Path(out).name.endswith(SUFFIXES):
         raise UserError(f"--out: '{out}' must end in one of {', '.join(SUFFIXES)}")
     config, checkpoint = (path.absolute() for path in model_dir_files(model_dir))
     out = check_place(Path(out), inputs=(config, checkpoint))
-    args = vars(read_config(config))
-    with tempfile.TemporaryDirectory() as folder:
-        stage = Path(folder)
-        option = [SUMS]
+    args = vars(load_model(config, checkpoint).conf)  # what is damaged is not handed on
+
+    def write(path: Path) -> None:
+        stage, option = path.with_name("stage"), [SUMS]
+        stage.mkdir()
         for conf, key, name in beside(args):
             shutil.copy(conf[key], stage / name)
             conf[key] = name  # ESPnet's unpack turns names of packed files into paths
@@ -58,15 +58,11 @@ def pack(model_dir: Path, out: Path) -> None:
         shutil.copy(checkpoint, stage / "model.pth")
         (stage / "config.yaml").write_text(yaml.safe_dump(args, sort_keys=False), encoding="utf-8")
         (stage / SUMS).write_text(sums_text(stage))
+        # ESPnet tells the format by the suffix; names in the pack are relative to the working directory.
+        with contextlib.chdir(stage), contextlib.redirect_stdout(io.StringIO()):
+            espnet_pack({"asr_model_file": "model.pth"}, {"asr_train_config": "config.yaml"}, path, option)
 
-        def write(path: Path) -> None:
-            # ESPnet tells the format by the suffix; names in the pack are relative to the working directory.
-            named = stage / f"pack{next(suffix for suffix in SUFFIXES if out.name.endswith(suffix))}"
-            with contextlib.chdir(stage), contextlib.redirect_stdout(io.StringIO()):
-                espnet_pack({"asr_model_file": "model.pth"}, {"asr_train_config": "config.yaml"}, named, option)
-            shutil.move(named, path)
-
-        write_whole(out, write)
+    write_whole(out, write)
 
 
 def rows(archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, int, bool, Opening]]:
@@ -148,6 +144,10 @@ def unpack(path: Path, out: Path) -> None:
         config = folder / "config.yaml"
         if not {"config.yaml", "model.pth"} <= listed:
             raise UserError(f"pack '{path}' must hold config.yaml and model.pth")
+        try:
+            load_model(config, folder / "model.pth")  # sums tell that nothing was changed, not that it is a model
+        except UserError as error:
+            raise UserError(f"pack '{path}' holds no model: {str(error).replace(f'{folder}/', '')}") from error
         args = read_yaml(config)
         for conf, key, name in beside(args):
             conf[key] = str(out / name)

@@ -3,7 +3,6 @@
 The outputs are the same; the state of the optimizer stays behind. Shapes: P prediction network, F features.
 """
 
-import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import cast
 import torch
 
 from espnet_plugin.common.files import read_text
+from espnet_plugin.common.weights import check_finite, read_saved
 from espnet_plugin.errors import UserError
 from espnet_plugin.icefall.options import CONV_GROUP, read_options
 
@@ -45,22 +45,16 @@ def read_checkpoint(path: Path) -> dict:
     """What icefall's ``save_checkpoint`` wrote.
 
     Raises:
-        UserError: no such file, none of icefall's, or one that was not trained with a supernet.
+        UserError: see `read_saved` and `check_finite`; none of icefall's, or one that was not trained with a supernet.
     """
-    if not Path(path).is_file():
-        raise UserError(f"--icefall_checkpoint: '{path}' does not exist")
-    try:
-        with torch.serialization.safe_globals([pathlib.PosixPath, pathlib.WindowsPath, pathlib.Path]):
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever unpickling may raise
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(f"--icefall_checkpoint: '{path}' cannot be read: {reason}") from error
+    saved = read_saved(path, "--icefall_checkpoint:")
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
         raise UserError(f"--icefall_checkpoint: '{path}' is not a checkpoint of icefall, which holds 'model'")
     if "todm_layers" not in saved:
         raise UserError(f"--icefall_checkpoint: '{path}' was trained without espnet_plugin.icefall")
     for key in ("model", "model_avg"):  # data-parallel workers put a word in front
         saved[key] = {name.removeprefix("module."): value for name, value in (saved.get(key) or {}).items()}
+        check_finite(saved[key], path, "--icefall_checkpoint:")
     return saved
 
 
@@ -119,10 +113,17 @@ def to_espnet(
         bpemodel: sentencepiece model; without one the model cannot make symbols of transcripts.
 
     Raises:
-        UserError: the vocabulary has another size, or an option is not allowed.
+        UserError: the vocabulary has another size, or an option is missing or not allowed.
     """
     params = SimpleNamespace(**saved)
-    options = read_options(params)
+    try:
+        options = read_options(params)
+    except AttributeError as error:
+        if error.obj is not params:
+            raise
+        raise UserError(
+            f"--icefall_checkpoint: holds no option '{error.name}', must be what training in icefall saved"
+        ) from error
     vocab_size = len(state["joiner.output_linear.bias"])
     if vocab_size != len(tokens):
         raise UserError(f"--tokens: {len(tokens)} symbols, but the checkpoint was trained with {vocab_size}")

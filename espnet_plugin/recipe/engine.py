@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -206,11 +205,3 @@ def status_of(run: Callable[[], None]) -> int:
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
-
-
-def remove(path: Path) -> None:
-    """Remove a folder or file, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

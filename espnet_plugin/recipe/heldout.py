@@ -12,9 +12,10 @@ from tqdm import tqdm
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.heldout import HeldOutLoss, symbol_ids
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
+from espnet_plugin.audio.utterances import whole_recordings
 from espnet_plugin.common.files import write_whole
 from espnet_plugin.common.processes import processes
-from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.common.text import normalised
 from espnet_plugin.errors import UserError, run_main
 
@@ -26,7 +27,7 @@ def losses(model_dir: Path, data: Path) -> dict[str, tuple[float, int]]:
         UserError: no model, or a file that cannot be read.
     """
     trained = load_model(*model_dir_files(model_dir))
-    wavs = read_table(data / "wav.scp")
+    wavs = whole_recordings(data)
     texts = normalised(read_transcripts(data / "text"), vars(trained.conf), data.name)
     texts = {key: words for key, words in texts.items() if key in wavs}
     ids, loss = symbol_ids(trained, texts), HeldOutLoss(trained)

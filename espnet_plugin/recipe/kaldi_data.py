@@ -2,15 +2,13 @@
 
 import argparse
 import io
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from espnet_plugin.common.files import check_place
+from espnet_plugin.common.files import check_place, write_whole
 
 
 def positive(text: str) -> int:
@@ -31,28 +29,18 @@ def write_flac(path: Path, wave: np.ndarray, fs: int) -> None:
 
 
 def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "") -> None:
-    """Let `write` fill a temporary folder beside `target`, then put it in the place of `target`.
+    """Let `write` fill a folder that then takes the place of `target`, see `write_whole`.
 
-    A failure leaves `target` as it was. Where `made_of` is given, an existing `target` is replaced only if it is empty or holds that
-    file, as one made before does, so that a mistaken path does no harm.
+    Args:
+        made_of: a file that marks a folder made before; "": any folder is replaced.
 
     Raises:
-        UserError: `target` is something else.
-        OSError: naming `target` where the system names no file, as for a full disk.
+        UserError: `target` is something else, before anything is written.
     """
-    target = check_place(target, (made_of,))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    before = target.with_name(f".{target.name}.{os.getpid()}.old")
-    try:
-        temporary.mkdir(parents=True)
-        write(temporary)
-        if target.exists():
-            target.rename(before)
-        temporary.rename(target)
-    except OSError as error:
-        raise error if error.filename else OSError(error.errno, error.strerror, str(target)) from error
-    finally:
-        if before.exists() and not target.exists():
-            before.rename(target)
-        shutil.rmtree(before, ignore_errors=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    def write_in(folder: Path) -> None:
+        folder.mkdir()
+        write(folder)
+
+    check_place(target, (made_of,))
+    write_whole(target, write_in, (made_of,))

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from espnet_plugin.common.compose import compose
+from espnet_plugin.common.files import remove
 from espnet_plugin.recipe import cuts, legacy, tokens, training
 from espnet_plugin.recipe.configured import Configuration
 from espnet_plugin.recipe.corpus import Corpus, Preparation
-from espnet_plugin.recipe.engine import Spec, Work, remove
+from espnet_plugin.recipe.engine import Spec, Work
 from espnet_plugin.recipe.launch import Machines, own_program, show_lines, verb
 from espnet_plugin.recipe.layout import Dump, Experiment
 from espnet_plugin.recipe.options import Options

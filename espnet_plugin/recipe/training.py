@@ -7,10 +7,9 @@ import yaml
 
 from espnet_plugin.asr.training.cuts import KIND
 from espnet_plugin.common.compose import read_yaml
-from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.files import remove, write_whole
 from espnet_plugin.errors import UserError
 from espnet_plugin.recipe import cuts, legacy
-from espnet_plugin.recipe.engine import remove
 from espnet_plugin.recipe.noticed import training_notes
 from espnet_plugin.recipe.progress import Watch
 from espnet_plugin.recipe.record import as_before, as_json, differences, read_record, write_record

@@ -1,10 +1,13 @@
 """Evaluated subnets in an append-only file, so that a search that was killed goes on where it was."""
 
 import json
+import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from espnet_plugin.common.files import need_file, write_errors
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -28,8 +31,8 @@ class EvaluationCache:
         self.path, self.keys, self.parse = path, keys, parse
         self.values: dict[tuple[str, Subnet], float] = {}
         self.torn = False
-        if path is not None and path.is_file():
-            self.read(path)
+        if path is not None and path.exists():
+            self.read(need_file("cache", path))
 
     def read(self, path: Path) -> None:
         lines = path.read_bytes().split(b"\n")
@@ -40,6 +43,8 @@ class EvaluationCache:
                 entry = json.loads(line)
                 measure, key, subnet, value = (entry[k] for k in ("measure", "key", "subnet", "value"))
                 value = float(value)
+                if not 0 <= value < math.inf:  # as of no error rate or loss
+                    raise ValueError(value)
                 if self.keys.get(measure) == key:  # others may be of another space
                     self.values[measure, self.parse(subnet)] = value
             except (ValueError, KeyError, TypeError, UserError):
@@ -48,6 +53,8 @@ class EvaluationCache:
             known += 1
         if broken > known:
             raise UserError(f"cache '{self.path}' is not a file of evaluated subnets, name another one")
+        if broken:
+            print(f"note: cache '{path}': {broken} lines hold no value and are left out", file=sys.stderr)
 
     def get(self, measure: str, subnet: Subnet) -> float | None:
         return self.values.get((measure, subnet))
@@ -55,12 +62,12 @@ class EvaluationCache:
     def put(self, measure: str, subnet: Subnet, value: float) -> None:
         """Remember a value and append it to the file."""
         self.values[measure, subnet] = value
-        if self.path is None:
+        if self.path is None or not math.isfinite(value):
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         entry = {"measure": measure, "key": self.keys[measure], "subnet": str(subnet), "value": value}
         line = json.dumps(entry) + "\n"
-        with self.path.open("ab") as file:
+        with write_errors(self.path), self.path.open("ab") as file:
             file.write((("\n" if self.torn else "") + line).encode())
             file.flush()
             os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.costs import Costs, Limits
@@ -116,7 +117,8 @@ def choose_sizes(
         return int(costs.of(subnet)["params"])
 
     targets = ladder(params(space.min), params(space.max), count)[1:-1]
-    start = [subnet for target in targets for subnet in candidates(space, params, target, plan.decoded, draws=500)]
+    near = (subnet for target in targets for subnet in candidates(space, params, target, plan.decoded, draws=500))
+    start = islice(near, plan.budget.evaluations)
     loss = search_losses(space, costs, plan, workers, Limits({}), start)
     ends = [space.max, space.min]
     for subnet, value in workers("loss", [end for end in ends if end not in loss]):

@@ -1,5 +1,6 @@
 """What a subnet costs on a device, and the limits that a user sets to it."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ def quantity(kind: str, text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", text.strip())
     units = UNITS[kind]
-    if match is None or match[2] not in units or not float(match[1]):
+    if match is None or match[2] not in units or not 0 < float(match[1]) < math.inf:
         allowed = ", ".join(unit for unit in units if unit)
         raise UserError(f"--max-{kind}: '{text}' must be a number above 0 and a unit, one of {allowed}")
     return float(match[1]) * units[match[2]]

@@ -128,7 +128,7 @@ def explore(
     generation: int = 16,
     clock: Callable[[], float] = time.monotonic,
 ) -> Known:
-    """Let `search` propose and `evaluate` answer until the budget is spent or the space exhausted.
+    """Let `search` propose and `evaluate` answer, once at least, until the budget is spent or the space exhausted.
 
     With the same seed it proposes the same subnets whatever the order of the answers, so that a search that begins again with a cache
     goes through the same steps.
@@ -138,7 +138,9 @@ def explore(
     """
     known: Known = {}
     began = clock()
-    while len(known) < budget.evaluations and (budget.seconds is None or clock() - began < budget.seconds):
+    while len(known) < budget.evaluations:
+        if known and budget.seconds is not None and clock() - began >= budget.seconds:
+            break
         proposed = search.propose(known, min(generation, budget.evaluations - len(known)))
         if not proposed:
             break

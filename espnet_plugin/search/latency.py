@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugin.common.conf import build_conf, is_of
+from espnet_plugin.common.files import read_json
 from espnet_plugin.errors import UserError
 from espnet_plugin.search.blocks import ModelBlocks
 from espnet_plugin.supernet.subnet import Subnet
@@ -110,12 +111,14 @@ class LatencyTable:
         Raises:
             UserError: no such file, or another content.
         """
-        if not Path(path).is_file():
+        try:
+            content = read_json(Path(path))
+        except UserError as error:
+            raise UserError(f"--device: {error}, so it is not what 'espnet-todm latency' writes") from error
+        if content is None:
             raise UserError(f"--device: '{path}' does not exist, make it on the device with 'espnet-todm latency'")
         try:
-            return cls.parse(json.loads(Path(path).read_text(encoding="utf-8")))
-        except ValueError as error:  # no JSON, or no UTF-8
-            raise UserError(f"--device: '{path}' is not what 'espnet-todm latency' writes") from error
+            return cls.parse(content)
         except UserError as error:
             raise UserError(f"--device: '{path}': {error}") from error
 

@@ -1,13 +1,24 @@
 """What a search has found, as one HTML page that needs no network and as a picture."""
 
+import io
 import json
 import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from espnet_plugin.common.bounds import shown
+from espnet_plugin.common.conf import is_of, need_kind, words_for
 from espnet_plugin.common.files import read_json
 from espnet_plugin.errors import UserError
+
+AXES = {  # of what a search may trade the loss against: factor, label
+    "params": (1e-6, "parameters (millions)"),
+    "macs": (1e-6, "multiply-adds (millions a second)"),
+    "size": (1e-6, "weights (MB)"),
+    "latency": (1e3, "latency (ms)"),
+}
+LARGEST = 1e300  # of numbers that are drawn
 
 
 def collect(expdir: Path) -> dict:
@@ -20,26 +31,52 @@ def collect(expdir: Path) -> dict:
         as search.json, with ``name`` and ``sets`` (set -> {wer, cer}) in points, and ``extract``, the beginning of a command.
 
     Raises:
-        UserError: no search.json, or one of the files is damaged.
+        UserError: no search.json, or one of the files is damaged, see `check_points`.
     """
     found = read_json(expdir / "search.json")
     if found is None:
         raise UserError(
             f"'{expdir}/search.json' does not exist, run 'espnet-todm choose' with --out in that folder first"
         )
+    check_points(expdir / "search.json", found)
     try:
         names = {size["subnet"]: size["name"] for size in (read_json(expdir / "sizes.json") or {"sizes": []})["sizes"]}
         for point in found["points"]:
             if name := names.get(point["subnet"]):
                 scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
-                sets: dict[str, Any] = {path.parent.name: read_json(path) for path in scores}
-                point |= {"name": name, "sets": {key: {k: s[k] for k in ("wer", "cer")} for key, s in sets.items()}}
+                found_scores: dict[str, Any] = {path.parent.name: read_json(path) for path in scores}
+                sets = {key: {k: float(s[k]) for k in ("wer", "cer")} for key, s in found_scores.items()}
+                point |= {"name": name, "sets": sets}
         model = ["--train_config", from_here(found["train_config"]), "--model_file", from_here(found["model_file"])]
         return found | {"extract": shlex.join(["espnet-todm", "extract", *model])}
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"'{expdir}': search.json, sizes.json or a score.json lacks {error}, do its stage again"
-        ) from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"'{expdir}': sizes.json or a score.json is damaged ({error}), do its stage again") from error
+
+
+def check_points(path: Path, found: dict) -> None:
+    """Whether what a page shows is there and of its kind, before anything is written.
+
+    Raises:
+        UserError: naming the file, the key and the value.
+    """
+    by, points = found.get("by"), found.get("points")
+    if not isinstance(by, str) or by not in AXES:
+        raise UserError(f"'{path}': by: {shown(by)} is not one of {', '.join(AXES)}")
+    if not isinstance(points, list) or not points:
+        raise UserError(f"'{path}': points: must be a list of at least one evaluated subnet")
+    kinds = {"subnet": str, "loss": float, "front": bool, by: float}
+    for number, point in enumerate(points):
+        where = f"'{path}': points[{number}]"
+        if not isinstance(point, dict):
+            raise UserError(f"{where}: {shown(point)} must be a dictionary")
+        for key, kind in (kinds | {key: float for key in point if key not in kinds}).items():
+            value = point.get(key)
+            if not is_of(value, kind) or (kind is float and not abs(value) < LARGEST):
+                raise UserError(
+                    f"{where}.{key}: {shown(value)} must be {'a finite number' if kind is float else words_for(kind)}"
+                )
+    for key in ("train_config", "model_file"):
+        need_kind(f"'{path}': {key}", found.get(key), (str,))
 
 
 def from_here(path: str) -> str:
@@ -54,7 +91,7 @@ def html(found: dict) -> str:
     return template.replace("@DATA@", json.dumps(found).replace("<", "\\u003c"))
 
 
-def picture(found: dict, path: Path, kind: str) -> None:
+def picture(found: dict, kind: str) -> bytes:
     """Loss against cost of all evaluated subnets, the front and the chosen sizes marked. Args: kind: ``png`` or ``svg``."""
     import matplotlib  # an extra: only the recipe needs it
 
@@ -63,12 +100,7 @@ def picture(found: dict, path: Path, kind: str) -> None:
     import matplotlib.pyplot as plt
 
     by, points = found["by"], sorted(found["points"], key=lambda point: point[found["by"]])
-    scale, label = {
-        "params": (1e-6, "parameters (millions)"),
-        "macs": (1e-6, "multiply-adds (millions a second)"),
-        "size": (1e-6, "weights (MB)"),
-        "latency": (1e3, "latency (ms)"),
-    }[by]
+    scale, label = AXES[by]
     figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
     axes.scatter([scale * p[by] for p in points], [p["loss"] for p in points], s=14, color="0.7", label="evaluated")
     best = [point for point in points if point["front"]]
@@ -85,5 +117,7 @@ def picture(found: dict, path: Path, kind: str) -> None:
     axes.legend(frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
     plt.close(figure)
+    return drawn.getvalue()

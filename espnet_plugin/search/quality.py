@@ -3,8 +3,10 @@
 Shapes: B batch, T encoder frames, U symbols.
 """
 
+import math
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from espnet_plugin.asr.inference.extract import space_of
 from espnet_plugin.asr.inference.heldout import symbol_ids
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import pad_short
-from espnet_plugin.common.tables import read_table, read_transcripts
+from espnet_plugin.audio.utterances import whole_recordings
+from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.common.text import normalised
 from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.encoder.interface import Stem
@@ -41,6 +44,34 @@ class ProxyBatch:
     ranges: torch.Tensor | None
 
 
+MOST_LOST = (
+    0.1  # share of utterances without transcript or audio that is told; beyond it the tables do not belong together
+)
+MOST_UNKNOWN = 0.5  # share of transcripts with letters that the model does not know, likewise
+
+
+def left_out(told: str, lost: Sequence[str], of: int, most: float) -> None:
+    """Tell what cannot be used of a development set.
+
+    Raises:
+        UserError: it is more than a share of the whole.
+    """
+    if lost:
+        said = f"{len(lost)} of {of} {told}, as '{min(lost)}'"
+        if len(lost) > most * of:
+            raise UserError(f"--data: {said}")
+        print(f"note: {said}", file=sys.stderr)
+
+
+def check_pairs(directory: Path, wavs: Mapping[str, str], texts: Mapping[str, str]) -> None:
+    """Whether audio and transcripts belong together. Raises: see `left_out`."""
+    for told, lost, of in (
+        (f"utterances of '{directory}/wav.scp' have no transcript in text", wavs.keys() - texts.keys(), wavs),
+        (f"transcripts of '{directory}/text' have no audio in wav.scp", texts.keys() - wavs.keys(), texts),
+    ):
+        left_out(told, sorted(lost), len(of), MOST_LOST)
+
+
 class DevelopmentSet:
     """Loss and error rate of subnets; what does not depend on the subnet is computed once.
 
@@ -51,7 +82,8 @@ class DevelopmentSet:
         metric: error rate of words (``wer``) or characters (``cer``).
 
     Raises:
-        UserError: no utterance with a transcript, no word in any, or no utterance that the cheap loss can use.
+        UserError: many utterances without a transcript or audio, many transcripts with letters that the model does not know, no word in
+            any, or no utterance that the cheap loss can use.
     """
 
     @torch.no_grad()
@@ -62,7 +94,8 @@ class DevelopmentSet:
         for directory in directories:
             text = normalised(read_transcripts(directory / "text"), vars(trained.conf), directory.name)
             texts |= {f"{directory}:{key}": words for key, words in text.items()}
-            wavs = read_table(directory / "wav.scp")
+            wavs = whole_recordings(directory)
+            check_pairs(directory, wavs, text)
             self.wavs |= {f"{directory}:{key}": path for key, path in wavs.items() if key in text}
         self.texts = {key: texts[key] for key in self.wavs}
         self.references = {key: units(words, metric) for key, words in self.texts.items()}
@@ -125,6 +158,10 @@ class DevelopmentSet:
         On easy ones all subnets do alike, so that their loss tells little of which one errs less.
         """
         ids = self.symbol_ids()
+        unknown = [
+            key for key, symbols in ids.items() if bool(torch.isin(symbols, torch.tensor(self.model.silent)).any())
+        ]
+        left_out("transcripts have letters that the model does not know", unknown, len(ids), MOST_UNKNOWN)
         hardness = self.hardness(seconds, ids)
         drawn, total = {}, 0.0
         for key in sorted(hardness, key=lambda key: (-hardness[key], key)):
@@ -150,10 +187,13 @@ class DevelopmentSet:
         """Transducer loss on the chosen utterances, nats a symbol, on the cells that the max net's ranges allow.
 
         Utterances that the loss has no path for (``rnnt_type: modified`` with more symbols than frames) are left out.
+        Infinite where a loss is no number.
         """
-        total = symbols = 0.0
+        total, symbols, conf = 0.0, 0.0, self.model.criterion.conf
         for part in self.proxy:
             cost, fits = self.costs(part, subnet)
+            if not bool(cost[fits].isfinite().all()) or (not conf.modified and not bool(fits.all())):
+                return math.inf  # all have a path by the ranges of the max net, see `hardness`
             total += float(cost[fits].sum())
             symbols += float(part.lengths[fits].sum())
         return total / max(symbols, 1.0)

@@ -40,7 +40,7 @@ def read_text(
         match = re.fullmatch(pattern, part, re.ASCII)
         if match is None:
             raise UserError(
-                f"subnet {text!r}: {part!r} is not LAYERxWIDTH or FIRST-LASTxWIDTH of numbers below 10^9, as in 0-3x512_5x256"
+                f"subnet {text[:80]!r}: {part[:40]!r} is not LAYERxWIDTH or FIRST-LASTxWIDTH of numbers below 10^9, as in 0-3x512_5x256"
             )
         stack, start, end, *numbers = match.groups()
         first, last = int(start), int(end or start)

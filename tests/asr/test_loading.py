@@ -51,7 +51,7 @@ def damaged(path, content):
 
 
 CHECKPOINTS = [
-    (b"", "cannot be read"),
+    (b"", "is empty"),
     (b"noise", "cannot be read"),
     (None, "is not that of a model"),
     ([torch.zeros(2)], "is not that of a model"),

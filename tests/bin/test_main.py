@@ -74,7 +74,7 @@ def test_an_unknown_verb_is_refused():
             ["decode", "--model_dir", "none", "--data", "d", "--config", "none.yaml"],
             "configuration 'none.yaml' does not exist",
         ),
-        (["decode", "--model_dir", "none", "--data", "d", "--nj", "0"], "--nj: 0 must be at least 1"),
+        (["decode", "--model_dir", "none", "--data", "d", "--nj", "0"], "--nj: 0 must be from 1"),
         (["transcribe", "none", "a.wav"], "model directory 'none' has no config.yaml"),
         (["export", "none", "--out", "o"], "model directory 'none' has no config.yaml"),
         (["pack", "none", "--out", "o.zip"], "model directory 'none' has no config.yaml"),

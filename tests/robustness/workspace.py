@@ -1,5 +1,6 @@
 """A small workspace with every kind of file that a program reads, made once; all names in it are relative to it."""
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import yaml
 from cases import run
 
 from espnet_plugin.common.tokens import bpe_tokens, train_bpe
+from espnet_plugin.icefall.checkpoint import icefall_options
+from espnet_plugin.icefall.options import add_arguments
 
 SENTENCES = ["A BC D", "AB CD", "D C B A", "DA BA"]
 SPACE = dict(depths=[1, 2, 3], ffn_dims=[4, 8, 16], heads=[2, 4])
@@ -84,6 +87,10 @@ def prepare() -> None:
     write_supernet(Path("supernet"))
     write_supernet(Path("forward"), directions=["forward", "bidirectional"])
     write_data(Path("data"))
+    plan = tiny.CONF | dict(batch_type="numel", batch_bins=160_000, max_epoch=3)
+    Path("plan.yaml").write_text(
+        yaml.safe_dump({key: plan[key] for key in plan if key not in ("token_list", "bpemodel")})
+    )
     write_training(Path("train.yaml"))
     Path("decode.yaml").write_text("beam_size: 2\n")
     Path("hotwords.txt").write_text("AB CD\n")
@@ -98,6 +105,18 @@ def prepare() -> None:
     ):
         answer = run(command)
         assert answer.status == 0, (command, answer)
+    write_icefall_checkpoint(Path("icefall/epoch-1.pt"), Path("icefall/trained.pt"))
+
+
+def write_icefall_checkpoint(converted: Path, path: Path) -> None:
+    """What training in icefall would have saved: weights and options."""
+    parser = argparse.ArgumentParser()
+    for name in ("encoder-dim", "decoder-dim", "joiner-dim", "context-size"):
+        parser.add_argument(f"--{name}", type=int)
+    add_arguments(parser)
+    options = icefall_options(yaml.safe_load(Path("supernet/config.yaml").read_text()))
+    given = parser.parse_args([word for pair in options.items() for word in pair])
+    torch.save(torch.load(converted) | vars(given), path)
 
 
 def copy_of(prepared: Path, folder: Path) -> None:

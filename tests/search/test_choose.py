@@ -162,9 +162,9 @@ def test_limits_that_contradict_each_other_are_told(options, loaded, tmp_path):
         (["--max-params", "1M", "--decode", "x"], "--decode: needs --extract"),
         (["--max-params", "1M", "--extract", "d", "--decode", "x"], "--decode: 'x/wav.scp' does not exist"),
         (["--out", "s.json", "--extract", "d"], "--extract: needs a limit"),
-        (["--out", "s.json", "--nj", "0"], "--nj: 0 must be at least 1"),
+        (["--out", "s.json", "--nj", "0"], "--nj: 0 must be from 1"),
         (["--out", "s.json", "--seconds", "nan"], "--seconds: nan must be above 0"),
-        (["--out", "s.json", "--evaluations", "0"], "--evaluations: 0 must be above 0"),
+        (["--out", "s.json", "--evaluations", "0"], "--evaluations: 0 must be at least 1"),
     ],
 )
 def test_contradictions_are_told(options, wrong, said, tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 from espnet_plugin.bin.main import dispatch
 from espnet_plugin.errors import UserError
 
-FOUND = {"train_config": "c", "model_file": "m", "by": "params", "points": [{"subnet": "0x8", "front": True}]}
+POINT = {"subnet": "0x8", "front": True, "loss": 1.0, "params": 8}
+FOUND = {"train_config": "c", "model_file": "m", "by": "params", "points": [POINT]}
 SIZES = {"sizes": [{"subnet": "0x8", "name": "max"}]}
 
 
@@ -17,11 +18,11 @@ SIZES = {"sizes": [{"subnet": "0x8", "name": "max"}]}
         ({"search.json": json.dumps(FOUND)[:-9]}, "search.json', line 1: is not JSON"),
         ({"search.json": ""}, "search.json', line 1: is not JSON"),
         ({"search.json": "[]"}, "search.json': is not a JSON object"),
-        ({"search.json": "{}"}, "a score.json lacks 'points'"),
+        ({"search.json": "{}"}, "search.json': by: None is not one of params"),
         ({"sizes.json": json.dumps(SIZES)[:-3]}, "sizes.json', line 1: is not JSON"),
-        ({"sizes.json": '{"size": 1}'}, "a score.json lacks 'sizes'"),
+        ({"sizes.json": '{"size": 1}'}, "a score.json is damaged ('sizes')"),
         ({"sizes/max/score/test/score.json": '{"wer": 1'}, "score.json', line 1: is not JSON"),
-        ({"sizes/max/score/test/score.json": '{"wer": 1}'}, "a score.json lacks 'cer'"),
+        ({"sizes/max/score/test/score.json": '{"wer": 1}'}, "a score.json is damaged ('cer')"),
     ],
 )
 def test_truncated_files_are_told_in_one_sentence(tmp_path, changes, said):

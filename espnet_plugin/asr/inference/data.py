@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from espnet_plugin.audio.mono import read_mono
+from espnet_plugin.common.bounds import Bounds
 
+BATCH_SECONDS = Bounds(above=0, most=36_000, why="a batch is held in memory")
 POOL = 16  # batches whose audio is held and sorted by length at a time, so that little is padded
 
 

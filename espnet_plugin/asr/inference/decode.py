@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from espnet_plugin.asr.inference.answers import Entry, entry_of, write_answers
+from espnet_plugin.asr.inference.data import BATCH_SECONDS
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, model_dir_files
 from espnet_plugin.asr.inference.longform import Answer, LongForm, Progress, streamed
 from espnet_plugin.asr.inference.recognise import Recogniser
@@ -23,8 +23,9 @@ from espnet_plugin.asr.inference.streaming import StreamLatency, check_streaming
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.utterances import open_utterances, read_utterances
 from espnet_plugin.audio.windows import WindowConf
+from espnet_plugin.common.bounds import Bounds
 from espnet_plugin.common.compose import read_yaml
-from espnet_plugin.common.conf import build_conf
+from espnet_plugin.common.conf import build_conf, check_fields
 from espnet_plugin.common.files import write_whole
 from espnet_plugin.errors import UserError
 
@@ -46,16 +47,13 @@ class DecodeConf(SearchConf):
         UserError: a value that is not allowed.
     """
 
-    batch_seconds: float = 60.0
-    chunk_ms: int = 320
+    batch_seconds: Annotated[float, BATCH_SECONDS] = 60.0
+    chunk_ms: Annotated[int, Bounds(1, 3_600_000, why="an hour")] = 320
     window_seconds: float = WindowConf.longest
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 < self.batch_seconds < math.inf:
-            raise UserError(f"batch_seconds: {self.batch_seconds} must be finite and above 0 s")
-        if self.chunk_ms < 1:
-            raise UserError(f"chunk_ms: {self.chunk_ms} must be at least 1 ms")
+        check_fields("", self)
         WindowConf.of(self.window_seconds)
 
 

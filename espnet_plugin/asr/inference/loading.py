@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from espnet2.text.abs_tokenizer import AbsTokenizer
 from espnet2.text.build_tokenizer import build_tokenizer
-from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from torch.overrides import TorchFunctionMode
 
 from espnet_plugin.asr.build import build_model
@@ -16,6 +15,7 @@ from espnet_plugin.asr.model_dir import find_beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.text import normaliser
+from espnet_plugin.common.weights import check_finite, read_saved
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 
@@ -98,20 +98,15 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """Weights of a model, by name.
 
     Raises:
-        UserError: the file is missing, is no checkpoint, or holds something else than a model, as a run's checkpoint.pth does.
+        UserError: see `read_saved` and `check_finite`; or it holds something else than a model, as a run's checkpoint.pth does.
     """
-    if not Path(path).is_file():
-        raise UserError(f"checkpoint '{path}' does not exist")
-    try:
-        state = safe_torch_load(path, map_location="cpu")
-    except Exception as error:  # whatever unpickling noise may raise
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(f"checkpoint '{path}' cannot be read: {reason}") from error
+    state = read_saved(path)
     tensors = isinstance(state, dict) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     )
     if not tensors:
         raise UserError(f"checkpoint '{path}' is not that of a model: must hold tensors by name, as averaged.pth does")
+    check_finite(state, path)
     return state
 
 

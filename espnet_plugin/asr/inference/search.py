@@ -121,6 +121,21 @@ def given_options(args: argparse.Namespace) -> dict:
     return {one.name: value for one in fields(SearchConf) if (value := getattr(args, one.name, None)) is not None}
 
 
+def check_given(args: argparse.Namespace, conf: SearchConf) -> None:
+    """Refuse options of a program that do nothing without another one.
+
+    Raises:
+        UserError: naming both.
+    """
+    for option, needs in (
+        ("hotwords_score", "hotwords_file"),
+        ("lm_weight", "lm_file"),
+        ("ngram_weight", "ngram_file"),
+    ):
+        if getattr(args, option) is not None and getattr(conf, needs) is None:
+            raise UserError(f"--{option}: {getattr(args, option)} needs --{needs}")
+
+
 def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
     """Beam search with at most one symbol a frame.
 

@@ -14,7 +14,7 @@ from espnet2.main_funcs.average_nbest_models import average_nbest_models
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.reporter import Reporter
 
-from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.files import remove, write_whole
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def finish_epoch(folder: Path, options) -> None:
         options: ESPnet's TrainerOptions.
     """
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()
+        remove(leftover)
     if not (folder / "checkpoint.pth").exists():
         return
     states = safe_torch_load(folder / "checkpoint.pth", map_location="cpu")
