@@ -374,6 +374,16 @@ FILES = [
         command=f"{TRAIN} --init_param supernet/averaged.pth",
     ),
     file(
+        "weights cut off",
+        truncated("supernet/averaged.pth"),
+        "--init_param",
+        "supernet/averaged.pth",
+        command=f"{TRAIN} --init_param supernet/averaged.pth",
+    ),
+    file(
+        "weights of text", text("w.pth", "no weights"), "--init_param", "w.pth", command=f"{TRAIN} --init_param w.pth"
+    ),
+    file(
         "weights of other tokens",
         yaml_with("supernet/config.yaml", token_list=["<blank>", "<unk>", "X"]),
         "--init_param",
