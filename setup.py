@@ -32,7 +32,11 @@ setup(
     ],
     extras_require={
         # Training and use in ESPnet; for icefall's recipes the rest is enough.
-        "espnet": ["espnet==202611", "tensorboard"],  # ESPnet's trainer writes to tensorboard by default
+        "espnet": [
+            "espnet==202611",
+            "humanfriendly",
+            "tensorboard",
+        ],  # ESPnet's trainer writes to tensorboard by default
         "recipe": ["espeakng-loader", "matplotlib"],
         "lm": ["ufal.kenlm"],  # KenLM as wheels: n-grams in beam search
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],
