@@ -39,8 +39,9 @@ def collect(expdir: Path) -> dict:
             f"'{expdir}/search.json' does not exist, run 'espnet-todm choose' with --out in that folder first"
         )
     check_points(expdir / "search.json", found)
+    sizes = read_json(expdir / "sizes.json")
     try:
-        names = {size["subnet"]: size["name"] for size in (read_json(expdir / "sizes.json") or {"sizes": []})["sizes"]}
+        names = {size["subnet"]: size["name"] for size in ({"sizes": []} if sizes is None else sizes)["sizes"]}
         for point in found["points"]:
             if name := names.get(point["subnet"]):
                 scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
