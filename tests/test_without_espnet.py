@@ -69,3 +69,19 @@ print(int(model.num_updates))
 """
     )
     assert out.split() == ["19"]
+
+
+def test_verbs_say_what_is_not_installed():
+    out = run_without_espnet(
+        """
+from espnet_plugin.bin.main import dispatch
+from espnet_plugin.errors import UserError
+for verb in ("choose", "extract", "train"):
+    try:
+        dispatch([verb, "--help"])
+    except UserError as error:
+        print(error)
+"""
+    )
+    said = "needs 'espnet2', which is not installed: pip install 'espnet-todm[espnet]'"
+    assert out.splitlines()[-3:] == [f"verb '{verb}' {said}" for verb in ("choose", "extract", "train")]

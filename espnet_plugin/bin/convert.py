@@ -13,10 +13,11 @@ from espnet_plugin.errors import UserError
 
 
 def to_icefall(train_config: Path, model_file: Path, out: Path) -> None:
-    """Write ``epoch-1.pt`` and ``tokens.txt`` and print the options that icefall's programs need for it."""
-    from espnet_plugin.asr.inference.loading import load_model
+    """Write ``epoch-1.pt``, ``tokens.txt`` and ``bpe.model`` and print the options that icefall's programs need for it."""
+    from espnet_plugin.asr.inference.loading import load_model, tokenizer_of
+    from espnet_plugin.common.tokens import numbered_bpe
     from espnet_plugin.deploy.graphs import normalisation
-    from espnet_plugin.icefall.checkpoint import BLANK, icefall_options
+    from espnet_plugin.icefall.checkpoint import BLANK, as_params, icefall_options
     from espnet_plugin.icefall.checkpoint import to_icefall as renamed
 
     trained = load_model(train_config, model_file)
@@ -26,17 +27,22 @@ def to_icefall(train_config: Path, model_file: Path, out: Path) -> None:
     state = renamed(model.state_dict(), *normalisation(model))
     facts: dict[str, float] = {key: 0 for key in ("best_train_epoch", "best_valid_epoch")}
     facts |= {key: float("inf") for key in ("best_train_loss", "best_valid_loss")}
-    facts |= {"batch_idx_train": int(model.num_updates), "todm_layers": int(options["--todm-layers"])}
-    tokens = [BLANK, *model.token_list[1:]]
+    facts |= {"batch_idx_train": int(model.num_updates)}
+    tokens, bpemodel = [BLANK, *model.token_list[1:]], tokenizer_of(trained.conf)
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        torch.save({"model": state, "model_avg": state} | facts, folder / "epoch-1.pt")
+        torch.save({"model": state, "model_avg": state} | facts | as_params(options), folder / "epoch-1.pt")
         lines = (f"{token} {number}\n" for number, token in enumerate(tokens))
         (folder / "tokens.txt").write_text("".join(lines), encoding="utf-8")
+        if bpemodel is not None:
+            (folder / "bpe.model").write_bytes(numbered_bpe(bpemodel, tokens))
 
     write_whole(out, write, ("epoch-1.pt", "tokens.txt"), (train_config, model_file))
-    print(f"{out}/epoch-1.pt, {out}/tokens.txt: for icefall's programs with")
+    lang = (
+        "tokens.txt" if bpemodel is None else "tokens.txt and bpe.model of a language folder (--bpe-model, --lang-dir)"
+    )
+    print(f"{out}: epoch-1.pt, {lang}, for icefall's programs with")
     print("  " + shlex.join(word for pair in options.items() for word in pair))
     print(
         "  decode.py: --epoch 1 --avg 1 --use-averaged-model 0; train.py goes on with --start-epoch 2, from a fresh optimizer"

@@ -23,6 +23,17 @@ VERBS = {
 }
 
 
+# What a plain installation does not have: first part of a module's name -> extra.
+EXTRAS = {
+    "espnet2": "espnet",
+    "espnet": "espnet",
+    "typeguard": "espnet",
+    "tensorboard": "espnet",
+    "matplotlib": "recipe",
+}
+EXTRAS |= {"onnx": "export", "onnxruntime": "export", "sherpa_onnx": "export", "kenlm": "lm"}
+
+
 def usage() -> str:
     verbs = "\n".join(f"  {verb:<11} {what}" for verb, what in VERBS.items())
     return (
@@ -37,7 +48,16 @@ def dispatch(argv: list[str]) -> None:
     verb, *rest = argv
     if verb not in VERBS:
         raise UserError(f"verb '{verb}' is not one of {', '.join(VERBS)}")
-    import_module(f"espnet_plugin.bin.{verb}").main(rest)
+    try:
+        import_module(f"espnet_plugin.bin.{verb}").main(rest)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in EXTRAS:
+            raise
+        extra = EXTRAS[name]
+        raise UserError(
+            f"verb '{verb}' needs '{name}', which is not installed: pip install 'espnet-todm[{extra}]'"
+        ) from error
 
 
 def main() -> None:

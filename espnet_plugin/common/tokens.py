@@ -69,6 +69,28 @@ def extend_bpe(bpemodel: Path, characters: Sequence[str]) -> bytes:
     return model.SerializeToString()
 
 
+def numbered_bpe(bpemodel: Path, tokens: Sequence[str]) -> bytes:
+    """A sentencepiece model that encodes text as before, whose pieces have the numbers of a token list, as icefall has them.
+
+    Args:
+        tokens: its pieces in any order; others become control symbols, which no text encodes to.
+    """
+    from sentencepiece import sentencepiece_model_pb2 as proto
+
+    model = proto.ModelProto.FromString(Path(bpemodel).read_bytes())
+    known = {
+        piece.piece: proto.ModelProto.SentencePiece.FromString(piece.SerializeToString()) for piece in model.pieces
+    }
+    del model.pieces[:]
+    for token in tokens:
+        control = proto.ModelProto.SentencePiece(piece=token, type=proto.ModelProto.SentencePiece.CONTROL)
+        model.pieces.append(known.get(token, control))
+    spec = model.trainer_spec
+    spec.vocab_size, spec.unk_id = len(tokens), list(tokens).index(UNKNOWN)
+    spec.bos_id = spec.eos_id = spec.pad_id = -1
+    return model.SerializeToString()
+
+
 def pieces_of(bpemodel: Path | str | bytes) -> list[str]:
     """Pieces of a sentencepiece model but its own symbols, in order.
 

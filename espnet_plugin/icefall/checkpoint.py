@@ -3,6 +3,7 @@
 The outputs are the same; the state of the optimizer stays behind. Shapes: P prediction network, F features.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from espnet_plugin.common.files import read_text
 from espnet_plugin.common.weights import check_finite, read_saved
 from espnet_plugin.errors import UserError
-from espnet_plugin.icefall.options import CONV_GROUP, read_options
+from espnet_plugin.icefall.options import CONV_GROUP, add_arguments, names, read_options
 
 BLANK = "<blk>"
 # beginnings of names: icefall's AsrModel -> ESPnet's model
@@ -52,6 +53,10 @@ def read_checkpoint(path: Path) -> dict:
         raise UserError(f"--icefall_checkpoint: '{path}' is not a checkpoint of icefall, which holds 'model'")
     if "todm_layers" not in saved:
         raise UserError(f"--icefall_checkpoint: '{path}' was trained without espnet_plugin.icefall")
+    if missing := [name for name in names() if name not in saved]:
+        raise UserError(
+            f"--icefall_checkpoint: '{path}' lacks the option '{missing[0]}', must hold all that its training was given"
+        )
     for key in ("model", "model_avg"):  # data-parallel workers put a word in front
         saved[key] = {name.removeprefix("module."): value for name, value in (saved.get(key) or {}).items()}
         check_finite(saved[key], path, "--icefall_checkpoint:")
@@ -237,6 +242,16 @@ def to_icefall(
         own[f"{name}.weight"] = weight.float()
         own[f"{name}.bias"] = (own[f"{name}.bias"].double() - shift).float()
     return own
+
+
+def as_params(options: Mapping[str, str]) -> dict:
+    """What icefall's parser makes of options from `icefall_options`, with the supernet's other ones at their defaults."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--encoder-dim")
+    for name in ("decoder-dim", "joiner-dim", "context-size"):
+        parser.add_argument(f"--{name}", type=int)
+    add_arguments(parser)
+    return vars(parser.parse_args([word for pair in options.items() for word in pair]))
 
 
 def icefall_options(conf: Mapping) -> dict[str, str]:

@@ -99,6 +99,13 @@ class Options:
     dynamics_lr_scale: float
 
 
+def names() -> list[str]:
+    """What of icefall's ``params`` makes the model: attributes of a checkpoint, too."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    return [*vars(parser.parse_args([])), "encoder_dim", "decoder_dim", "joiner_dim", "context_size"]
+
+
 def width(params, name: str) -> int:
     """One of icefall's widths; the encoder's may be a list in zipformer, here it must be one number.
 

@@ -14,7 +14,7 @@ from espnet_plugin.recipe.transcripts import text_words
 if TYPE_CHECKING:
     from espnet_plugin.recipe.stages import Recipe
 
-SENTENCES = 200_000  # of a user's cuts, out of which sentencepiece makes its units
+SENTENCES = 50_000  # of a user's cuts, out of which sentencepiece makes its units
 STATISTICS = 10_000  # cuts, whose features give mean and variance
 
 

@@ -1,12 +1,13 @@
 # ruff: noqa: RUF001
 import hypothesis.strategies as st
 import pytest
+import sentencepiece
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 from hypothesis import given, settings
 
 from espnet_plugin.common.text import TextConf
-from espnet_plugin.common.tokens import bpe_tokens, char_tokens, check_bpemodel, read_tokens, train_bpe
+from espnet_plugin.common.tokens import bpe_tokens, char_tokens, check_bpemodel, numbered_bpe, read_tokens, train_bpe
 from espnet_plugin.errors import UserError
 
 SCRIPTS = {
@@ -68,6 +69,20 @@ def test_anything_normalised_comes_back(texts, tmp_path_factory):
 def test_a_symbol_is_one_token(token_type, tmp_path):
     texts = ["ONE <noise> TWO<noise>", "<laugh> NOISE", "LAUGH"]
     assert returned(texts, token_type, tmp_path, ("<noise>", "<laugh>")) == texts
+
+
+def test_a_model_with_the_numbers_of_a_token_list(tmp_path):
+    """As icefall wants it: the number of a piece is that of its token, and text is taken apart as before."""
+    (tmp_path / "bpe.model").write_bytes(train_bpe(["ONE TWO <noise>", "TWO THREE", "<noise> ONE"], 25, ["<noise>"]))
+    tokens = ["<blk>", *bpe_tokens(tmp_path / "bpe.model")[1:]]
+    before = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "bpe.model"))
+    after = sentencepiece.SentencePieceProcessor(model_proto=numbered_bpe(tmp_path / "bpe.model", tokens))
+    assert [after.id_to_piece(i) for i in range(after.get_piece_size())] == tokens
+    assert after.piece_to_id("<blk>") == 0 and after.unk_id() == tokens.index("<unk>")
+    for text in ("TWO <noise> ONE", "THREE FOUR", "ONE <blk>", ""):
+        assert after.encode(text, out_type=str) == before.encode(text, out_type=str)
+        ids = after.encode(text)
+        assert after.decode(ids) == before.decode(before.encode(text)) and 0 not in ids
 
 
 def test_a_long_transcript_is_not_left_out():

@@ -46,6 +46,7 @@ def exp(tmp_path_factory):
         saved = {"model": model.state_dict(), "model_avg": mean} | options | {"batch_idx_train": batches}
         saved |= {"max_duration": 20, "num_epochs": 3, "use_fp16": True}
         torch.save(saved, folder / name)
+    torch.save({key: value for key, value in saved.items() if key != "todm_seed"}, folder / "old.pt")
     (folder / "tokens.txt").write_text(TOKENS, encoding="utf-8")
     return folder, model
 
@@ -124,6 +125,10 @@ def test_verbs_read_icefalls_files(exp, tmp_path, capsys):
     printed = capsys.readouterr().out
     saved = torch.load(tmp_path / "icefall" / "epoch-1.pt")
     assert all(torch.equal(value, saved["model"][key]) for key, value in model.state_dict().items())
+    back = ["--icefall_checkpoint", f"{tmp_path}/icefall/epoch-1.pt", "--tokens", f"{tmp_path}/icefall/tokens.txt"]
+    dispatch(["extract", *back, "--subnet", "min", "--out", str(tmp_path / "again")])
+    again = torch.load(tmp_path / "again" / "model.pth")
+    assert all(torch.equal(value, again[key]) for key, value in torch.load(tmp_path / "min" / "model.pth").items())
     conf = load_model(*map(pathlib.Path, files[1::2])).conf
     assert all(f"{key} {value}" in printed for key, value in icefall_options(vars(conf)).items())
 
@@ -167,6 +172,7 @@ def test_a_plan_of_a_training_in_icefall(exp, tmp_path):
         (["--icefall_checkpoint", "{exp}/none.pt", "--tokens", "{exp}/tokens.txt"], "none.pt' does not exist"),
         (["--icefall_checkpoint", "{exp}/epoch-1.pt"], "--tokens: is needed"),
         (["--icefall_checkpoint", "{exp}/tokens.txt", "--tokens", "{exp}/tokens.txt"], "cannot be read"),
+        (["--icefall_checkpoint", "{exp}/old.pt", "--tokens", "{exp}/tokens.txt"], "lacks the option 'todm_seed'"),
         ([], "--train_config: is missing, or --icefall_checkpoint"),
         (["--icefall_checkpoint", "{exp}/epoch-1.pt", "--model_file", "x"], "one or the other"),
     ],

@@ -1,6 +1,10 @@
 """The contract with an icefall recipe, on a stand-in of a few lines."""
 
 import copy
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -168,6 +172,16 @@ def test_checkpoints_hold_the_supernet_alone():
     assert [id(p) for p in model.parameters()] == weights
     assert "num_updates" in names and "encoder.net.norm_out.weight" in names
     assert model.train().encoder.offline is None
+
+
+def test_data_parallel_workers():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = [sys.executable, str(Path(__file__).with_name("two_workers.py")), str(port)]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert float(done.stdout) < 1e-6
 
 
 @pytest.mark.parametrize(

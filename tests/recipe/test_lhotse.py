@@ -136,7 +136,7 @@ def test_a_users_cuts_are_counted(tmp_path, run_script):
     assert (out / "utt2num_samples").read_text() == "c_0 16000\nc_1 40000\n"
     assert (out / "rejected.txt").read_text() == "c_2\tless than 0.1 s\nc_3\tno transcript\nc_4\tno transcript\n"
     facts = json.loads((out / "set.json").read_text())
-    assert (facts["utterances"], facts["speakers"], facts["transcripts_changed"]) == (2, 1, 1)
+    assert (facts["utterances"], facts["speakers"], facts["transcripts_changed"]) == (2, 1, 2)
     assert facts["reasons"] == {"no transcript": 2, "less than 0.1 s": 1} and facts["left_out"] == 3
 
 
