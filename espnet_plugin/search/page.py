@@ -71,7 +71,7 @@ def check_points(path: Path, found: dict) -> None:
         if not isinstance(point, dict):
             raise UserError(f"{where}: {shown(point)} must be a dictionary")
         for key, kind in (kinds | {key: float for key in point if key not in kinds}).items():
-            value = point.get(key)
+            value: Any = point.get(key)
             if not is_of(value, kind) or (kind is float and not abs(value) < LARGEST):
                 raise UserError(
                     f"{where}.{key}: {shown(value)} must be {'a finite number' if kind is float else words_for(kind)}"
