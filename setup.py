@@ -18,6 +18,7 @@ setup(
         "torch",
         "torchaudio",  # full transducer loss
         "lhotse",  # Kaldi features in batches, LibriSpeech's layout, icefall's manifests
+        "urllib3",  # lhotse imports it and does not ask for it
         "numpy",
         "scipy",  # fast lengths of Fourier transforms
         "PyYAML",
@@ -31,7 +32,11 @@ setup(
     ],
     extras_require={
         # Training and use in ESPnet; for icefall's recipes the rest is enough.
-        "espnet": ["espnet==202611", "tensorboard"],  # ESPnet's trainer writes to tensorboard by default
+        "espnet": [
+            "espnet==202611",
+            "humanfriendly",
+            "tensorboard",
+        ],  # ESPnet's trainer writes to tensorboard by default
         "recipe": ["espeakng-loader", "matplotlib"],
         "lm": ["ufal.kenlm"],  # KenLM as wheels: n-grams in beam search
         "export": ["onnx", "onnxruntime", "sherpa-onnx"],

@@ -55,18 +55,13 @@ class Plan:
             raise UserError(f"--scale '{self.scale}': '{self.conf}/individual' does not exist")
         for name, seeds in (("seeds", self.seeds), ("ablation_seeds", self.ablation_seeds)):
             for seed in seeds:
-                if not re.fullmatch(r"[0-9]{1,9}", seed):
-                    raise UserError(f"--{name}: '{seed}' must be a whole number")
+                if not re.fullmatch(r"0|[1-9][0-9]{0,8}", seed):
+                    raise UserError(f"--{name}: '{seed}' must be a whole number, without zeros in front")
         for kind, names in (("individual", self.sizes), ("ablation", self.ablation)):
             for name in names:
                 file = self.conf / kind / f"{name}.yaml"
                 if not file.is_file():
                     raise UserError(f"--{'sizes' if kind == 'individual' else kind}: '{file}' does not exist")
-        for name in ("seeds", "ablation_seeds", "sizes", "ablation", "test_sets"):
-            values = getattr(self, name)
-            twice = next((value for value in values if values.count(value) > 1), None)
-            if twice is not None:
-                raise UserError(f"--{name}: '{twice}' stands twice")
         if self.init_from and self.ablation:
             raise UserError('--init_from: lines of the ablation are not adapted from a model, give --ablation ""')
         own = {word.removeprefix("--") for command in self.commands([]) for word in command if word.startswith("--")}

@@ -13,16 +13,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_type_hints
 
+from espnet_plugin.common.bounds import Bounds
+from espnet_plugin.common.files import is_plain_name
 from espnet_plugin.common.text import CASES, FORMS, PUNCTUATION, TextConf
 from espnet_plugin.common.tokens import TOKEN_TYPES
 from espnet_plugin.common.word_errors import METRICS
 from espnet_plugin.errors import UserError
 
+COUNT = Bounds(1)
+STAGES = Bounds(1, 12)
+PROCESSES = Bounds(1, 1024, why="processes of one machine")
+GPUS = Bounds(0, 64, why="GPUs of one machine")
+PIECES = Bounds(1, 100_000, why="no language needs more")
 
-def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, ...] = (), per_corpus: bool = False):
+
+def option(
+    default,
+    shape: str,
+    about: str,
+    bounds: Bounds = COUNT,
+    choices: tuple[str, ...] = (),
+    per_corpus: bool = False,
+):
     """A field that is an option.
 
-    Its type says what it takes: ``int`` a number of at least `least`, ``bool`` true or false, ``tuple`` words, ``str`` any text.
+    Its type says what it takes: ``int`` a number within `bounds`, ``bool`` true or false, ``tuple`` words, ``str`` any text.
 
     Args:
         shape: of the value, for ``--help``, as in ``NAME``.
@@ -30,7 +45,7 @@ def option(default, shape: str, about: str, least: int = 1, choices: tuple[str, 
         choices: the texts that are allowed; none for any.
         per_corpus: the corpus has a default of its own for it.
     """
-    facts = dict(shape=shape, about=about, least=least, choices=choices, per_corpus=per_corpus)
+    facts = dict(shape=shape, about=about, bounds=bounds, choices=choices, per_corpus=per_corpus)
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -44,15 +59,15 @@ def cores() -> int:
 class Options:
     """What ``run.sh`` takes with every corpus."""
 
-    stage: int = option(1, "N", "first stage, by number or name")
-    stop_stage: int = option(12, "N", "last stage, by number or name")
+    stage: int = option(1, "N", "first stage, by number or name", STAGES)
+    stop_stage: int = option(12, "N", "last stage, by number or name", STAGES)
     corpus: str = option("mini", "NAME", "one of the corpora above")
     train_set: str = option("train", "NAME", "set to train on", per_corpus=True)
     valid_set: str = option("valid", "NAME", "development set, on which sizes are chosen", per_corpus=True)
     test_sets: tuple[str, ...] = option(("test",), '"NAME ..."', "sets to decode and score", per_corpus=True)
-    nj: int = option(cores(), "N", "processes for data and decoding")
-    ngpu: int = option(0, "N", "GPUs of a node for training; cmd.sh says how jobs reach them", least=0)
-    num_nodes: int = option(1, "N", "nodes for training")
+    nj: int = option(cores(), "N", "processes for data and decoding", PROCESSES)
+    ngpu: int = option(0, "N", "GPUs of a node for training; cmd.sh says how jobs reach them", GPUS)
+    num_nodes: int = option(1, "N", "nodes for training", Bounds(1, 10_000, why="no cluster has more"))
     dry_run: bool = option(False, "true", "print what training would cost on such GPUs, and do nothing")
     gpu: str = option("a100", "NAME", "kind of GPU for --dry_run: a100, h100, ...")
     utilisation: str = option(
@@ -89,7 +104,7 @@ class Options:
         (), '"NAME ..."', "non-linguistic symbols that are taken out of transcripts"
     )
     token_type: str = option("bpe", "NAME", "sentencepiece units or characters", choices=TOKEN_TYPES)
-    nbpe: int = option(100, "N", "sentencepiece units", per_corpus=True)
+    nbpe: int = option(100, "N", "sentencepiece units", PIECES, per_corpus=True)
     init_from: str = option(
         "",
         "DIR",
@@ -105,22 +120,22 @@ class Options:
     asr_config: str = option("conf/train_mini.yaml", "FILE", "training configuration", per_corpus=True)
     inference_config: str = option("conf/decode.yaml", "FILE", "decoding configuration")
     train_args: str = option("", '"..."', "further options of espnet-todm train")
-    average: int = option(8, "N", "checkpoints averaged")
+    average: int = option(8, "N", "checkpoints averaged", Bounds(1, 1000, why="epochs of a training"))
     sizes: tuple[str, ...] = option(
         (),
         '"NAME ..."',
         "sizes of LAYERSxWIDTH, as 12x384 for 12 layers with 384 feed-forward channels, in place of chosen ones",
     )
-    num_sizes: int = option(5, "N", "sizes to choose", least=2)
-    num_candidates: int = option(6, "N", "subnets decoded for each of them")
+    num_sizes: int = option(5, "N", "sizes to choose", Bounds(2, 1000, why="each is decoded in full"))
+    num_candidates: int = option(
+        6, "N", "subnets decoded for each of them", Bounds(1, 1000, why="each is decoded in full")
+    )
     expdir: str = option("", "DIR", "models and results (exp/CORPUS)")
     dumpdir: str = option("", "DIR", "data, tokens, statistics (dump/CORPUS)")
     streaming: bool = option(False, "true", "sizes of forward direction, decoded in chunks")
     redo: bool = option(False, "true", "do stages again though their outputs are complete")
 
     def __post_init__(self):
-        if self.num_sizes < 2:
-            raise UserError(f"--num_sizes '{self.num_sizes}' must be at least 2, the largest and the smallest model")
         if self.stage > self.stop_stage:
             raise UserError(f"--stage '{self.stage}' must not be after --stop_stage '{self.stop_stage}'")
 
@@ -134,6 +149,9 @@ class Options:
             )
         if self.init_subnet and not self.init_from:
             raise UserError(f"--init_subnet '{self.init_subnet}' needs --init_from, the supernet that it belongs to")
+        for name in self.sets:
+            if not is_plain_name(name):
+                raise UserError(f"set '{name}': must be the name of a folder, not a path")
         self.text_conf  # noqa: B018 (it is computed, and refuses)
 
     @property
@@ -204,14 +222,17 @@ def converted(cls: type, given: Mapping[str, str]) -> dict:
         elif kind is int:
             if text == "" and about["per_corpus"]:
                 continue
-            positive = about["least"] > 0
-            if not re.fullmatch(r"[1-9][0-9]{0,8}" if positive else r"[0-9]{1,9}", text):
-                raise UserError(f"{name} must be a {'positive number' if positive else 'whole number'}")
+            if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) not in about["bounds"]:
+                raise UserError(f"{name} must be a whole number {about['bounds']}")
             found[field.name] = int(text)
         elif text != "":
             if about["choices"] and text not in about["choices"]:
                 raise UserError(f"{name} is not one of {', '.join(about['choices'])}")
-            found[field.name] = text if kind is str else tuple(text.split())
+            words = text.split()
+            twice = next((word for word in words if words.count(word) > 1), None)
+            if kind is not str and twice is not None:
+                raise UserError(f"{name} has '{twice}' twice")
+            found[field.name] = text if kind is str else tuple(words)
     return found
 
 

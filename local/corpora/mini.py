@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from espnet_plugin.common.files import remove
 from espnet_plugin.recipe import corpus, mini
-from espnet_plugin.recipe.engine import remove
 from espnet_plugin.recipe.librispeech import kaldi_directories
 from espnet_plugin.recipe.record import sum_of
 

@@ -118,7 +118,7 @@ def run(*options: object, **variables: str) -> subprocess.CompletedProcess:
         ([], {"cmd_backend": "pbs"}, "cmd_backend 'pbs' in cmd.sh is not one of local, slurm, ssh"),
         ([], {"cmd_backend": "ssh"}, "cmd_backend 'ssh' needs train_hosts"),
         (["--num_nodes", "2"], {}, "--num_nodes '2' needs cmd_backend slurm"),
-        (["--num_nodes", "none"], {}, "--num_nodes 'none' must be a positive number"),
+        (["--num_nodes", "none"], {}, "--num_nodes 'none' must be a whole number from 1"),
         (["--full_libri", "half"], {}, "--full_libri 'half' must be true or false"),
     ],
 )
@@ -171,7 +171,7 @@ def test_tables_are_made_of_runs_that_it_names(tmp_path):
         (["--sizes", "9x9"], "--sizes: 'conf/mini/individual/9x9.yaml' does not exist"),
         (["--ablation", "none"], "--ablation: 'conf/mini/ablation/none.yaml' does not exist"),
         (["--seeds", "one"], "--seeds: 'one' must be a whole number"),
-        (["--seeds", "0 0"], "--seeds: '0' stands twice"),
+        (["--seeds", "0 0"], "--seeds '0 0' has '0' twice"),
         (["--init_from", "DIR"], "--init_from: lines of the ablation are not adapted from a model"),
         (["--seeds", ""], "--seeds '' must name at least one"),
         (["--", "--expdir", "DIR"], "option '--expdir' after -- is one that tables.sh itself gives run.sh"),

@@ -70,7 +70,7 @@ def test_one_file_is_a_corpus(recipe):
     assert "stage 1, data again: tones 3 -> 4" in more.stdout, more.stdout
     assert "stage 2, formatting low again: tones 3 -> 4; files of low has changed" in more.stdout
     refused = run(recipe, "--corpus", "tones", "--tones", "none")
-    assert refused.stderr == "error: --tones 'none' must be a positive number\n"
+    assert refused.stderr == "error: --tones 'none' must be a whole number at least 1\n"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The prepared workspace, and a copy of it for each case."""
 
 import contextlib
+import gc
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
     with contextlib.chdir(folder):
         prepare()
+    gc.collect()
+    gc.freeze()  # what is there stays: the cases collect what they leave, in a moment
     return folder
 
 

@@ -14,7 +14,14 @@ from espnet2.layers.augmentation import effects_dict
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.train.preprocessor import CommonPreprocessor
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import float_or_none, int_or_none, str2bool
+from espnet2.utils.types import (
+    float_or_none,
+    humanfriendly_parse_size_or_none,
+    int_or_none,
+    str2bool,
+    str_or_none,
+)
+from humanfriendly import parse_size
 
 from espnet_plugin.asr.statistics import check_statistics
 from espnet_plugin.asr.training.cut_batches import check_sources, cut_source
@@ -34,7 +41,12 @@ KINDS = {
     str2bool: (bool,),
     int_or_none: (int, type(None)),
     float_or_none: (float, type(None)),
+    parse_size: (float,),
+    humanfriendly_parse_size_or_none: (float, type(None)),
+    str: (str,),
+    str_or_none: (str, type(None)),
 }
+MANY_KINDS = {"token_list", "bpemodel", "non_linguistic_symbols"}  # ESPnet takes lists in place of files
 FEATURES = (
     80  # of a frame, where neither frontend_conf nor --input_size tells: the default of ESPnet's frontend and of ours
 )
@@ -65,7 +77,11 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
         if value == action.default or (value is None and action.dest == "frontend" and args.input_size):
             continue
         kinds = (dict,) if isinstance(action, NestedDictAction) else KINDS.get(action.type, ())
-        several = isinstance(value, list) and (action.nargs or isinstance(action.default, list))
+        kinds = () if action.dest in MANY_KINDS else kinds
+        listed = bool(action.nargs) or isinstance(action.default, list)
+        several = listed and isinstance(value, list | tuple)
+        if listed and not several and isinstance(value, str | dict):  # a text is a list of letters to ESPnet
+            raise UserError(f"--{action.dest}: {shown(value)} must be a list")
         items: Any = value if several else [value]
         for item in items:
             if kinds:

@@ -111,6 +111,11 @@ KEYS = [
     key("best_model_criterion", "valid"),
     key("early_stopping_criterion", ["valid", "cer", "min"], "reports no cer"),
     key("val_scheduler_criterion", ["valid", "cer"], "reports no cer"),
+    key("freeze_param", "encoder", "a list"),
+    key("init_param", "supernet/averaged.pth", "a list"),
+    key("train_shape_file", "shapes/speech_shape", "a list"),
+    key("noise_db_range", 13, "a text"),
+    key("max_cache_size", {"a": 1}, "a number"),
     # SpecAugment
     key("specaug_conf.num_freq_mask", -1, "from 0 to 1,000"),
     key("specaug_conf.num_time_mask", 10**9),
@@ -367,6 +372,16 @@ FILES = [
         "supernet/averaged.pth",
         "embed",
         command=f"{TRAIN} --init_param supernet/averaged.pth",
+    ),
+    file(
+        "weights cut off",
+        truncated("supernet/averaged.pth"),
+        "--init_param",
+        "supernet/averaged.pth",
+        command=f"{TRAIN} --init_param supernet/averaged.pth",
+    ),
+    file(
+        "weights of text", text("w.pth", "no weights"), "--init_param", "w.pth", command=f"{TRAIN} --init_param w.pth"
     ),
     file(
         "weights of other tokens",
