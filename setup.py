@@ -18,6 +18,7 @@ setup(
         "torch",
         "torchaudio",  # full transducer loss
         "lhotse",  # Kaldi features in batches, LibriSpeech's layout, icefall's manifests
+        "urllib3",  # lhotse imports it and does not ask for it
         "numpy",
         "scipy",  # fast lengths of Fourier transforms
         "PyYAML",
