@@ -73,7 +73,13 @@ def build_model(args: argparse.Namespace) -> TODMModel:
     if classes is None:
         from espnet_plugin.asr.training.task import TODMTask
 
-        return TODMTask.build_model(args)
+        try:
+            return TODMTask.build_model(args)
+        except ValueError as error:  # ESPnet's list of all names that a part may have
+            key = str(error).split(" must be one of ")[0].lstrip("-")
+            if not hasattr(args, key):
+                raise
+            raise UserError(f"{key}: {getattr(args, key)!r} is no class that ESPnet or a plugin has") from error
     for part, cls in (classes | {"model": TODMModel}).items():
         check_keys(part, cls, getattr(args, f"{part}_conf"))
     if args.normalize == "global_mvn":

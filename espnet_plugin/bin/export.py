@@ -7,6 +7,7 @@ from pathlib import Path
 from espnet_plugin.asr.inference.extract import space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.bin.supernet_files import add_icefall, check_icefall, settle
+from espnet_plugin.common.files import write_errors
 from espnet_plugin.deploy.targets import names, target
 from espnet_plugin.errors import UserError
 
@@ -57,7 +58,8 @@ def main(argv: list[str]) -> None:
     chosen.check(len(files), args.int8, args.streaming)
     sizes = {name: load_model(*paths) for name, paths in files.items()}
     try:
-        lines = chosen.export(sizes, args.out, args.int8, args.streaming, args.model_dir)
+        with write_errors(args.out):  # graphs are made in temporary files before they are checked
+            lines = chosen.export(sizes, args.out, args.int8, args.streaming, args.model_dir)
     except ModuleNotFoundError as error:
         raise UserError(f"export needs the package '{error.name}': pip install 'espnet-todm[export]'") from error
     print(*lines, sep="\n")

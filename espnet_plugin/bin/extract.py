@@ -23,9 +23,14 @@ def read_sizes(path: Path) -> dict[str, str]:
         sizes = [(size["name"], str(size["subnet"])) for size in found["sizes"]]
     except (KeyError, TypeError) as error:
         raise UserError(f"--sizes: '{path}' is not what 'espnet-todm choose' writes") from error
-    for name, _ in sizes:
+    if not sizes:
+        raise UserError(f"--sizes: '{path}' has no size")
+    names = [name for name, _ in sizes]
+    for name in names:
         if not is_plain_name(name):
             raise UserError(f"--sizes: '{path}': size '{name}' must be the name of a folder in --out")
+        if names.count(name) > 1:
+            raise UserError(f"--sizes: '{path}': size '{name}' stands twice, must have a name of its own")
     return dict(sizes)
 
 

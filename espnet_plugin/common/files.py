@@ -1,10 +1,11 @@
 """Outputs are written whole or not at all, and damaged inputs are told in a sentence."""
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from urllib.parse import quote
 from espnet_plugin.errors import UserError
 
 TEMPORARY = ".espnet-todm.tmp"  # what names of temporary folders end in
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # where a copy fails for these, Python blames its source
+temporary_folders: set[Path] = set()  # of this process
 LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names are longer than the file's own
 
 
@@ -28,7 +31,7 @@ def write_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = error.filename is not None and TEMPORARY not in str(error.filename)
+        named = error.filename is not None and TEMPORARY not in str(error.filename) and error.errno not in FULL
         if named or error.errno is None:  # of a reader of archives
             raise
         raise OSError(error.errno, error.strerror or str(error), str(target)) from error
@@ -157,18 +160,25 @@ def check_places(
         found[path] = what
 
 
+def remove_temporary_folders() -> None:
+    """Remove what this process is writing, before it ends without unwinding."""
+    for folder in tuple(temporary_folders):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def temporary_folder(target: Path) -> Iterator[Path]:
     """A folder beside an output, on the same file system, that goes with all that is in it; so do empty folders made to hold the output."""
     made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = None
+    folder = target.parent / f".{target.name[:40]}.{secrets.token_hex(4)}{TEMPORARY}"
+    temporary_folders.add(folder)  # before it is there, so that no moment is left in which it could stay
     try:
-        folder = Path(tempfile.mkdtemp(TEMPORARY, f".{target.name[:40]}.", target.parent))
+        folder.mkdir()
         yield folder
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary_folders.discard(folder)
         for parent in made:
             with suppress(OSError):  # something lies in it
                 parent.rmdir()
@@ -223,11 +233,12 @@ def need_file(what: str, path: Path) -> Path:
     """The path of an input, which must be a file.
 
     Args:
-        what: beginning of the sentence, as ``--data:`` or ``checkpoint``.
+        what: beginning of the sentence, as ``--data:`` or ``checkpoint``; "" for none.
 
     Raises:
         UserError: it is a folder, or does not exist.
     """
     if not Path(path).is_file():
-        raise UserError(f"{what} '{path}' {'is a folder, must be a file' if Path(path).is_dir() else 'does not exist'}")
+        why = "is a folder, must be a file" if Path(path).is_dir() else "does not exist"
+        raise UserError(f"{what} '{path}' {why}".lstrip())
     return Path(path)

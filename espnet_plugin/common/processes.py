@@ -14,9 +14,11 @@ from functools import partial
 from tqdm import tqdm
 
 from espnet_plugin.common.bounds import Bounds
+from espnet_plugin.common.files import remove_temporary_folders, temporary_folders
 from espnet_plugin.errors import UserError
 
 PROCESSES = Bounds(1, 16 * (os.cpu_count() or 1), why="16 for each core of this machine")
+SECONDS = 3.0  # that a process has to end by itself
 work_of_process: Callable | None = None
 
 
@@ -24,7 +26,23 @@ def follow_parent() -> None:
     """End this process when its parent is gone, however that ended."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
+    remove_temporary_folders()
     os._exit(1)
+
+
+def end(number: int, _frame) -> None:
+    """End this process at once, as its parent asks."""
+    remove_temporary_folders()
+    os._exit(128 + number)
+
+
+def stop(children: Iterable) -> None:
+    """End processes: they have a moment to remove what they are writing."""
+    for process in children:
+        process.terminate()
+    for process in children:
+        process.join(SECONDS)
+        process.kill()
 
 
 def adopt(work: Callable) -> None:
@@ -33,7 +51,8 @@ def adopt(work: Callable) -> None:
     work_of_process = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
     for number in (signal.SIGHUP, signal.SIGTERM):  # what the parent does with them is not for its children
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, end)
+    temporary_folders.clear()  # those of the parent
     threading.Thread(target=follow_parent, daemon=True).start()
 
 
@@ -74,8 +93,7 @@ def processes[J, R](work: Callable[[J], R], count: int) -> Iterator[Callable[[It
     try:
         yield answers
     except BaseException:
-        for process in forked:
-            process.kill()
+        stop(forked)
         raise
     finally:
         pool.shutdown(cancel_futures=True)

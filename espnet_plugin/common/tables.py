@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_plugin.common.files import read_text
+from espnet_plugin.common.files import need_file, read_text
 from espnet_plugin.errors import UserError
 
 
@@ -53,9 +53,7 @@ def read_table(path: Path) -> dict[str, str]:
     Raises:
         UserError: no such file, not UTF-8, a key twice, or a key with control characters; with the line's number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"'{path}' does not exist")
+    path = need_file("", path)
     table = {}
     for number, line in enumerate(read_text(path).split("\n"), 1):
         row = line.split(maxsplit=1)

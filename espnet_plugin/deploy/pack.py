@@ -19,7 +19,7 @@ from espnet2.main_funcs.pack_funcs import pack as espnet_pack
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.common.compose import read_yaml
-from espnet_plugin.common.files import check_place, is_plain_name, write_whole
+from espnet_plugin.common.files import check_place, is_plain_name, need_file, write_whole
 from espnet_plugin.deploy.folder import SUMS, check_sums, sums_text
 from espnet_plugin.errors import UserError
 
@@ -120,8 +120,7 @@ def unpack(path: Path, out: Path) -> None:
         UserError: not such a file, a member or sum is wrong, or `out` is something else than an unpacked model; then `out` is not touched.
     """
     path, out = Path(path), Path(out).resolve()
-    if not path.is_file():
-        raise UserError(f"pack '{path}' does not exist")
+    need_file("pack", path)
     # tar first: a checkpoint is a zip file itself, so that a tar file may end like one
     with damage(path, "is no zip or tar file"):
         archive = (tarfile.open if tarfile.is_tarfile(path) else zipfile.ZipFile)(path)

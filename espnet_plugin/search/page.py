@@ -39,8 +39,9 @@ def collect(expdir: Path) -> dict:
             f"'{expdir}/search.json' does not exist, run 'espnet-todm choose' with --out in that folder first"
         )
     check_points(expdir / "search.json", found)
+    sizes = read_json(expdir / "sizes.json")
     try:
-        names = {size["subnet"]: size["name"] for size in (read_json(expdir / "sizes.json") or {"sizes": []})["sizes"]}
+        names = {size["subnet"]: size["name"] for size in ({"sizes": []} if sizes is None else sizes)["sizes"]}
         for point in found["points"]:
             if name := names.get(point["subnet"]):
                 scores = sorted((expdir / "sizes" / name / "score").glob("*/score.json"))
@@ -70,7 +71,7 @@ def check_points(path: Path, found: dict) -> None:
         if not isinstance(point, dict):
             raise UserError(f"{where}: {shown(point)} must be a dictionary")
         for key, kind in (kinds | {key: float for key in point if key not in kinds}).items():
-            value = point.get(key)
+            value: Any = point.get(key)
             if not is_of(value, kind) or (kind is float and not abs(value) < LARGEST):
                 raise UserError(
                     f"{where}.{key}: {shown(value)} must be {'a finite number' if kind is float else words_for(kind)}"

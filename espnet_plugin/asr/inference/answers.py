@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +30,13 @@ def ctm_lines(found: dict[str, list[Entry]]) -> str:
     )
 
 
+def write_rank(answers: dict[str, Entry], place: Path) -> None:
+    """Write the tables of one answer to each utterance."""
+    place.mkdir()
+    for name in ("text", "token", "token_int", "score"):
+        write_table(place / name, {key: entry[name] for key, entry in answers.items()})
+
+
 def write_answers(folder: Path, found: dict[str, list[Entry]], nbest: int) -> None:
     """Write ``text`` and ``ctm`` of the best answers, and with `nbest` above 1 the folders ``1best_recog``, ``2best_recog`` ...
 
@@ -48,7 +56,4 @@ def write_answers(folder: Path, found: dict[str, list[Entry]], nbest: int) -> No
             shutil.rmtree(old)
     for rank in ranks:
         answers = {key: entries[rank] for key, entries in found.items() if rank < len(entries)}
-        place = folder / f"{rank + 1}best_recog"
-        place.mkdir()
-        for name in ("text", "token", "token_int", "score"):
-            write_table(place / name, {key: entry[name] for key, entry in answers.items()})
+        write_whole(folder / f"{rank + 1}best_recog", partial(write_rank, answers))

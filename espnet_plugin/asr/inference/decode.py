@@ -26,7 +26,7 @@ from espnet_plugin.audio.windows import WindowConf
 from espnet_plugin.common.bounds import Bounds
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import build_conf, check_fields
-from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.files import write_errors, write_text
 from espnet_plugin.errors import UserError
 
 type Answers = Callable[
@@ -154,7 +154,7 @@ class Journal:
         if lines and lines[0] == json.dumps({"sum": sum}):
             for line in lines[1:]:
                 self.answers |= json.loads(line)
-        with open(path, "w", encoding="utf-8") as file:
+        with write_errors(path), open(path, "w", encoding="utf-8") as file:
             file.write(
                 "".join(
                     json.dumps(entry) + "\n" for entry in ({"sum": sum}, *({k: v} for k, v in self.answers.items()))
@@ -163,7 +163,7 @@ class Journal:
 
     def add(self, key: str, answers: list[Entry]) -> None:
         self.answers[key] = answers
-        with open(self.path, "a", encoding="utf-8") as file:
+        with write_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({key: answers}) + "\n")
 
 
@@ -224,6 +224,6 @@ def decode_set(job: DecodeJob) -> DecodedSet:
 def write_or_drop(path: Path, text: str) -> None:
     """Write a file whole; without a text there is none."""
     if text:
-        write_whole(path, lambda whole: whole.write_text(text, encoding="utf-8"))
+        write_text(path, text)
     else:
         path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from espnet_plugin.asr.inference.loading import TrainedModel, tokenizer_of
-from espnet_plugin.common.files import read_text
+from espnet_plugin.common.files import need_file, read_text
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.context_graph import ContextGraph
 
@@ -17,9 +17,7 @@ def read_hotwords(path: Path | str, trained: TrainedModel, score: float) -> Cont
     Raises:
         UserError: no such file, a bonus that is no number or stands elsewhere, letters that the model does not have.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"hotwords_file: '{path}' does not exist")
+    path = need_file("hotwords_file:", Path(path))
     if trained.conf.token_type == "bpe" and tokenizer_of(trained.conf) is None:
         raise UserError("hotwords_file: needs the model's bpe.model, which the configuration does not name")
     model, normalise, split = trained.model, trained.normalise, trained.tokenizer.text2tokens

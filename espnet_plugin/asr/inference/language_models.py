@@ -8,6 +8,7 @@ import torch
 from espnet2.tasks.lm import LMTask
 
 from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.files import need_file
 from espnet_plugin.errors import UserError
 
 LN10 = math.log(10)  # ARPA files hold decimal logarithms
@@ -43,13 +44,13 @@ def load_lm(model: TODMModel, train_config: Path | str | None, lm_file: Path | s
     """
     train_config = Path(lm_file).with_name("config.yaml") if train_config is None else Path(train_config)
     for key, path in (("lm_file", lm_file), ("lm_train_config", train_config)):
-        if not Path(path).is_file():
-            raise UserError(f"{key}: '{path}' does not exist")
+        need_file(f"{key}:", Path(path))
     try:
         trained, args = LMTask.build_model_from_file(train_config, lm_file)
     except Exception as error:  # whatever building and unpickling may raise
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(f"lm_file: '{lm_file}' with '{train_config}' cannot be loaded: {reason}") from error
+        raise UserError(
+            f"lm_file: '{lm_file}' with '{train_config}' cannot be loaded: must be what espnet2.bin.lm_train wrote"
+        ) from error
     if list(args.token_list) != list(model.token_list):
         raise UserError(
             f"lm_train_config: '{train_config}' has {len(args.token_list)} tokens that are not the model's "

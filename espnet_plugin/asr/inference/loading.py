@@ -14,6 +14,7 @@ from espnet_plugin.asr.build import build_model
 from espnet_plugin.asr.model_dir import find_beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.compose import read_yaml
+from espnet_plugin.common.files import need_file
 from espnet_plugin.common.text import normaliser
 from espnet_plugin.common.weights import check_finite, read_saved
 from espnet_plugin.errors import UserError
@@ -161,6 +162,6 @@ def model_dir_files(model_dir: Path) -> tuple[Path, Path]:
     if not (model_dir / "config.yaml").is_file():
         raise UserError(f"model directory '{model_dir}' has no config.yaml")
     for name in ("model.pth", "averaged.pth", "valid.loss.ave.pth"):
-        if (model_dir / name).is_file():
-            return model_dir / "config.yaml", model_dir / name
+        if (model_dir / name).exists():
+            return model_dir / "config.yaml", need_file("checkpoint", model_dir / name)
     raise UserError(f"model directory '{model_dir}' has none of model.pth, averaged.pth, valid.loss.ave.pth")
