@@ -15,6 +15,7 @@ from cases import (
     yaml_with,
     yaml_without,
 )
+from workspace import SUPERNET
 
 TRAIN = "train --config train.yaml --output_dir trained"
 SHORT = f"{TRAIN} --dry_run true"
@@ -446,7 +447,40 @@ LATER = [
     ),
 ]
 
-REFUSED = [*KEYS, *TEXTS, *FILES, *LATER]
+EXTRACT = f"extract {SUPERNET} --subnet min --out cut"
+# What training has stored, when it is used.
+STORED = [
+    Case(
+        "stored training",
+        "without frontend",
+        EXTRACT,
+        ("supernet/config.yaml", "'frontend' is missing"),
+        yaml_without("supernet/config.yaml", "frontend"),
+    ),
+    Case(
+        "stored training",
+        "statistics cut off",
+        EXTRACT,
+        ("feats_stats.npz", "damaged"),
+        truncated("supernet/feats_stats.npz"),
+    ),
+    Case(
+        "stored training",
+        "a key twice",
+        EXTRACT,
+        ("supernet/config.yaml", "'model' stands twice"),
+        replaced("supernet/config.yaml", "model: todm", "model: todm\nmodel: espnet"),
+    ),
+    Case(
+        "stored training",
+        "an impossible width",
+        EXTRACT,
+        ("encoder_conf.d_model: -8",),
+        yaml_with("supernet/config.yaml", encoder_conf__d_model=-8),
+    ),
+]
+
+REFUSED = [*KEYS, *TEXTS, *FILES, *LATER, *STORED]
 
 
 def taken(name: str, make: Change = lambda: None, *said: str, command: str = SHORT) -> Case:
@@ -519,5 +553,12 @@ ACCEPTED = [
         all_of(text("child.yaml", "base: train.yaml\nmax_epoch: 2\n")),
         command="train --config child.yaml --output_dir trained --dry_run true",
     ),
+    taken("lengths and statistics", command=f"{TRAIN} --collect_stats true"),
+    taken(
+        "lengths and statistics of a configuration with a base",
+        all_of(text("child.yaml", "base: train.yaml\n")),
+        command="train --config child.yaml --output_dir trained --collect_stats true",
+    ),
+    taken("options printed", command="train --print_config"),
     taken("a folder with spaces", command="train --config train.yaml --output_dir 'a b' --dry_run true"),
 ]
