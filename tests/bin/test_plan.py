@@ -82,7 +82,7 @@ def test_a_job_by_hand():
     with pytest.raises(UserError, match="must set batch_type: numel"):
         plan("x", {**conf, "batch_type": "unsorted"}, options())
     for key, value in (("batch_bins", 0), ("batch_bins", None), ("max_epoch", "many"), ("accum_grad", -1)):
-        with pytest.raises(UserError, match=f"x: {key}: {value!r} must be an integer of at least 1"):
+        with pytest.raises(UserError, match=f"x: {key}: {value!r} must be an integer from 1"):
             plan("x", {**conf, key: value}, options())
     conf["frontend_conf"] = {"fs": "16k"}
     assert plan("supernet", conf, options()) == job
@@ -115,9 +115,9 @@ def test_verb(tmp_path, capsys):
     for wrong, said in (
         (["--utilisation", "2"], "--utilisation: 2.0 must be above 0 and at most 1"),
         (["--speeds", "fast"], "--speeds: 'fast' must be factors"),
-        (["--num_gpus", "0"], "--num_gpus: 0 must be a number above 0"),
-        (["--hours", "nan"], "--hours: nan must be a number above 0"),
-        (["--speeds", "inf"], "--speeds: must be factors above 0"),
+        (["--num_gpus", "0"], "--num_gpus: 0 must be from 1"),
+        (["--hours", "nan"], "--hours: nan must be above 0"),
+        (["--speeds", "inf"], "--speeds: inf must be from 0.1 to 10"),
     ):
         with pytest.raises(UserError, match=said):
             main([*config, *wrong])
