@@ -3,6 +3,7 @@
 A tiny supernet was trained for eight updates, its sizes were chosen, its blocks timed; `facts.json` is what that version made of them.
 """
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_a_size_is_cut_out_and_computes_the_same(former):
 
 
 def test_training_goes_on_with_the_state_of_the_optimizer(former):
-    model, conf = former.model.train(), former.conf
+    model = former.model.train()
+    conf = argparse.Namespace(**TODMTask.get_default_config() | vars(former.conf))
     conf.optim_conf["lr_scales"] = dict.fromkeys(("log_dt", "log_decay", "frequency"), 0.05)  # in the order of that run
     (optimizer,) = TODMTask.build_optimizers(conf, model)
     before = safe_torch_load("optimizer.pth", map_location="cpu")
