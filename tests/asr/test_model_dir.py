@@ -7,7 +7,8 @@ from tiny import arguments, build
 
 from espnet_plugin.asr.inference.loading import load_model, read_config
 from espnet_plugin.asr.model_dir import beside, keep_beside
-from espnet_plugin.asr.training.task import TODMTask, check_start, path_name_type
+from espnet_plugin.asr.training.checks import check_files, check_start
+from espnet_plugin.asr.training.task import TODMTask, path_name_type
 from espnet_plugin.common.tokens import bpe_tokens, char_tokens, train_bpe
 from espnet_plugin.deploy.pack import pack, unpack
 from espnet_plugin.errors import UserError
@@ -52,7 +53,7 @@ def test_another_model_of_pieces_is_refused_everywhere(bpe, tmp_path):
     options = ["--token_list", tmp_path / "tokens.txt", "--token_type", "bpe", "--bpemodel", bpe / "bpe.model"]
     args = TODMTask.get_parser().parse_args([*map(str, options), "--output_dir", "unused"])
     with pytest.raises(UserError, match=r"bpe\.model' does not go with the token list"):
-        TODMTask.check_files(args)
+        check_files(args)
 
 
 def test_symbols_of_characters_go_along(tmp_path):
