@@ -88,11 +88,11 @@ def rows(runs: Experiments, wavs: dict[str, str], resamples: int) -> list[dict]:
                 "test_set": test_set,
                 "hours": hours,
                 "unit": unit,
+                "seeds": len(costs),
             }
             for name, measure in MEASURES.items():
                 counts = runs.counts(name, system.run, system.size, test_set)
                 row |= estimate(name, ratio(counts, measure.scale, resamples) if counts else None)
-                row["seeds"] = counts.runs if counts else 0
             found.append((row, Experiment(runs.seeds(system.run)[0] / system.run).size(system.size)))
     folders = list(dict.fromkeys(folder for _, folder in found))
     times = dict(zip(folders, rtfs(folders, wavs)))
