@@ -310,9 +310,19 @@ class SearchSpace:
         return self.check(Subnet(layers, chosen, self.fixed), text)
 
     def resolve(self, text: str) -> Subnet:
-        """A subnet from its name (see `named`) or its text form, see `parse`."""
+        """A subnet from its name (see `named`) or its text form, see `parse`.
+
+        Raises:
+            UserError: a name that this space lacks; or see `parse`.
+        """
         names = self.named()
-        return names[text] if text in names else self.parse(text)
+        if text in names:
+            return names[text]
+        if text.replace("_", "").isalpha():
+            raise UserError(
+                f"subnet '{text}': the search space names {', '.join(names)}; others are written as 0-3x512_5x256"
+            )
+        return self.parse(text)
 
     def completed(self, **sizes: Value) -> "SearchSpace":
         """The space with dimensions of the table that it does not have, each fixed to a value.

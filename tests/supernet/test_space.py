@@ -150,7 +150,7 @@ def test_depths_are_nested(space):
         ("0-5x100", "feed-forward widths: 100 is not one of [32, 64, 128]"),
         ("0-2x32", "depth 3 is not one of [2, 4, 6]"),
         ("0x32_2x32", "layers kept must be [0, 1]"),
-        ("huge", "'huge' is not LAYERxWIDTH"),
+        ("huge", "the search space names max, min"),
         ("3-1x32", "must ascend"),
         ("", "is not LAYERxWIDTH"),
         ("0-1x32_d64", "d_model 64, but d_model is fixed, to 16"),
@@ -167,7 +167,7 @@ def test_depths_are_nested(space):
 def test_a_subnet_outside_the_space_is_refused(text, said):
     with pytest.raises(UserError) as error:
         SPACE.resolve(text)
-    assert said in str(error.value) and text in str(error.value)
+    assert said in str(error.value) and text[:40] in str(error.value)  # a long one is cut off
 
 
 @pytest.mark.parametrize(
