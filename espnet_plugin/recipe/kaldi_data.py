@@ -25,7 +25,8 @@ def write_flac(path: Path, wave: np.ndarray, fs: int) -> None:
     """
     encoded = io.BytesIO()
     soundfile.write(encoded, np.clip(wave, -1, 1), fs, format="FLAC", subtype="PCM_16")
-    path.write_bytes(encoded.getbuffer())
+    # Not `getbuffer`: where writing fails, Python 3.12 crashes when it collects the error and the buffer together.
+    path.write_bytes(encoded.getvalue())
 
 
 def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "") -> None:
