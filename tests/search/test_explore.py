@@ -151,7 +151,7 @@ def test_start_is_evaluated_first():
 
 def test_time_ends_a_search_after_a_generation():
     ticks = iter(range(100))
-    known = explore(RandomSearch(FIXED), evaluate, Budget(1000, seconds=3), generation=7, clock=lambda: next(ticks))
+    known = explore(RandomSearch(FIXED), evaluate, Budget(1000, seconds=2), generation=7, clock=lambda: next(ticks))
     assert len(known) == 2 * 7
     with pytest.raises(UserError, match="--evaluations: 0 must be above 0"):
         Budget(0)
