@@ -43,17 +43,15 @@ def plan(recipe: Recipe) -> None:
     options, stats = recipe.options, recipe.stats_folder
     command = ["espnet-todm", "plan", "--config", options.asr_config, "--vocabulary", str(options.nbpe)]
     command += ["--individual", *map(str, sorted(Path(options.asr_config).parent.glob("individual/*.yaml")))]
-    speeds = options.speed_perturb_factors
     if options.data_backend == "lhotse":  # of a stream the hours are known, not each length
-        command, speeds = [*command, "--hours", str(cuts.facts(recipe)["hours"])], ("1.0",)
+        command += ["--hours", str(cuts.facts(recipe)["hours"]), "--speeds", "1.0"]
     elif (stats / "train" / "speech_shape").is_file():
         command += ["--stats", str(stats)]
     elif recipe.corpus.hours is not None:
-        command += ["--hours", str(recipe.corpus.hours)]
+        command += ["--hours", str(recipe.corpus.hours), "--speeds", " ".join(options.speed_perturb_factors)]
     else:
         raise UserError(f"--dry_run: corpus '{options.corpus}' is as long as stage 4 finds, run --stop_stage 4 first")
-    command += ["--speeds", " ".join(speeds), "--gpu", options.gpu]
-    command += ["--num_gpus", str(options.num_nodes * max(options.ngpu, 1))]
+    command += ["--gpu", options.gpu, "--num_gpus", str(options.num_nodes * max(options.ngpu, 1))]
     command += ["--utilisation", options.utilisation] if options.utilisation else []
     os.execvp(command[0], command)
 
