@@ -229,16 +229,17 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda whole: whole.write_text(text, encoding="utf-8", newline=""))
 
 
-def need_file(what: str, path: Path) -> Path:
+def need_file(what: str, path: Path | str, may_be_folder: bool = False) -> Path:
     """The path of an input, which must be a file.
 
     Args:
         what: beginning of the sentence, as ``--data:`` or ``checkpoint``; "" for none.
+        may_be_folder: a folder, or what is no plain file, will do too.
 
     Raises:
         UserError: it is a folder, or does not exist.
     """
-    if not Path(path).is_file():
+    if not (Path(path).exists() if may_be_folder else Path(path).is_file()):
         why = "is a folder, must be a file" if Path(path).is_dir() else "does not exist"
         raise UserError(f"{what} '{path}' {why}".lstrip())
     return Path(path)

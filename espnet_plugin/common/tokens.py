@@ -9,7 +9,7 @@ from pathlib import Path
 import sentencepiece
 
 from espnet_plugin.common.bounds import shown
-from espnet_plugin.common.files import read_text
+from espnet_plugin.common.files import need_file, read_text
 from espnet_plugin.errors import UserError
 
 BLANK, UNKNOWN, END, SPACE = "<blank>", "<unk>", "<sos/eos>", "<space>"
@@ -124,8 +124,7 @@ def read_tokens(path: Path | str) -> list[str]:
     Raises:
         UserError: no such file, not UTF-8, or see `check_tokens`.
     """
-    if not Path(path).is_file():
-        raise UserError(f"--token_list: '{path}' does not exist")
+    need_file("--token_list:", path)
     tokens = [token.rstrip() for token in read_text(path).removesuffix("\n").split("\n")]
     check_tokens(f"--token_list: '{path}'", [] if tokens == [""] else tokens)
     return tokens

@@ -25,11 +25,12 @@ from humanfriendly import parse_size
 
 from espnet_plugin.asr.statistics import check_statistics
 from espnet_plugin.asr.training.cut_batches import check_sources, cut_source
-from espnet_plugin.asr.training.data_files import check_data, need_file
+from espnet_plugin.asr.training.data_files import check_data
 from espnet_plugin.asr.training.ranges import OPTIONS, POSITIVE, PREPROCESSOR, of_part
 from espnet_plugin.common.bounds import shown
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
+from espnet_plugin.common.files import need_file
 from espnet_plugin.common.tokens import check_bpemodel, check_tokens, read_tokens
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
@@ -139,13 +140,13 @@ def check_files(args: argparse.Namespace) -> None:
                 isinstance(entry, list | tuple) and len(entry) == 3 and all(isinstance(part, str) for part in entry)
             ):
                 raise UserError(f"--{key}: {shown(entry)} must be a path, a name and a type")
-            need_file(f"--{key}", entry[0], may_be_folder=True)
+            need_file(f"--{key}:", entry[0], may_be_folder=True)
             if args.bandwidth_augment and entry[2] == "kaldi_ark":
                 raise UserError(f"--bandwidth_augment: needs audio, '{entry[0]}' holds features")
     check_sources(args)
     for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
         if isinstance(getattr(args, key), str):
-            need_file(f"--{key}", getattr(args, key))
+            need_file(f"--{key}:", getattr(args, key))
     tokens = args.token_list
     if isinstance(tokens, str):
         tokens = read_tokens(tokens)
@@ -189,7 +190,7 @@ def check_start(start: str, tokens: Sequence[str] | None) -> None:
         UserError: the configuration beside the file has other tokens, and all weights are taken.
     """
     file, source, _, left_out = [*str(start).split(":"), "", "", ""][:4]
-    need_file("--init_param", file)
+    need_file("--init_param:", file)
     config = Path(file).parent / "config.yaml"
     if source or "decoder" in left_out or tokens is None or not config.is_file():
         return

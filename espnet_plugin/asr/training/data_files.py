@@ -11,7 +11,7 @@ import soundfile
 
 from espnet_plugin.audio.source import IN_ARCHIVE
 from espnet_plugin.common.bounds import shown
-from espnet_plugin.common.files import read_text
+from espnet_plugin.common.files import need_file, read_text
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
 
@@ -48,14 +48,6 @@ def check_data(args: argparse.Namespace, fs: int | None) -> None:
                 check_rates(path, [tables[path][key] for key in used], fs)
 
 
-def need_file(key: str, path: str, may_be_folder: bool = False) -> None:
-    """Raise a `UserError` that names the key unless there is such a file."""
-    if not Path(path).exists():
-        raise UserError(f"{key}: '{path}' does not exist")
-    if Path(path).is_dir() and not may_be_folder:
-        raise UserError(f"{key}: '{path}' is a folder, must be a file")
-
-
 def read_lines(path: str) -> dict[str, str]:
     """A table as ESPnet reads it.
 
@@ -75,11 +67,11 @@ def read_lines(path: str) -> dict[str, str]:
 
 def read_shapes(key: str, path: str) -> dict[str, str]:
     """A shape file: lengths of utterances, and perhaps features a frame, separated by commas. Raises `UserError`."""
-    need_file(key, path)
+    need_file(f"{key}:", path)
     table = read_lines(path)
     for name, value in table.items():
         numbers = value.split(",")
-        if not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers[:1] + numbers[1:]):
+        if not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
             raise UserError(
                 f"'{path}': the shape of '{name}', {shown(value)}, must be positive numbers such as 32820 or 205,80"
             )
