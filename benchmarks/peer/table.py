@@ -29,7 +29,7 @@ from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import ratio
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import MEASURES, Experiments, estimate, size_order
+from espnet_plugin.recipe.tables import MEASURES, Experiments, cost_of, estimate, size_order
 
 
 @dataclass(frozen=True)
@@ -74,26 +74,19 @@ def rows(runs: Experiments, wavs: dict[str, str], resamples: int) -> list[dict]:
     """A row for each system and test set; a system that is not finished is left out, and said to be."""
     found = []
     for system in systems(runs):
-        costs = runs.costs(system.run)
-        facts = read_json(Experiment(runs.seeds(system.run)[0] / system.run).facts(system.size)) if costs else None
-        if facts is None:
+        cost = cost_of(runs, system.run)
+        experiment = Experiment(runs.seeds(system.run)[0] / system.run) if cost["seeds"] else None
+        facts = None if experiment is None else read_json(experiment.facts(system.size))
+        if experiment is None or facts is None:
             print(f"left out, not finished: {system.title}")
             continue
-        unit = "gpu_hours" if "gpu_hours" in costs[0] else "cpu_hours"
-        hours = sum(cost[unit] for cost in costs) / len(costs)
         for test_set in runs.test_sets:
-            row = {
-                "system": system.title,
-                "params": facts["params"],
-                "test_set": test_set,
-                "hours": hours,
-                "unit": unit,
-                "seeds": len(costs),
-            }
+            row = {"system": system.title, "params": facts["params"], "test_set": test_set}
+            row |= {key: cost[key] for key in ("hours", "unit", "seeds")}
             for name, measure in MEASURES.items():
                 counts = runs.counts(name, system.run, system.size, test_set)
                 row |= estimate(name, ratio(counts, measure.scale, resamples) if counts else None)
-            found.append((row, Experiment(runs.seeds(system.run)[0] / system.run).size(system.size)))
+            found.append((row, experiment.size(system.size)))
     folders = list(dict.fromkeys(folder for _, folder in found))
     times = dict(zip(folders, rtfs(folders, wavs)))
     return [row | {"rtf": round(times[folder], 4)} for row, folder in found]

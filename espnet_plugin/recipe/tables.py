@@ -205,19 +205,26 @@ def ablation(runs: Experiments, measure: str, resamples: int) -> list[dict]:
     return rows
 
 
+def cost_of(runs: Experiments, name: str) -> dict:
+    """Training cost of a run, mean over the seeds.
+
+    Raises:
+        UserError: some seeds were trained on GPUs, others not.
+    """
+    found = runs.costs(name)
+    row = {"model": name, "seeds": len(found), "hours": None, "unit": None, "updates": None, "audio_hours": None}
+    if found:
+        unit = "gpu_hours" if all("gpu_hours" in one for one in found) else "cpu_hours"
+        if any(unit not in one for one in found):
+            raise UserError(f"--root: {name}: some runs were trained on GPUs, others not")
+        row |= {key: float(np.mean([one[key] for one in found])) for key in ("updates", "audio_hours")}
+        row |= {"hours": float(np.mean([one[unit] for one in found])), "unit": unit}
+    return row
+
+
 def cost(runs: Experiments) -> list[dict]:
     """Training cost (mean over seeds) of the supernet, of each individual model, of those together, and the ratio."""
-    rows: list[dict] = []
-    for name in ("supernet", *(f"individual/{size}" for size in runs.sizes)):
-        found = runs.costs(name)
-        row = {"model": name, "seeds": len(found), "hours": None, "unit": None, "updates": None, "audio_hours": None}
-        if found:
-            unit = "gpu_hours" if all("gpu_hours" in one for one in found) else "cpu_hours"
-            if any(unit not in one for one in found):
-                raise UserError(f"--root: {name}: some runs were trained on GPUs, others not")
-            row |= {key: float(np.mean([one[key] for one in found])) for key in ("updates", "audio_hours")}
-            row |= {"hours": float(np.mean([one[unit] for one in found])), "unit": unit}
-        rows.append(row)
+    rows = [cost_of(runs, name) for name in ("supernet", *(f"individual/{size}" for size in runs.sizes))]
     supernet, *alone = rows
     units = {row["unit"] for row in rows if row["unit"]}
     if len(units) > 1:

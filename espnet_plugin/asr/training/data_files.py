@@ -11,7 +11,7 @@ import soundfile
 
 from espnet_plugin.audio.source import IN_ARCHIVE
 from espnet_plugin.common.bounds import shown
-from espnet_plugin.common.files import need_file, read_text
+from espnet_plugin.common.files import need_file
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError
 
@@ -57,9 +57,10 @@ def read_lines(path: str) -> dict[str, str]:
     table = read_table(Path(path))
     if not table:
         raise UserError(f"'{path}': has no utterance")
-    if Path(path).read_bytes().startswith(b"\xef\xbb\xbf"):
+    text = Path(path).read_bytes().decode()  # `read_table` has found it to be UTF-8
+    if text.startswith("\ufeff"):
         raise UserError(f"'{path}', line 1: begins with a byte order mark (U+FEFF), must be UTF-8 without one")
-    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         if not line.strip():
             raise UserError(f"'{path}', line {number}: is empty")
     return table
