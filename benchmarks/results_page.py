@@ -10,7 +10,8 @@ comments, such as
     <!-- begin: mini comparison wer -->
     <!-- end -->
 
-which name a record, what is shown of it, and the measure (wer or loss).
+which name a record, what is shown of it, and the measure (wer, cer or loss). A picture is drawn where the page shows it, as
+results/mini_wer.png.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- begin: (\w+) (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+PICTURE = re.compile(rf"\(results/(\w+)_({'|'.join(MEASURES)})\.png\)")
 
 
 def candidates_text(rows: list[dict]) -> str:
@@ -59,11 +62,11 @@ def peers_text(rows: list[dict]) -> str:
             row["test_set"],
             row["system"],
             f"{row['params'] / 1e6:.2f} M",
-            show(row, "wer"),
-            show(row, "loss", digits=3),
+            *(show(row, name, digits=measure.digits) for name, measure in MEASURES.items()),
         ]
         lines.append([*cells, f"{row['hours']:.3f}", f"{row['rtf']:.4f}", str(row["seeds"])])
-    header = ["test set", "system", "parameters", "WER", "loss", "hours of training", "real-time factor", "seeds"]
+    measures = ["loss" if name == "loss" else name.upper() for name in MEASURES]
+    header = ["test set", "system", "parameters", *measures, "hours of training", "real-time factor", "seeds"]
     return markdown(header, lines, 2)
 
 
@@ -101,31 +104,68 @@ def filled(page: str, folder: Path) -> str:
     return BLOCK.sub(lambda m: f"{m[1]}\n{table(folder, m[2], m[3], m[4])}\n\n{m[5]}", page)
 
 
-def picture(rows: list[dict], path: Path) -> None:
-    """Size against error or loss, with intervals: the supernet's sizes and models trained alone, a panel for each test set."""
-    rows = [row for row in rows if row.get("params")]
-    sets = list(dict.fromkeys(row["test_set"] for row in rows))
+@dataclass(frozen=True)
+class Point:
+    """A system of a picture. Args: family: its line; test_set: its panel; params: of the model; value, low, high: error or loss."""
+
+    family: str
+    test_set: str
+    params: int
+    value: float
+    low: float
+    high: float
+
+
+def points(record: dict, measure: str) -> list[Point]:
+    """What a record has of a measure: peers where there are some, else the supernet's sizes and models trained alone."""
+    if "peers" in record:
+        found = ((row, row["family"], measure) for row in record["peers"])
+    else:
+        rows = [row for row in record.get("comparison", []) if row["measure"] == measure and row.get("params")]
+        families = {"supernet": "one supernet", "individual": "trained alone"}
+        found = ((row, family, kind) for kind, family in families.items() for row in rows)
+    return [
+        Point(family, row["test_set"], row["params"], row[key], row[f"{key}_low"], row[f"{key}_high"])
+        for row, family, key in found
+        if row.get(key) is not None
+    ]
+
+
+def picture(points: list[Point], measure: str, path: Path) -> None:
+    """Size against error or loss, with intervals: a panel for each test set, a line for each family."""
+    sets, families = (list(dict.fromkeys(getattr(point, key) for point in points)) for key in ("test_set", "family"))
     figure, panels = plt.subplots(
         1, len(sets), figsize=(3.2 * len(sets), 3.2), dpi=120, layout="constrained", squeeze=False
     )
     for axes, name in zip(panels[0], sets):
-        for kind, marker, shift in (("supernet", "o", 0.99), ("individual", "s", 1.01)):
-            found = [row for row in rows if row["test_set"] == name and row.get(kind) is not None]
-            if not found:
-                continue
-            x, y = [shift * row["params"] / 1e6 for row in found], [row[kind] for row in found]
-            ends = [[row[kind] - row[f"{kind}_low"], row[f"{kind}_high"] - row[kind]] for row in found]
-            label = {"supernet": "one supernet", "individual": "trained alone"}[kind]
-            axes.errorbar(x, y, list(zip(*ends)), marker=marker, capsize=3, label=label)
+        for number, (family, marker) in enumerate(zip(families, "os^Dv")):
+            line = [point for point in points if (point.test_set, point.family) == (name, family)]
+            x = [(0.99 + 0.02 * number) * point.params / 1e6 for point in line]  # beside each other
+            ends = [[point.value - point.low for point in line], [point.high - point.value for point in line]]
+            if line:
+                axes.errorbar(x, [point.value for point in line], ends, marker=marker, capsize=3, label=family)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("parameters (millions)")
         axes.set_ylim(bottom=0)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    panels[0][0].set_ylabel(MEASURES[rows[0]["measure"]].title, fontsize=8)
+    panels[0][0].set_ylabel(MEASURES[measure].title, fontsize=8)
     panels[0][0].legend(frameon=False, fontsize=8)
     figure.savefig(path, format="png")
     plt.close(figure)
+
+
+def draw(page: str, folder: Path) -> None:
+    """The pictures that a page shows.
+
+    Raises:
+        UserError: one of a record that is not there, or that has nothing to draw.
+    """
+    for name, measure in dict.fromkeys(PICTURE.findall(page)):
+        found = points(read_json(folder / f"{name}.json") or {}, measure)
+        if not found:
+            raise UserError(f"'{folder}/{name}.json': has no '{measure}' to draw, but the page shows it")
+        write_whole(folder / f"{name}_{measure}.png", partial(picture, found, measure))
 
 
 def take_demo(expdir: Path, records: Path) -> None:
@@ -160,12 +200,7 @@ def main() -> None:
             sys.exit(f"error: {args.page}: does not fit the records, run python {Path(__file__).name}")
         return
     write_whole(args.page, lambda path: path.write_text(text, encoding="utf-8"))
-    for file in sorted(args.records.glob("*.json")):
-        record = read_json(file)
-        for measure in MEASURES:
-            rows = [row for row in record.get("comparison", []) if row["measure"] == measure]
-            if any(row.get("supernet") is not None for row in rows):
-                write_whole(file.with_name(f"{file.stem}_{measure}.png"), partial(picture, rows))
+    draw(text, args.records)
 
 
 if __name__ == "__main__":

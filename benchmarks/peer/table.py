@@ -34,8 +34,9 @@ from espnet_plugin.recipe.tables import MEASURES, Experiments, cost_of, estimate
 
 @dataclass(frozen=True)
 class System:
-    """Args: title; run: folder below seedN; size: of it."""
+    """Args: family: what kind of model; title; run: folder below seedN; size: of it."""
 
+    family: str
     title: str
     run: str
     size: str
@@ -51,9 +52,10 @@ def systems(runs: Experiments) -> list[System]:
     if not seeds:
         raise UserError(f"--root: '{runs.roots[0]}' has no seedN/peer/SIZE")
     peers = sorted((path.name for path in (seeds[0] / "peer").iterdir() if path.is_dir()), reverse=True)
-    found = [System(f"Zipformer {name}", f"peer/{name}", "max") for name in peers]
-    found += [System(f"MH-SSM {size}, alone", f"individual/{size}", size) for size in runs.sizes]
-    return found + [System(f"MH-SSM {size}, of the supernet", "supernet", size) for size in runs.sizes]
+    found = [System("Zipformer", f"Zipformer {name}", f"peer/{name}", "max") for name in peers]
+    for family, run in (("MH-SSM, alone", "individual/{}"), ("MH-SSM, of the supernet", "supernet")):
+        found += [System(family, family.replace(",", f" {size},"), run.format(size), size) for size in runs.sizes]
+    return found
 
 
 def rtfs(folders: list[Path], wavs: dict[str, str]) -> list[float]:
@@ -81,7 +83,7 @@ def rows(runs: Experiments, wavs: dict[str, str], resamples: int) -> list[dict]:
             print(f"left out, not finished: {system.title}")
             continue
         for test_set in runs.test_sets:
-            row = {"system": system.title, "params": facts["params"], "test_set": test_set}
+            row = {"family": system.family, "system": system.title, "params": facts["params"], "test_set": test_set}
             row |= {key: cost[key] for key in ("hours", "unit", "seeds")}
             for name, measure in MEASURES.items():
                 counts = runs.counts(name, system.run, system.size, test_set)

@@ -3,8 +3,8 @@
 --conf names a folder such as conf/mini, which says what there should be: supernet.yaml, individual/SIZE.yaml, ablation/LINE.yaml.
 --root holds what ./tables.sh made of it: seedN/supernet, seedN/individual/SIZE, seedN/ablation/LINE, each the --expdir of a recipe run.
 Several roots are folds of one experiment, as where each leaves another speaker out: their utterances are pooled.
-What is not there shows as missing. Word error rates in percent, held-out transducer losses in nats a token, with 95 % confidence intervals
-over utterances and, where there are several, over seeds.
+What is not there shows as missing. Word and character error rates in percent, held-out transducer losses in nats a token, with 95 %
+confidence intervals over utterances and, where there are several, over seeds.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from espnet_plugin.common.conf import is_of
 from espnet_plugin.common.files import read_json, read_text, write_whole
-from espnet_plugin.common.word_errors import edits
+from espnet_plugin.common.word_errors import edits, units
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Estimate, Pair, ratio, relative_difference
 from espnet_plugin.recipe.environment import facts
@@ -101,13 +102,17 @@ class Experiments:
         return found[0]["params"] if found else None
 
 
-def read_errors(folder: Path) -> Counts:
-    """Word edits of each utterance, from the trn files beside score.json. Raises `UserError` for a damaged or missing file."""
+def read_errors(folder: Path, metric: str) -> Counts:
+    """Edits of each utterance, from the trn files beside score.json. Args: metric: of `METRICS`.
+
+    Raises:
+        UserError: a damaged or missing file.
+    """
     read_json(folder / "score.json")
-    words = {name: read_trn(folder / f"{name}.trn") for name in ("ref", "hyp")}
-    keys = tuple(sorted(words["ref"]))
-    found = [edits(words["ref"][key], words["hyp"].get(key, [])).edits for key in keys]
-    return Counts(keys, np.array([found], float), np.array([len(words["ref"][key]) for key in keys], float))
+    references, hypotheses = (read_trn(folder / f"{name}.trn") for name in ("ref", "hyp"))
+    keys = tuple(sorted(references))
+    found = [edits(units(references[key], metric), units(hypotheses.get(key, ""), metric)) for key in keys]
+    return Counts(keys, np.array([[one.edits for one in found]], float), np.array([one.total for one in found], float))
 
 
 def read_loss(folder: Path) -> Counts | None:
@@ -137,17 +142,18 @@ class Measure:
 
 
 MEASURES = {
-    "wer": Measure("Word error rates, %", read_errors, 100.0, 2),
+    "wer": Measure("Word error rates, %", partial(read_errors, metric="wer"), 100.0, 2),
+    "cer": Measure("Character error rates, %", partial(read_errors, metric="cer"), 100.0, 2),
     "loss": Measure("Held-out transducer loss of the full lattice, nats a token", read_loss, 1.0, 3),
 }
 
 
-def read_trn(path: Path) -> dict[str, list[str]]:
-    """Words by utterance. Raises `UserError` for a file that is not there or no text."""
+def read_trn(path: Path) -> dict[str, str]:
+    """Text by utterance. Raises `UserError` for a file that is not there or no text."""
     if not path.is_file():
         raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
     lines = (line.rpartition("(") for line in filter(None, read_text(path).split("\n")))
-    return {key.removesuffix(")"): text.split() for text, _, key in lines}
+    return {key.removesuffix(")"): text for text, _, key in lines}
 
 
 def check_same(one: Counts, other: Counts, where: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from espnet_plugin.errors import UserError
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from results_page import BLOCK, filled, picture, take_demo
+from results_page import BLOCK, PICTURE, draw, filled, points, take_demo
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,10 +35,9 @@ def test_page_and_records_agree():
     assert filled(page, ROOT / "docs/results") == page, "run python benchmarks/results_page.py"
 
 
-def test_each_picture_of_the_page_is_there():
-    page = (ROOT / "docs/results.md").read_text()
-    for record in (ROOT / "docs/results").glob("*.png"):
-        assert f"results/{record.name}" in page
+def test_the_pictures_are_those_of_the_page():
+    shown = {f"{name}_{measure}.png" for name, measure in PICTURE.findall((ROOT / "docs/results.md").read_text())}
+    assert shown == {path.name for path in (ROOT / "docs/results").glob("*.png")}
 
 
 def test_a_block_is_filled_from_its_record(tmp_path):
@@ -47,8 +46,30 @@ def test_a_block_is_filled_from_its_record(tmp_path):
     assert "old" not in text and text.startswith("before\n") and text.endswith("\nafter\n")
     assert "| test | 6x512 | 2.00 M | 5.00 [4.00, 6.50] |" in text and text.count("6x512") == 1
     assert filled(text, tmp_path) == text
-    picture([ROW], tmp_path / "x.png")
-    assert (tmp_path / "x.png").stat().st_size > 2000
+
+
+def test_pictures_are_drawn_where_the_page_shows_them(tmp_path):
+    other = ROW | {"measure": "loss", "individual": None}
+    (tmp_path / "mini.json").write_text(json.dumps({"comparison": [ROW, other]}))
+    draw("![errors](results/mini_wer.png)", tmp_path)
+    assert (tmp_path / "mini_wer.png").stat().st_size > 2000 and not (tmp_path / "mini_loss.png").exists()
+    found = points({"comparison": [ROW, other]}, "loss")
+    assert [(point.family, point.value, point.high) for point in found] == [("one supernet", 5.0, 6.5)]
+    with pytest.raises(UserError, match="has no 'cer' to draw"):
+        draw("![errors](results/mini_cer.png)", tmp_path)
+
+
+def test_peers_are_shown(tmp_path):
+    row = dict(
+        family="Zipformer", system="Zipformer 1.2M", params=1_200_000, test_set="test", hours=0.2, rtf=0.01, seeds=1
+    )
+    row |= {f"{name}{end}": 5.0 for name in ("wer", "cer", "loss") for end in ("", "_low", "_high")}
+    (tmp_path / "peers.json").write_text(json.dumps({"peers": [row]}))
+    text = filled(PAGE.replace("mini comparison wer", "peers peers"), tmp_path)
+    assert "| test | Zipformer 1.2M | 1.20 M | 5.00 [5.00, 5.00] | 5.00 [5.00, 5.00] | 5.000 [" in text
+    assert "| 0.200 | 0.0100 | 1 |" in text
+    draw("![](results/peers_wer.png)", tmp_path)
+    assert (tmp_path / "peers_wer.png").stat().st_size > 2000
 
 
 def test_a_demonstration_is_taken_over(tmp_path):

@@ -69,6 +69,9 @@ def test_what_is_there_is_compared_and_the_rest_is_missing(folders, tmp_path, ru
     by_loss, *_ = rows(tmp_path / "root", "comparison", "loss")
     assert (float(by_loss["supernet"]), float(by_loss["individual"])) == (1.8, 2.2)  # 9 and 11 words of 10
     assert float(by_loss["relative"]) == pytest.approx(100 * (9 / 11 - 1)) and "nats a token" in text
+    by_characters, *_ = rows(tmp_path / "root", "comparison", "cer")  # of 17, gaps between words among them
+    assert float(by_characters["supernet"]) == pytest.approx(100 * 2 / 17)
+    assert float(by_characters["individual"]) == pytest.approx(100 * 7 / 17)
     line = next(line for line in text.splitlines() if line.startswith("| test | 3x64"))
     assert "0.50 M" in line and line.count("missing") == 2 and " 0.00" not in line
     by_line = {(row["run"], row["size"]): row["value"] for row in rows(tmp_path / "root", "ablation")}
