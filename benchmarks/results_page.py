@@ -39,13 +39,13 @@ PICTURE = re.compile(rf"\(results/(\w+)_({'|'.join(MEASURES)})\.png\)")
 
 
 def candidates_text(rows: list[dict]) -> str:
-    """One line a size and test set: a candidate beside the default after as many updates."""
+    """One line a size and test set: a way of training beside the default after as many updates."""
     lines = []
     for row in rows:
-        digits = 3 if row["measure"] == "loss" else 1
-        cells = [f"{row[key]:.{digits}f}" for key in ("default", "candidate")]
-        change = f"{row['relative']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
-        lines.append([row["test_set"], row["size"], f"{row['updates']:,}", *cells, change])
+        digits = MEASURES[row["measure"]].digits
+        values = [show(row, key, digits=digits) if key in row else "" for key in ("before", "after")]
+        cells = [row["test_set"], row["size"], f"{row['updates']:,}", *values]
+        lines.append([*cells, show(row, "relative", "+", 1)])
     return markdown(["test set", "size", "updates", "before", "after", "relative difference"], lines, 2)
 
 

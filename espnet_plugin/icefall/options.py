@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--todm-num-random", type=int, default=2, help="random nets a step beside max and min (default: 2)")
     add("--todm-seed", type=int, default=0, help="of the choice of subnets")
     add("--todm-student-share", type=float, default=1.0, help="share of a batch that nets after the max net see")
-    add("--todm-others-weight", type=float, default=1.0, help="of all losses after the max net's; 0: each as that")
+    add("--todm-others-weight", type=float, default=2.0, help="of all losses after the max net's; 0: each as that")
     add(
         "--todm-distill-weight",
         type=float,
