@@ -120,7 +120,9 @@ class Options:
     asr_config: str = option("conf/train_mini.yaml", "FILE", "training configuration", per_corpus=True)
     inference_config: str = option("conf/decode.yaml", "FILE", "decoding configuration")
     train_args: str = option("", '"..."', "further options of espnet-todm train")
-    average: int = option(8, "N", "checkpoints averaged", Bounds(1, 1000, why="epochs of a training"))
+    average: int = option(
+        8, "N", "checkpoints averaged, the last ones", Bounds(1, 1000, why="epochs of a training"), per_corpus=True
+    )
     sizes: tuple[str, ...] = option(
         (),
         '"NAME ..."',
