@@ -9,13 +9,11 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-
-from espnet_plugin.common.files import read_json, write_whole
+from espnet_plugin.common.files import need_file, read_text, write_text
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Pair, ratio, relative_difference
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import MEASURES, check_same, estimate
+from espnet_plugin.recipe.tables import MEASURES, check_same, estimate, of_seeds
 
 
 def counts(expdirs: list[Path], measure: str, size: str, test_set: str) -> Counts:
@@ -24,18 +22,19 @@ def counts(expdirs: list[Path], measure: str, size: str, test_set: str) -> Count
     Raises:
         UserError: one has no such score, or they were scored on different references.
     """
-    folders = [Experiment(expdir).score(size, test_set) for expdir in expdirs]
-    found = [MEASURES[measure].read(folder) for folder in folders]
-    for folder, one in zip(folders, found):
+    found = []
+    for expdir in expdirs:
+        folder = Experiment(expdir).score(size, test_set)
+        one = MEASURES[measure].read(folder)
         if one is None:
             raise UserError(f"'{folder}' has no {measure}, score it with stage 10 of the recipe")
-        check_same(found[0], one, f"{size}, {test_set}")
-    return Counts(found[0].keys, np.concatenate([one.above for one in found]), found[0].below)
+        found.append(one)
+    return of_seeds(found, f"{size}, {test_set}")
 
 
 def rows(before: list[Path], after: list[Path], sizes: list[str], test_sets: list[str], resamples: int) -> list[dict]:
     """A row for each measure, test set and size, and the mean over sizes and sets of the relative difference."""
-    updates = read_json(Experiment(after[0]).cost)["updates"]
+    updates = json.loads(read_text(need_file("--after:", Experiment(after[0]).cost)))["updates"]
     found = []
     for measure, about in MEASURES.items():
         pairs = []
@@ -65,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     found = rows(args.before, args.after, args.sizes, args.test_sets, args.resamples)
     record = {"about": args.about, "seeds": len(args.after), "candidates": found}
-    write_whole(args.record, lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    write_text(args.record, json.dumps(record, indent=1) + "\n")
     print(f"written: {args.record}")
 
 

@@ -28,7 +28,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from espnet_plugin.common.files import read_json, read_text, write_whole
+from espnet_plugin.common.files import read_json, read_text, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import results
 from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text, cost_text, markdown, show
@@ -178,7 +178,7 @@ def take_demo(expdir: Path, records: Path) -> None:
         if not (expdir / name).is_file():
             raise UserError(f"--demo: '{expdir}/{name}' does not exist")
     rows = [{key: row.get(key) for key in KEPT} for row in json.loads(read_text(expdir / "results.json"))]
-    write_whole(records / "demo.json", lambda path: path.write_text(json.dumps({"sizes": rows}, indent=1) + "\n"))
+    write_text(records / "demo.json", json.dumps({"sizes": rows}, indent=1) + "\n")
     shutil.copy(expdir / "pareto.png", records.parent / "pareto_mini.png")
 
 
@@ -199,7 +199,7 @@ def main() -> None:
         if text != page:
             sys.exit(f"error: {args.page}: does not fit the records, run python {Path(__file__).name}")
         return
-    write_whole(args.page, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(args.page, text)
     draw(text, args.records)
 
 

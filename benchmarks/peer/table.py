@@ -24,7 +24,7 @@ import torch
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.inference.recognise import greedy
-from espnet_plugin.common.files import read_json, write_whole
+from espnet_plugin.common.files import read_json, write_text
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import ratio
@@ -53,8 +53,10 @@ def systems(runs: Experiments) -> list[System]:
         raise UserError(f"--root: '{runs.roots[0]}' has no seedN/peer/SIZE")
     peers = sorted((path.name for path in (seeds[0] / "peer").iterdir() if path.is_dir()), reverse=True)
     found = [System("Zipformer", f"Zipformer {name}", f"peer/{name}", "max") for name in peers]
-    for family, run in (("MH-SSM, alone", "individual/{}"), ("MH-SSM, of the supernet", "supernet")):
-        found += [System(family, family.replace(",", f" {size},"), run.format(size), size) for size in runs.sizes]
+    for origin, run in (("alone", "individual/{}"), ("of the supernet", "supernet")):
+        found += [
+            System(f"MH-SSM, {origin}", f"MH-SSM {size}, {origin}", run.format(size), size) for size in runs.sizes
+        ]
     return found
 
 
@@ -112,7 +114,7 @@ def main() -> None:
     wavs = dict(islice(read_table(args.data / "wav.scp").items(), args.utterances))
     record = {"conf": args.conf.name, "peers": rows(runs, wavs, args.resamples)}
     if args.record:
-        write_whole(args.record, lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+        write_text(args.record, json.dumps(record, indent=1) + "\n")
     print(json.dumps(record))
 
 

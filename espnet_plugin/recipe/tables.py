@@ -11,7 +11,7 @@ import argparse
 import csv
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_plugin.common.conf import is_of
-from espnet_plugin.common.files import read_json, read_text, write_whole
+from espnet_plugin.common.files import read_json, read_text, write_text, write_whole
 from espnet_plugin.common.word_errors import edits, units
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Estimate, Pair, ratio, relative_difference
@@ -74,10 +74,9 @@ class Experiments:
             found = [one for one in scores if one is not None]
             if not found:
                 return None
-            for other in found[1:]:
-                check_same(found[0], other, f"{run}, {size}, {test_set}")
-            keys = tuple(f"{root.name}/{key}" for key in found[0].keys) if len(self.roots) > 1 else found[0].keys
-            folds.append(Counts(keys, np.concatenate([one.above for one in found]), found[0].below))
+            seeds = of_seeds(found, f"{run}, {size}, {test_set}")
+            keys = tuple(f"{root.name}/{key}" for key in seeds.keys) if len(self.roots) > 1 else seeds.keys
+            folds.append(replace(seeds, keys=keys))
         return pooled(folds)
 
     def costs(self, run: str) -> list[dict]:
@@ -122,6 +121,17 @@ def read_loss(folder: Path) -> Counts | None:
     found = read_losses(folder / LOSS)
     keys = tuple(sorted(found))
     return Counts(keys, np.array([[found[key][0] for key in keys]]), np.array([found[key][1] for key in keys], float))
+
+
+def of_seeds(trainings: list[Counts], where: str) -> Counts:
+    """Trainings of one system with different seeds. Args: where: for the message.
+
+    Raises:
+        UserError: they were scored on different references.
+    """
+    for other in trainings[1:]:
+        check_same(trainings[0], other, where)
+    return replace(trainings[0], above=np.concatenate([one.above for one in trainings]))
 
 
 def pooled(folds: list[Counts]) -> Counts:
@@ -360,8 +370,8 @@ def main(argv: list[str] | None = None) -> None:
     for name, rows in tables.items():
         write_csv(out / f"{name}.csv", rows)
     record = {"conf": args.conf.name, "made": facts(args.command), "folds": len(args.root)} | tables
-    write_whole(out / "tables.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
-    write_whole(out / "TABLES.md", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_text(out / "tables.json", json.dumps(record, indent=1) + "\n")
+    write_text(out / "TABLES.md", text + "\n")
     print(f"{text}\n\nwritten: {out}/TABLES.md, tables.json, comparison.csv, ablation.csv, cost.csv")
 
 

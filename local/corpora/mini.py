@@ -18,7 +18,7 @@ class Corpus(corpus.Corpus):
 
     defaults: ClassVar[dict] = {
         "nbpe": 32,
-        "average": 4,  # a third of the epochs: eight had a sixth more loss on dev-mini (docs/results.md)
+        "average": 4,  # a third of the epochs; docs/results.md
         "train_set": "train-clean-mini",
         "valid_set": "dev-mini",
         "test_sets": ("test-clean", "test-other"),
