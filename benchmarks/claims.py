@@ -11,6 +11,7 @@ digits_unseen_relative_wer   as the first, human digits of speakers left out, al
 digits_unseen_wer_min, _max  word error rates of the best and the worst of the supernet's sizes there (<= 10)
 read_relative_loss           held-out loss likewise, of read sentences (<= 0)
 six_sizes_cost_ratio         training cost of the supernet over that of six models trained alone (<= 0.45)
+mini_longer_...              as mini_... and six_sizes_cost_ratio, of a supernet that was trained for longer than the models alone
 """
 
 import argparse
@@ -25,6 +26,8 @@ SEEDS = 4  # of the comparison on the mini corpus
 SIX = 6
 COMMANDS = {
     "mini": './tables.sh --scale mini --seeds "0 1 2 3"',
+    "mini_cost": "./tables.sh --scale mini, all six sizes of conf/mini/individual",
+    "mini_longer": "a supernet with more epochs beside the models of mini, see egs2/librispeech_todm/README.md",
     "digits_unseen": "./tables.sh --scale digits for each speaker, see egs2/librispeech_todm/README.md",
     "read_speech": "./tables.sh --scale read_speech, see egs2/librispeech_todm/README.md",
 }
@@ -39,6 +42,14 @@ def rows_of(folder: Path, name: str, table: str) -> list[dict]:
     if record is None:
         raise Missing(f"docs/results/{name}.json does not exist; it is tables.json of {COMMANDS[name]}")
     return record[table]
+
+
+def hours_of(rows: list[dict], model: str) -> float:
+    """Hours of training in a cost table."""
+    found = next((row.get("hours") for row in rows if row["model"] == model), None)
+    if found is None:
+        raise Missing(f"no hours of {model}")
+    return found
 
 
 def sizes_of(rows: list[dict], measure: str, seeds: int = 1) -> list[dict]:
@@ -63,11 +74,15 @@ def worst_size(rows: list[dict]) -> float:
     return max(sum(values) / len(values) for values in means)
 
 
-def mini(folder: Path) -> dict:
-    rows = rows_of(folder, "mini", "comparison")
+def mini(folder: Path, name: str = "mini") -> dict:
+    rows = rows_of(folder, name, "comparison")
     sizes, mean = sizes_of(rows, "wer", SEEDS), overall(rows, "wer")
     half = (mean["relative_high"] - mean["relative_low"]) / 2
-    return {"mini_relative_wer": mean["relative"], "mini_half_width": half, "mini_worst_size": worst_size(sizes)}
+    return {
+        f"{name}_relative_wer": mean["relative"],
+        f"{name}_half_width": half,
+        f"{name}_worst_size": worst_size(sizes),
+    }
 
 
 def digits(folder: Path) -> dict:
@@ -83,13 +98,21 @@ def read_speech(folder: Path) -> dict:
     return {"read_relative_loss": overall(rows, "loss")["relative"]}
 
 
+def cost_ratio(folder: Path, name: str) -> float:
+    """Cost of a record's supernet over that of six models trained alone."""
+    alone = rows_of(folder, "mini_cost", "cost")
+    count = sum(row["model"].startswith("individual/") and row["hours"] is not None for row in alone)
+    if count < SIX:
+        raise Missing(f"docs/results/mini_cost.json: has the cost of {count} models trained alone, {SIX} are needed")
+    return hours_of(rows_of(folder, name, "cost"), "supernet") / hours_of(alone, "all individual models")
+
+
 def cost(folder: Path) -> dict:
-    rows = rows_of(folder, "mini", "cost")
-    alone = [row for row in rows if row["model"].startswith("individual/") and row["hours"] is not None]
-    ratio = next((row["ratio"] for row in rows if row.get("ratio") is not None), None)
-    if len(alone) < SIX or ratio is None:
-        raise Missing(f"docs/results/mini.json: has the cost of {len(alone)} models trained alone, {SIX} are needed")
-    return {"six_sizes_cost_ratio": ratio}
+    return {"six_sizes_cost_ratio": cost_ratio(folder, "mini_cost")}
+
+
+def longer(folder: Path) -> dict:
+    return mini(folder, "mini_longer") | {"mini_longer_cost_ratio": cost_ratio(folder, "mini_longer")}
 
 
 KEYS = {
@@ -97,6 +120,12 @@ KEYS = {
     digits: ("digits_unseen_relative_wer", "digits_unseen_wer_min", "digits_unseen_wer_max"),
     read_speech: ("read_relative_loss",),
     cost: ("six_sizes_cost_ratio",),
+    longer: (
+        "mini_longer_relative_wer",
+        "mini_longer_half_width",
+        "mini_longer_worst_size",
+        "mini_longer_cost_ratio",
+    ),
 }
 
 

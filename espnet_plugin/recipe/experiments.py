@@ -38,6 +38,11 @@ class Plan:
     train_args: str = option(
         "", '"..."', 'options of espnet-todm train for every run alike, as "--max_epoch 4" for fewer updates'
     )
+    supernet_args: str = option(
+        "",
+        '"..."',
+        'more of them for the supernet alone, as "--max_epoch 14"; with --ablation "", whose last line it is',
+    )
     test_sets: tuple[str, ...] = option(
         ("dev-clean", "dev-other", "test-clean", "test-other"), '"NAME ..."', "sets to decode"
     )
@@ -64,6 +69,8 @@ class Plan:
                     raise UserError(f"--{'sizes' if kind == 'individual' else kind}: '{file}' does not exist")
         if self.init_from and self.ablation:
             raise UserError('--init_from: lines of the ablation are not adapted from a model, give --ablation ""')
+        if self.supernet_args and self.ablation:
+            raise UserError('--supernet_args: lines of the ablation would be trained otherwise, give --ablation ""')
         own = {word.removeprefix("--") for command in self.commands([]) for word in command if word.startswith("--")}
         for word in rest:
             if word.startswith("--") and word[2:] in own:
@@ -112,7 +119,8 @@ class Plan:
         return [*words, "--test_sets", " ".join(self.test_sets), "--stop_stage", str(last)]
 
     def run_command(self, seed: str, name: str, sizes: list[str]) -> list[str]:
-        args = f"--seed {seed} {self.train_args}".rstrip()
+        more = self.supernet_args if name == "supernet" else ""
+        args = " ".join(part for part in (f"--seed {seed}", self.train_args, more) if part)
         words = self.command(name, self.run_folder(seed, name), args, 11, sizes)
         alone = self.init_from and name.startswith("individual/")
         return [*words, "--init_subnet", *sizes] if alone else words
@@ -142,16 +150,20 @@ def lock_of(path: Path, wait: bool):
 
 def call(command: list[str]) -> None:
     """Run a command that tells its own failure; a signal is passed on, and ends this program when the command has ended."""
-    process = subprocess.Popen(command, close_fds=False)
+    process: subprocess.Popen | None = None
     received: list[int] = []
 
     def stop(number: int, _frame) -> None:
         received.append(number)
-        process.send_signal(number)  # nothing waits here: `wait` below holds a lock
+        if process is not None:
+            process.send_signal(number)  # nothing waits here: `wait` below holds a lock
 
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+    process = subprocess.Popen(command, close_fds=False)
+    if received:  # while it was started
+        process.send_signal(received[0])
     status = process.wait()
     if received:
         raise SystemExit(128 + received[0])

@@ -24,7 +24,11 @@ def test_figures_by_hand(tmp_path):
     mean = row("mean", "all", -1.0)
     rows = [row("6x512", "a", 4.0), row("6x512", "b", 2.0), row("3x64", "a", -6.0), row("3x64", "b", -4.0), mean]
     alone = [{"model": f"individual/{i}", "hours": 1.0} for i in range(6)]
-    write(tmp_path, "mini", rows, [*alone, {"model": "supernet / all individual models", "ratio": 0.4}])
+    alone.append({"model": "all individual models", "hours": 6.0})
+    write(tmp_path, "mini", rows)
+    write(tmp_path, "mini_cost", [], [{"model": "supernet", "hours": 2.4}, *alone])
+    better = [r | {"relative": r["relative"] - 1, "relative_low": r["relative_low"] - 2} for r in rows]
+    write(tmp_path, "mini_longer", better, [{"model": "supernet", "hours": 3.0}])
     write(tmp_path, "digits_unseen", [row("6x512", "a", 1.0, supernet=9.0), row("3x64", "a", -3.0), mean])
     write(tmp_path, "read_speech", [row("6x512", "a", 1.0, measure="loss"), mean | {"measure": "loss"}])
     found = figures(tmp_path)
@@ -38,6 +42,10 @@ def test_figures_by_hand(tmp_path):
         digits_unseen_wer_max=9.0,
         read_relative_loss=-1.0,
         six_sizes_cost_ratio=0.4,
+        mini_longer_relative_wer=-2.0,
+        mini_longer_half_width=4.0,
+        mini_longer_worst_size=2.0,
+        mini_longer_cost_ratio=0.5,
     )
 
 
@@ -47,11 +55,12 @@ def test_figures_by_hand(tmp_path):
 )
 def test_too_little_is_no_figure(changes, said, tmp_path):
     write(tmp_path, "mini", [row("6x512", "a", 4.0) | changes, row("mean", "all", 1.0)])
+    write(tmp_path, "mini_cost", [], [{"model": "individual/6x512", "hours": None}])
     found = figures(tmp_path)
     assert found["mini_relative_wer"] is None and said in found["reasons"]["mini_relative_wer"]
-    assert (
-        found["six_sizes_cost_ratio"] is None and "0 models trained alone" in found["reasons"]["six_sizes_cost_ratio"]
-    )
+    reasons = found["reasons"]
+    assert found["six_sizes_cost_ratio"] is None and "0 models trained alone" in reasons["six_sizes_cost_ratio"]
+    assert found["mini_longer_cost_ratio"] is None and "mini_longer.json" in reasons["mini_longer_cost_ratio"]
 
 
 def test_every_key_has_a_figure_or_a_reason():

@@ -1,4 +1,4 @@
-"""The program behind tables.sh: how it ends."""
+"""The program behind tables.sh: what it gives a run, and how it ends."""
 
 import signal
 import subprocess
@@ -7,6 +7,8 @@ import time
 from functools import partial
 
 import pytest
+
+from espnet_plugin.recipe.experiments import Plan
 
 CALL = "from espnet_plugin.recipe.experiments import call; call(['sh', '-c', '{}'])"
 
@@ -26,3 +28,13 @@ def test_a_signal_ends_it_with_its_command(number, tmp_path):
 @pytest.mark.parametrize("script, status", [("exit 3", 3), ("kill -9 $$", 137)])
 def test_a_failure_is_its_own(script, status):
     assert subprocess.run([sys.executable, "-c", CALL.format(script)], timeout=20).returncode == status
+
+
+def test_arguments_of_the_supernet_alone():
+    """They come after those of all runs, whose place they take."""
+    plan = Plan(train_args="--max_epoch 10", supernet_args="--max_epoch 14", ablation=())
+    found = {}
+    for name in ("supernet", "individual/3x64"):
+        words = plan.run_command("1", name, ["3x64"])
+        found[name] = words[words.index("--train_args") + 1]
+    assert found == {"supernet": "--seed 1 --max_epoch 10 --max_epoch 14", "individual/3x64": "--seed 1 --max_epoch 10"}

@@ -85,6 +85,7 @@ REFUSED = [
     tables_sh("--ablation none", "none.yaml' does not exist"),
     tables_sh("--ablation 'kl kl'", "'kl' twice"),
     tables_sh("--test_sets ''", "--test_sets ''"),
+    tables_sh("--supernet_args '--max_epoch 14'", "--supernet_args: lines of the ablation"),
     tables_sh("--scale huge", "--scale 'huge'"),
     tables_sh("--only_tables true --root data", "--root: 'data'", "none of tables.sh"),
     tables_sh("--only_tables true --root none", "--root: 'none' does not exist"),
