@@ -1,11 +1,11 @@
 """Zipformers beside the supernet's sizes and models trained alone, all trained by the recipe on the same data.
 
-    python benchmarks/peer/table.py --conf conf/mini --root exp/tables_mini --test_sets test-clean test-other \\
+    python ../../benchmarks/peer/table.py --conf conf/mini --root exp/tables_mini --test_sets test-clean test-other \\
         --data dump/mini/raw/test-clean --record ../../docs/results/mini_peer.json
 
 --root holds seedN/peer/SIZE beside what ./tables.sh makes: the --expdir of
 
-    ./run.sh --asr_config ../../benchmarks/peer/conf/mini_1.2M.yaml --expdir exp/tables_mini/seed0/peer/1.2M --sizes max ...
+    ./run.sh --asr_config ../../benchmarks/peer/conf/mini_1.2M.yaml --expdir exp/tables_mini/seed0/peer/1.2M ...
 
 with the options that ./tables.sh gives its runs. A line is a system: parameters, word error rate and held-out loss of each test set, hours
 of training, and the real-time factor on utterances of --data one at a time, systems in turns, one thread, the median of all utterances.
