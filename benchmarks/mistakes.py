@@ -3,9 +3,9 @@
     python benchmarks/mistakes.py --root exp/tables_mini --sizes 6x512 3x64 --test_sets dev-clean dev-other --train_text \\
         dump/mini/raw/train-clean-mini/text
 
-A line for each test set, and the last one is a JSON object with all of them. `wrong` is the word error rate, %. `unknown` are words of the
-hypotheses that no transcript of training has, in percent of the references' words. `characters` are wrong characters for each wrong word.
-All are pooled over sizes and seeds.
+A line for each test set and system; the last one is a JSON object with all of them. `wrong` is the word error rate, %. `unknown` are words
+of the hypotheses that no transcript of training has, in percent of the references' words. `characters` are wrong characters for each wrong
+word. All are pooled over sizes and seeds.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from espnet_plugin.common.tables import read_table
 from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import read_trn
+from espnet_plugin.recipe.tables import Experiments, read_pairs
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,7 @@ class Mistakes:
 
 def mistakes(folders: Iterable[Path], known: set[str]) -> Mistakes:
     """Of scores pooled. Args: folders: with ref.trn and hyp.trn; known: words of training."""
-    pairs = []
-    for folder in folders:
-        references, hypotheses = (read_trn(folder / f"{name}.trn") for name in ("ref", "hyp"))
-        pairs += [(text, hypotheses.get(key, "")) for key, text in references.items()]
+    pairs = [pair for folder in folders for pair in read_pairs(folder).values()]
     words, characters = (
         count((units(reference, metric), units(hypothesis, metric)) for reference, hypothesis in pairs)
         for metric in ("wer", "cer")
@@ -44,17 +41,15 @@ def mistakes(folders: Iterable[Path], known: set[str]) -> Mistakes:
     return Mistakes(words.rate, 100 * unknown / max(words.total, 1), characters.edits / max(words.edits, 1))
 
 
-def folders_of(root: Path, run: str, sizes: list[str], test_set: str) -> list[Path]:
+def folders_of(runs: Experiments, run: str, test_set: str) -> list[Path]:
     """Scores of all sizes and seeds. Args: run: with {} for the size.
 
     Raises:
-        UserError: a seed lacks one.
+        UserError: there is no seed.
     """
-    seeds = sorted(path for path in root.glob("seed*") if path.is_dir())
-    found = [Experiment(seed / run.format(size)).score(size, test_set) for seed in seeds for size in sizes]
-    missing = next((folder for folder in found if not folder.is_dir()), None)
-    if not found or missing is not None:
-        raise UserError(f"--root: '{missing or root}' has no score")
+    found = [Experiment(seed / run.format(size)).score(size, test_set) for seed in runs.seeds() for size in runs.sizes]
+    if not found:
+        raise UserError(f"--root: '{runs.roots[0]}' has no score, for it holds no seedN")
     return found
 
 
@@ -66,10 +61,11 @@ def main() -> None:
     parser.add_argument("--train_text", type=Path, required=True, help="transcripts of training, Kaldi's text")
     args = parser.parse_args()
     known = {word for text in read_table(args.train_text).values() for word in text.split()}
+    runs = Experiments((args.root,), tuple(args.sizes), tuple(args.test_sets))
     record = {}
-    for test_set in args.test_sets:
+    for test_set in runs.test_sets:
         for system, run in (("supernet", "supernet"), ("alone", "individual/{}")):
-            found = mistakes(folders_of(args.root, run, args.sizes, test_set), known)
+            found = mistakes(folders_of(runs, run, test_set), known)
             print(test_set, system, *(f"{key} {value:.2f}" for key, value in asdict(found).items()))
             record[f"{test_set}, {system}"] = asdict(found)
     print(json.dumps(record))

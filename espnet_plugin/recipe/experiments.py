@@ -158,13 +158,15 @@ def call(command: list[str]) -> None:
         if process is not None:
             process.send_signal(number)  # nothing waits here: `wait` below holds a lock
 
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     process = subprocess.Popen(command, close_fds=False)
     if received:  # while it was started
         process.send_signal(received[0])
     status = process.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
     if received:
         raise SystemExit(128 + received[0])
     if status:

@@ -108,10 +108,11 @@ def read_errors(folder: Path, metric: str) -> Counts:
         UserError: a damaged or missing file.
     """
     read_json(folder / "score.json")
-    references, hypotheses = (read_trn(folder / f"{name}.trn") for name in ("ref", "hyp"))
-    keys = tuple(sorted(references))
-    found = [edits(units(references[key], metric), units(hypotheses.get(key, ""), metric)) for key in keys]
-    return Counts(keys, np.array([[one.edits for one in found]], float), np.array([one.total for one in found], float))
+    pairs = read_pairs(folder)
+    found = [edits(units(reference, metric), units(hypothesis, metric)) for reference, hypothesis in pairs.values()]
+    return Counts(
+        tuple(pairs), np.array([[one.edits for one in found]], float), np.array([one.total for one in found], float)
+    )
 
 
 def read_loss(folder: Path) -> Counts | None:
@@ -156,6 +157,16 @@ MEASURES = {
     "cer": Measure("Character error rates, %", partial(read_errors, metric="cer"), 100.0, 2),
     "loss": Measure("Held-out transducer loss of the full lattice, nats a token", read_loss, 1.0, 3),
 }
+
+
+def read_pairs(folder: Path) -> dict[str, tuple[str, str]]:
+    """Reference and hypothesis of each utterance of a score, sorted by name; what was not recognised is empty.
+
+    Raises:
+        UserError: as `read_trn`.
+    """
+    references, hypotheses = (read_trn(folder / f"{name}.trn") for name in ("ref", "hyp"))
+    return {key: (references[key], hypotheses.get(key, "")) for key in sorted(references)}
 
 
 def read_trn(path: Path) -> dict[str, str]:

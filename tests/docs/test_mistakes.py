@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from espnet_plugin.errors import UserError
+from espnet_plugin.recipe.tables import Experiments
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from mistakes import Mistakes, folders_of, mistakes
 
 
 def test_by_hand(tmp_path):
-    """One word is another known word, with three characters of four wrong; one is misspelt, with one wrong."""
+    """One word is another known word, with all four characters wrong; one is misspelt, with one wrong."""
     (tmp_path / "ref.trn").write_text("OPEN DOOR (u1)\nOPEN GATE (u2)\n")
     (tmp_path / "hyp.trn").write_text("OPEN GATE (u1)\nOPEN GATES (u2)\n")
     found = mistakes([tmp_path], {"OPEN", "DOOR", "GATE"})
@@ -21,4 +22,4 @@ def test_by_hand(tmp_path):
 
 def test_a_score_that_lacks_is_named(tmp_path):
     with pytest.raises(UserError, match="has no score"):
-        folders_of(tmp_path, "supernet", ["3x64"], "dev")
+        folders_of(Experiments((tmp_path,), ("3x64",), ("dev",)), "supernet", "dev")

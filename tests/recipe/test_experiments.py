@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from espnet_plugin.recipe.experiments import Plan
+from espnet_plugin.recipe.experiments import Plan, call
 
 CALL = "from espnet_plugin.recipe.experiments import call; call(['sh', '-c', '{}'])"
 
@@ -28,6 +28,13 @@ def test_a_signal_ends_it_with_its_command(number, tmp_path):
 @pytest.mark.parametrize("script, status", [("exit 3", 3), ("kill -9 $$", 137)])
 def test_a_failure_is_its_own(script, status):
     assert subprocess.run([sys.executable, "-c", CALL.format(script)], timeout=20).returncode == status
+
+
+def test_between_two_commands_a_signal_does_what_it_did_before():
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    call(["true"])
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_arguments_of_the_supernet_alone():
