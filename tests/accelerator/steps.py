@@ -8,7 +8,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny import CONF, batch, build, model_conf, named
+from tiny import batch, build, named
+from variants import VARIANTS, WAITS, noise
 
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.launches import sent, train_step
@@ -18,48 +19,7 @@ from espnet_plugin.transducer.greedy import greedy_search
 
 accelerator.device()  # before any backward pass
 
-CONFORMER = dict(
-    encoder="conformer_supernet",
-    encoder_conf=dict(
-        output_size=8,
-        attention_heads=2,
-        num_blocks=2,
-        linear_units=8,
-        dropout_rate=0.0,
-        positional_dropout_rate=0.0,
-        cnn_module_kernel=3,
-        search_space=dict(depths=[1, 2], ffn_dims=[4, 8]),
-    ),
-)
-ELASTIC = dict(
-    decoder="stateless_supernet",
-    encoder_conf=CONF["encoder_conf"]
-    | dict(
-        search_space=dict(depths=[1, 3], ffn_dims=[4, 16], heads=[2, 4], prediction_dims=[4, 8], joiner_dims=[6, 8])
-    ),
-)
-VARIANTS = {
-    "mhssm": {},
-    "conformer": CONFORMER,
-    "elastic": ELASTIC,
-    "full": dict(model_conf=model_conf(transducer_conf=dict(loss="full"))),
-    "modified": dict(
-        model_conf=model_conf(transducer_conf=dict(rnnt_type="modified", delay_penalty=0.01, fast_emit=0.1))
-    ),
-    "parts": dict(model_conf=model_conf(transducer_conf=dict(max_lattice_mb=1e-6))),
-    "share": dict(model_conf=model_conf(sampling_conf=dict(student_share=0.5), distill_conf=dict(form="three_way"))),
-    "one size": dict(
-        encoder="mhssm", encoder_conf=dict(d_model=8, num_heads=4, num_modes=2, ffn_dims=[8, 8], dropout=0.0)
-    ),
-}
-# Beyond the one wait for the figures: ESPnet's Conformer asks for lengths.
-WAITS = {"conformer": 2}
 HOST_TENSORS = {"share": 1}  # which utterances the students see
-
-
-def noise() -> Batch:
-    ids, values = named(batch())
-    return Batch.of(**values, utt_id=ids)
 
 
 def steps(model, optimizer, values: Batch, count: int, amp: bool = False):

@@ -75,7 +75,7 @@ def test_a_job_by_hand():
     operations = 2 * counted.step_macs * 360 * 10 * 3
     assert job.gpu_hours == pytest.approx(operations / (0.5 * 1e12) / 3600)
     assert 500 < job.launches < 3000 and job.waits == 1
-    assert job.launch_seconds == pytest.approx(7.5e-6 * job.launches)
+    assert job.launch_seconds == pytest.approx(60e-6 * job.launches)
     assert job.arithmetic_seconds == pytest.approx(2 * counted.step_macs * 5 / (0.5 * 1e12))  # 10 s on two GPUs
     assert job.memory_gb == round(16 * counted.params / 1e9, 2) and job.audio_hours == 3.0
     assert plan("x", conf | {"num_iters_per_epoch": 7, "accum_grad": 2}, options()).updates_per_epoch == 7
