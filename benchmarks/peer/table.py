@@ -42,6 +42,11 @@ class System:
     size: str
 
 
+def only_size(run: Path) -> str:
+    """What the recipe calls the size of a run of one size; "" where none was extracted."""
+    return next((path.name for path in Experiment(run).sizes.glob("*")), "")
+
+
 def systems(runs: Experiments) -> list[System]:
     """Of the first seed that has peers: each peer, then each size alone and of the supernet.
 
@@ -52,7 +57,9 @@ def systems(runs: Experiments) -> list[System]:
     if not seeds:
         raise UserError(f"--root: '{runs.roots[0]}' has no seedN/peer/SIZE")
     peers = sorted((path.name for path in (seeds[0] / "peer").iterdir() if path.is_dir()), reverse=True)
-    found = [System("Zipformer", f"Zipformer {name}", f"peer/{name}", "max") for name in peers]
+    found = [
+        System("Zipformer", f"Zipformer {name}", f"peer/{name}", only_size(seeds[0] / "peer" / name)) for name in peers
+    ]
     for origin, run in (("alone", "individual/{}"), ("of the supernet", "supernet")):
         found += [
             System(f"MH-SSM, {origin}", f"MH-SSM {size}, {origin}", run.format(size), size) for size in runs.sizes

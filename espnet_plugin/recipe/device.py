@@ -2,14 +2,13 @@
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.files import write_text
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
@@ -32,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
             cost, _ = measure(model, model_dir / name, wavs, kind == "int8", streaming)
             facts[kind] = cost.as_dict()
         text = json.dumps(facts, indent=2) + "\n"
-        write_whole(model_dir / "device.json", partial(Path.write_text, data=text))
+        write_text(model_dir / "device.json", text)
 
 
 if __name__ == "__main__":

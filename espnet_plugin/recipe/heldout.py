@@ -13,7 +13,7 @@ from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.heldout import HeldOutLoss, symbol_ids
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.audio.utterances import whole_recordings
-from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.files import write_text
 from espnet_plugin.common.processes import processes
 from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.common.text import normalised
@@ -44,7 +44,7 @@ def write_losses(job: tuple[Path, Path]) -> str:
     found = losses(model_dir, data)
     out = model_dir / "decode" / data.name / "loss"
     lines = [f"{key} {nats:.4f} {tokens}\n" for key, (nats, tokens) in sorted(found.items())]
-    write_whole(out, lambda path: path.write_text("".join(lines), encoding="utf-8"))
+    write_text(out, "".join(lines))
     mean = sum(nats for nats, _ in found.values()) / max(1, sum(tokens for _, tokens in found.values()))
     left_out = len(read_transcripts(data / "text")) - len(found)
     return f"{out}: {mean:.4f} nats a token" + (f", {left_out} utterances left out" if left_out else "")

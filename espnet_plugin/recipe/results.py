@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from espnet_plugin.common.files import read_json, write_whole
+from espnet_plugin.common.files import read_json, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.environment import facts
 from espnet_plugin.recipe.layout import Experiment
@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     experiment = Experiment(args.expdir)
     rows = collect(experiment, args.test_sets)
-    write_whole(args.expdir / "results.json", lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
+    write_text(args.expdir / "results.json", json.dumps(rows, indent=2) + "\n")
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
     pictures = "pareto.png"
     if any(row["device"] for row in rows):
@@ -233,7 +233,7 @@ def main(argv: list[str] | None = None) -> None:
         pictures += ", device.png"
     names = list(dict.fromkeys(row["name"] for row in rows))
     text = report(rows, args.test_sets, args.command, sections(experiment, args.data, names, args.test_sets))
-    write_whole(args.expdir / "RESULTS.md", lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(args.expdir / "RESULTS.md", text)
     print(table(rows, args.test_sets))
     print(f"\nwritten: {args.expdir}/RESULTS.md, results.json, {pictures}")
 

@@ -7,7 +7,7 @@ import yaml
 
 from espnet_plugin.asr.training.cuts import KIND
 from espnet_plugin.common.compose import read_yaml
-from espnet_plugin.common.files import remove, write_whole
+from espnet_plugin.common.files import remove, write_text
 from espnet_plugin.errors import UserError
 from espnet_plugin.recipe import cuts, legacy
 from espnet_plugin.recipe.noticed import training_notes
@@ -139,7 +139,7 @@ def train(recipe: "Recipe", inputs: dict) -> None:
     if recipe.tokens.text_conf is not None:
         conf["model_conf"] = {**(conf.get("model_conf") or {}), "text_conf": recipe.tokens.text_conf}
     text = yaml.safe_dump(conf, sort_keys=False, allow_unicode=True)
-    write_whole(exp.train_config, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(exp.train_config, text)
     log = exp.log / "train.log"
     log.unlink(missing_ok=True)
     words = [*train_words(recipe, exp.train_config), "--output_dir", str(exp.supernet), "--resume", "true"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from espnet_plugin.asr.inference.words import Recognised
-from espnet_plugin.common.files import write_whole
+from espnet_plugin.common.files import write_text, write_whole
 from espnet_plugin.common.tables import write_table
 
 type Entry = dict[str, list | str]  # of one answer: text, token, token_int, score, words; as JSON has it
@@ -49,7 +49,7 @@ def write_answers(folder: Path, found: dict[str, list[Entry]], nbest: int) -> No
     write_whole(
         folder / "text", lambda path: write_table(path, {key: best["text"] for key, (best, *_) in found.items()})
     )
-    write_whole(folder / "ctm", lambda path: path.write_text(ctm_lines(found), encoding="utf-8"))
+    write_text(folder / "ctm", ctm_lines(found))
     ranks = range(nbest if nbest > 1 else 0)
     for old in folder.glob("*best_recog"):
         if old.name.removesuffix("best_recog").isdigit():

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from espnet_plugin.common.files import read_json, write_whole
+from espnet_plugin.common.files import read_json, write_text
 
 
 def cpu_seconds() -> float:
@@ -62,7 +62,7 @@ class CostRecord:
         self.wall, self.cpu = wall, cpu
         if self.path is not None:
             text = json.dumps(self.summary(), indent=1)
-            write_whole(self.path, lambda path: path.write_text(text + "\n"))
+            write_text(self.path, text + "\n")
 
     def summary(self) -> dict:
         counted = sum(self.epochs.values(), Counter())
