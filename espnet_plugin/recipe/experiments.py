@@ -152,18 +152,22 @@ def call(command: list[str]) -> None:
     """Run a command that tells its own failure; a signal is passed on, and ends this program when the command has ended."""
     process: subprocess.Popen | None = None
     received: list[int] = []
+    waiting: list[int] = []  # not passed on yet
+
+    def pass_on() -> None:  # each once, whatever interrupts what; nothing waits here: `wait` below holds a lock
+        while process is not None and waiting:
+            process.send_signal(waiting.pop(0))
 
     def stop(number: int, _frame) -> None:
         received.append(number)
-        if process is not None:
-            process.send_signal(number)  # nothing waits here: `wait` below holds a lock
+        waiting.append(number)
+        pass_on()
 
     numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heard}
     process = subprocess.Popen(command, close_fds=False)
-    if received:  # while it was started
-        process.send_signal(received[0])
+    pass_on()  # what came while it was started
     status = process.wait()
     for number, handler in before.items():
         signal.signal(number, handler)

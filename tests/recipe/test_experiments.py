@@ -30,6 +30,30 @@ def test_a_failure_is_its_own(script, status):
     assert subprocess.run([sys.executable, "-c", CALL.format(script)], timeout=20).returncode == status
 
 
+def test_signals_that_come_while_a_command_is_started_reach_it_once_each(monkeypatch):
+    class Process:
+        heard: list[int]
+
+        def __init__(self, command, **_):
+            self.heard = sent
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+
+        def send_signal(self, number):
+            self.heard.append(number)
+
+        def wait(self):
+            signal.raise_signal(signal.SIGTERM)
+            return 0
+
+    sent: list[int] = []
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)  # whatever the tests run under
+    with pytest.raises(SystemExit) as ended:
+        call(["true"])
+    assert sent == [signal.SIGTERM, signal.SIGHUP, signal.SIGTERM] and ended.value.code == 128 + signal.SIGTERM
+
+
 def test_between_two_commands_a_signal_does_what_it_did_before():
     numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]
