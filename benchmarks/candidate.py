@@ -13,7 +13,8 @@ from espnet_plugin.common.files import need_file, read_text, write_text
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Pair, ratio, relative_difference
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import MEASURES, check_same, estimate, of_seeds
+from espnet_plugin.recipe.runs import MEASURES, check_same, of_seeds
+from espnet_plugin.recipe.tables import estimate
 
 
 def counts(expdirs: list[Path], measure: str, size: str, test_set: str) -> Counts:

@@ -18,7 +18,7 @@ from espnet_plugin.common.tables import read_table
 from espnet_plugin.common.word_errors import count, units
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import Experiments, read_pairs
+from espnet_plugin.recipe.runs import Experiments, read_pairs
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ import matplotlib.pyplot as plt
 from espnet_plugin.common.files import read_json, read_text, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import results
-from espnet_plugin.recipe.tables import MEASURES, ablation_text, comparison_text, cost_text, markdown, show
+from espnet_plugin.recipe.runs import MEASURES
+from espnet_plugin.recipe.table_text import ablation_text, comparison_text, cost_text, markdown, show
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- begin: (\w+) (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -29,7 +29,8 @@ from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import ratio
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import MEASURES, Experiments, cost_of, estimate, size_order
+from espnet_plugin.recipe.runs import MEASURES, Experiments, size_order
+from espnet_plugin.recipe.tables import cost_of, estimate
 
 
 @dataclass(frozen=True)

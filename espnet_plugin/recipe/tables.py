@@ -10,22 +10,17 @@ confidence intervals over utterances and, where there are several, over seeds.
 import argparse
 import csv
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from espnet_plugin.common.conf import is_of
-from espnet_plugin.common.files import read_json, read_text, write_text, write_whole
-from espnet_plugin.common.word_errors import edits, units
+from espnet_plugin.common.files import write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.bootstrap import Counts, Estimate, Pair, ratio, relative_difference
+from espnet_plugin.recipe.bootstrap import Estimate, Pair, ratio, relative_difference
 from espnet_plugin.recipe.environment import facts
-from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.score import LOSS, read_losses
+from espnet_plugin.recipe.runs import MEASURES, Experiments, check_same, size_order
+from espnet_plugin.recipe.table_text import ablation_text, comparison_text, cost_text
 
 # Lines of the ablation, each with one technique more than the one above; the two divergences stand for each other.
 ABLATION = {
@@ -35,159 +30,10 @@ ABLATION = {
     "ablation/alpha": "+ distillation, alpha divergence",
     "supernet": "+ ScaledAdam in place of Adam",
 }
-MISSING = "missing"
 INTERVALS = (
     "In brackets 95 % confidence intervals: bootstrap over utterances and, where there are several, over seeds. One seed does not tell how "
     "much another training would differ. Several seeds: their mean."
 )
-
-
-@dataclass(frozen=True)
-class Experiments:
-    """Runs below a folder.
-
-    Args:
-        roots: folders that hold seed0, seed1 ...; several are folds whose utterances are pooled.
-        sizes: names, largest first.
-        test_sets: names.
-    """
-
-    roots: tuple[Path, ...]
-    sizes: tuple[str, ...]
-    test_sets: tuple[str, ...]
-
-    def seeds(self, beside: str = ".", root: Path | None = None) -> list[Path]:
-        """Folders of the seeds that hold a folder of that name, of one root or of all."""
-        roots = self.roots if root is None else (root,)
-        return [path for one in roots for path in sorted(one.glob("seed*")) if (path / beside).is_dir()]
-
-    def counts(self, measure: str, run: str, size: str, test_set: str, beside: str = ".") -> Counts | None:
-        """Of all seeds that are finished, and hold `beside`; None where none is, or where a fold has none. Args: measure: of `MEASURES`.
-
-        Raises:
-            UserError: seeds that were scored on different references.
-        """
-        folds = []
-        for root in self.roots:
-            folders = [Experiment(seed / run).score(size, test_set) for seed in self.seeds(beside, root)]
-            scores = [MEASURES[measure].read(folder) for folder in folders if (folder / "score.json").is_file()]
-            found = [one for one in scores if one is not None]
-            if not found:
-                return None
-            seeds = of_seeds(found, f"{run}, {size}, {test_set}")
-            keys = tuple(f"{root.name}/{key}" for key in seeds.keys) if len(self.roots) > 1 else seeds.keys
-            folds.append(replace(seeds, keys=keys))
-        return pooled(folds)
-
-    def costs(self, run: str) -> list[dict]:
-        """Of each seed whose training is finished: one that is under way has a record too, of the epochs so far.
-
-        Raises:
-            UserError: a damaged record.
-        """
-        experiments = [Experiment(seed / run) for seed in self.seeds()]
-        files = [experiment.cost for experiment in experiments if experiment.trained.is_file()]
-        found = [(file, values) for file in files if (values := read_json(file)) is not None]
-        for file, values in found:
-            for keys in (("updates",), ("audio_hours",), ("gpu_hours", "cpu_hours")):
-                if not any(is_of(values.get(key), float) for key in keys):
-                    raise UserError(f"'{file}': holds no number '{' or '.join(keys)}'")
-        return [values for _, values in found]
-
-    def params(self, size: str) -> int | None:
-        """Parameters of a size, from the supernet's or the individual model's directory."""
-        runs = [seed / run for run in ("supernet", f"individual/{size}") for seed in self.seeds()]
-        found = [facts for run in runs if (facts := read_json(Experiment(run).facts(size))) is not None]
-        return found[0]["params"] if found else None
-
-
-def read_errors(folder: Path, metric: str) -> Counts:
-    """Edits of each utterance, from the trn files beside score.json. Args: metric: of `METRICS`.
-
-    Raises:
-        UserError: a damaged or missing file.
-    """
-    read_json(folder / "score.json")
-    pairs = read_pairs(folder)
-    found = [edits(units(reference, metric), units(hypothesis, metric)) for reference, hypothesis in pairs.values()]
-    return Counts(
-        tuple(pairs), np.array([[one.edits for one in found]], float), np.array([one.total for one in found], float)
-    )
-
-
-def read_loss(folder: Path) -> Counts | None:
-    """Held-out loss of each utterance; None for a score that was made without. Raises `UserError` for a damaged file."""
-    if not (folder / LOSS).is_file():
-        return None
-    found = read_losses(folder / LOSS)
-    keys = tuple(sorted(found))
-    return Counts(keys, np.array([[found[key][0] for key in keys]]), np.array([found[key][1] for key in keys], float))
-
-
-def of_seeds(trainings: list[Counts], where: str) -> Counts:
-    """Trainings of one system with different seeds. Args: where: for the message.
-
-    Raises:
-        UserError: they were scored on different references.
-    """
-    for other in trainings[1:]:
-        check_same(trainings[0], other, where)
-    return replace(trainings[0], above=np.concatenate([one.above for one in trainings]))
-
-
-def pooled(folds: list[Counts]) -> Counts:
-    """Folds as one test set. Run r of it is run r of each fold; runs that not every fold has are left out."""
-    runs = min(fold.runs for fold in folds)
-    above = np.concatenate([fold.above[:runs] for fold in folds], axis=1)
-    return Counts(sum((fold.keys for fold in folds), ()), above, np.concatenate([fold.below for fold in folds]))
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What systems are compared by. Args: title; read: of a score's folder; scale: of the ratio; digits: shown behind the point."""
-
-    title: str
-    read: Callable[[Path], Counts | None]
-    scale: float
-    digits: int
-
-
-MEASURES = {
-    "wer": Measure("Word error rates, %", partial(read_errors, metric="wer"), 100.0, 2),
-    "cer": Measure("Character error rates, %", partial(read_errors, metric="cer"), 100.0, 2),
-    "loss": Measure("Held-out transducer loss of the full lattice, nats a token", read_loss, 1.0, 3),
-}
-
-
-def read_pairs(folder: Path) -> dict[str, tuple[str, str]]:
-    """Reference and hypothesis of each utterance of a score, sorted by name; what was not recognised is empty.
-
-    Raises:
-        UserError: as `read_trn`.
-    """
-    references, hypotheses = (read_trn(folder / f"{name}.trn") for name in ("ref", "hyp"))
-    return {key: (references[key], hypotheses.get(key, "")) for key in sorted(references)}
-
-
-def read_trn(path: Path) -> dict[str, str]:
-    """Text by utterance. Raises `UserError` for a file that is not there or no text."""
-    if not path.is_file():
-        raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
-    lines = (line.rpartition("(") for line in filter(None, read_text(path).split("\n")))
-    return {key.removesuffix(")"): text for text, _, key in lines}
-
-
-def check_same(one: Counts, other: Counts, where: str) -> None:
-    if one.keys != other.keys or (one.below != other.below).any():
-        raise UserError(f"--root: {where}: runs were scored on different references")
-
-
-def size_order(name: str) -> tuple[int, int]:
-    """Layers times width, for sizes that have no run yet."""
-    depth, _, width = name.partition("x")
-    if not (depth.isdigit() and width.isdigit()):
-        raise UserError(f"--conf: individual/{name}.yaml must be named LAYERSxWIDTH, as 12x384.yaml")
-    return int(depth) * int(width), int(depth)
 
 
 def comparison(runs: Experiments, measure: str, resamples: int) -> list[dict]:
@@ -268,61 +114,6 @@ def estimate(name: str, found: Estimate | None) -> dict:
     """Columns of an estimate; None where it is missing."""
     values = (None, None, None) if found is None else (found.value, found.low, found.high)
     return {key: value for key, value in zip((name, f"{name}_low", f"{name}_high"), values)}
-
-
-def show(row: dict, name: str, sign: str = "", digits: int = 2) -> str:
-    """``4.20 [4.01, 4.40]``."""
-    if row.get(name) is None:
-        return MISSING
-    ends = [row[f"{name}_low"], row[f"{name}_high"]]
-    spread = "" if None in ends else f" [{', '.join(f'{end:{sign}.{digits}f}' for end in ends)}]"
-    return f"{row[name]:{sign}.{digits}f}{spread}"
-
-
-def markdown(header: list[str], lines: Iterable[list[str]], texts: int) -> str:
-    """A table whose first `texts` columns are text, the others figures."""
-    rows = ["| " + " | ".join(map(str, cells)) + " |" for cells in [header, *lines]]
-    rows.insert(1, "|" + "---|" * texts + "---:|" * (len(header) - texts))
-    return "\n".join(rows)
-
-
-def comparison_text(rows: list[dict]) -> str:
-    lines = []
-    for row in rows:
-        if row["size"] == "mean":
-            title = f"mean over {row['sizes']} {'rows' if row['test_set'] == 'all' else 'sizes'}"
-            lines.append([row["test_set"], title, "", "", "", show(row, "relative", "+"), ""])
-            continue
-        params = MISSING if row["params"] is None else f"{row['params'] / 1e6:.2f} M"
-        values = [show(row, kind, digits=MEASURES[row["measure"]].digits) for kind in ("supernet", "individual")]
-        cells = [row["test_set"], row["size"], params, *values]
-        lines.append([*cells, show(row, "relative", "+"), f"{row['supernet_seeds']} / {row['individual_seeds']}"])
-    header = ["test set", "size", "parameters", "supernet", "individually trained", "relative difference", "seeds"]
-    return markdown(header, lines, 2)
-
-
-def ablation_text(rows: list[dict]) -> str:
-    by_cell = {(row["line"], row["size"], row["test_set"]): row for row in rows}
-    digits = MEASURES[rows[0]["measure"]].digits
-    sizes, test_sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("size", "test_set"))
-    lines = [
-        [title, test_set, *(show(by_cell[title, size, test_set], "value", digits=digits) for size in sizes)]
-        for test_set in test_sets
-        for title in ABLATION.values()
-    ]
-    return markdown(["supernet", "test set", *sizes], lines, 2)
-
-
-def cost_text(rows: list[dict]) -> str:
-    lines = []
-    for row in rows:
-        hours = row.get("ratio") if "ratio" in row else row["hours"]
-        cells = [MISSING if hours is None else f"{hours:.3g}"]
-        cells += [f"{row[key]:,.0f}" if row.get(key) is not None else "" for key in ("updates", "audio_hours", "seeds")]
-        lines.append([row["model"], *cells])
-    unit = next((row["unit"] for row in rows if row.get("unit")), "gpu_hours").replace("_", " ").replace("pu", "PU")
-    unit = unit[0].upper() + unit[1:]
-    return markdown(["model", unit, "updates", "hours of audio seen", "seeds"], lines, 1)
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:

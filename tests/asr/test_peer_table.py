@@ -13,7 +13,7 @@ from espnet_plugin.asr.inference.extract import write_model_dir
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.errors import UserError
 from espnet_plugin.recipe.layout import Experiment
-from espnet_plugin.recipe.tables import Experiments
+from espnet_plugin.recipe.runs import Experiments
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "peer" / "table.py"
 spec = importlib.util.spec_from_file_location("peer_table", PATH)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe.tables import Experiments
+from espnet_plugin.recipe.runs import Experiments
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from mistakes import Mistakes, folders_of, mistakes
