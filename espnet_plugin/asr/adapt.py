@@ -51,6 +51,8 @@ WHAT = (
     *("frontend", "normalize", "preencoder", "encoder", "postencoder", "decoder", "ctc", "joint_net", "model", "init"),
     *("token_type", "token_list", "bpemodel", "non_linguistic_symbols"),
 )
+# ... options of those that matter in training only.
+IN_TRAINING = {"encoder": ("dropout", "adaptive_dropout"), "model": ("sampling_conf", "distill_conf")}
 GROWN = dict(transducer_conf=dict(rnnt_type="modified", warmup_steps=100), sampling_conf={}, distill_conf={})
 # Our choice; docs/data.md has what it brings on a small model. Other values were not measured.
 RATE, WARMUP, EPOCHS = 0.2, 20, 10
@@ -203,6 +205,12 @@ def training_conf(conf: argparse.Namespace, given: dict | None) -> dict:
     own = vars(conf)
     parts = {key: own[key] for key in (*WHAT, *(f"{part}_conf" for part in WHAT)) if key in own}
     if given is not None:
+        for part, names in IN_TRAINING.items():
+            options = given.get(f"{part}_conf") or {}
+            if given.get(part) == own.get(part):
+                parts[f"{part}_conf"] = parts[f"{part}_conf"] | {
+                    name: options[name] for name in names if name in options
+                }
         return given | parts
     rest = copy.deepcopy({key: own[key] for key in HOW if key in own})
     if "lr" in rest.get("optim_conf", {}):
@@ -228,7 +236,8 @@ def start_from(
         out: folder, which exists, for bpe.model, statistics and symbols.
         texts: transcripts of the new training data.
         extend: add the characters that the tokens lack.
-        given: training configuration whose architecture the model's replaces; None: how the model was trained itself, more gently.
+        given: training configuration whose architecture the model's replaces, all but `IN_TRAINING`; None: how the model was trained
+            itself, more gently.
         subnet: gives the one of a supernet that is trained, alone; None: all of it.
 
     Raises:

@@ -107,6 +107,18 @@ def test_a_supernet_begins_as_it_was(tmp_path):
     assert (given["encoder"], given["optim"], given["max_epoch"]) == ("mhssm_supernet", "adam", 3)
 
 
+def test_what_a_given_configuration_says_of_training_holds(tmp_path):
+    source = supernet(tmp_path / "old")
+    (tmp_path / "new").mkdir()
+    own = start_from(source, tmp_path / "new", ["FOUR"]).conf
+    given = dict(encoder=own["encoder"], encoder_conf=dict(dropout=0.3, d_model=512), model=own["model"])
+    given |= dict(model_conf=dict(sampling_conf=dict(num_random=3), joint_space_size=7))
+    for other, dropout in (({}, 0.3), (dict(encoder="conformer_supernet"), own["encoder_conf"]["dropout"])):
+        conf = start_from(source, tmp_path / "new", ["FOUR"], given=given | other).conf
+        assert conf["encoder_conf"] == own["encoder_conf"] | dict(dropout=dropout)
+        assert conf["model_conf"] == own["model_conf"] | dict(sampling_conf=dict(num_random=3))
+
+
 def test_symbols_are_added_with_rows_of_an_average_symbol(tmp_path):
     source = supernet(tmp_path / "old")
     (tmp_path / "new").mkdir()
