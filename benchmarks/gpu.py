@@ -1,6 +1,6 @@
 """A training step on a real GPU: time, how much of it the device works, kernels, waits of the host, memory; and against its own parts.
 
-    python benchmarks/gpu.py [--rows mini mobile mobile_x8 mobile_x32 paper] [--rounds 10] [--device cuda] [--record FILE]
+    python benchmarks/gpu.py [--rows mini mobile mobile_x8 mobile_x32 paper paper_x16] [--rounds 10] [--device cuda] [--record FILE]
 
 The step is that of the training loop (max, min and random nets, distillation, clipping, ScaledAdam), on noise. For each row:
 
@@ -18,18 +18,19 @@ import argparse
 import json
 import statistics
 import time
-import warnings
-from copy import deepcopy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+from training_step import max_net_only, median_ratio
 
-from espnet_plugin.asr.training.launches import train_step
+from espnet_plugin.asr.training.launches import host_waits, train_step
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.asr.training.workload import arguments, noise, synchronise
-from espnet_plugin.common.compose import compose
+from espnet_plugin.common.compose import compose, merge
+from espnet_plugin.common.files import write_text
 
 CONF = Path(__file__).parents[1] / "conf"
 # row -> configuration, vocabulary, utterances, seconds and symbols of each
@@ -41,36 +42,23 @@ ROWS = {
     "paper": ("paper", 500, 1, 30.0, 120),
     "paper_x16": ("paper", 500, 32, 15.0, 60),
 }
+TORCH_LATTICE = {"model_conf": {"transducer_conf": {"backend": "torch"}}}
 WARM_UP = 3  # steps, in which kernels are compiled and memory is asked for
-
-
-def alone(conf: dict) -> dict:
-    """The same with the max net only, which nobody teaches and which teaches nobody."""
-    conf = deepcopy(conf)
-    space = conf["encoder_conf"]["search_space"]
-    conf["encoder_conf"]["search_space"] = {"ffn_dims": space["ffn_dims"][-1:]}
-    return conf
-
-
-def with_lattice(conf: dict, backend: str) -> dict:
-    model = conf["model_conf"]
-    transducer = model.get("transducer_conf", {}) | {"backend": backend}
-    return conf | {"model_conf": model | {"transducer_conf": transducer}}
 
 
 class Training:
     """A model, its optimizer and a batch on the device.
 
     Args:
-        row: of `ROWS`.
-        change: of its configuration.
+        conf: configuration.
+        vocabulary: tokens.
+        sizes: of a batch: utterances, seconds and symbols of each.
         amp: bfloat16 autocast.
     """
 
-    def __init__(self, row: str, device: str, change=lambda conf: conf, amp: bool = False):
-        name, vocabulary, *sizes = ROWS[row]
+    def __init__(self, conf: dict, vocabulary: int, sizes: list, device: str, amp: bool = False):
         torch.manual_seed(0)
-        args = arguments(change(compose(CONF / name / "supernet.yaml")), vocabulary)
+        args = arguments(conf, vocabulary)
         self.model = TODMTask.build_model(args).to(device).train()
         self.optimizer = TODMTask.build_optimizers(args, self.model)[0]
         self.batch = noise(vocabulary, self.model.frontend.fs, *sizes).to(torch.device(device))
@@ -93,36 +81,32 @@ def observe(training: Training) -> dict:
         training.step()
     done = [e for e in profiled.events() if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
     copies = [event for event in done if event.name.startswith(("Memcpy", "Memset"))]
-    torch.cuda.set_sync_debug_mode("warn")
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
+    with host_waits() as waiting:
         train_step(training.model, training.optimizer, training.batch, training.amp)
-    torch.cuda.set_sync_debug_mode("default")
-    waiting = [f"{Path(w.filename).name}:{w.lineno}" for w in seen if "synchronizing" in str(w.message)]
     return {
         "kernels": len(done) - len(copies),
         "copies": len(copies),
         "device_ms": round(sum(event.device_time for event in done) / 1e3, 2),
         "waits": len(waiting),
-        "waiting": sorted(set(waiting)),
+        "waiting": sorted({Path(line).name for line in waiting}),
     }
 
 
-def median(times: list[float]) -> float:
+def median(times: Sequence[float]) -> float:
     return round(statistics.median(times), 2)
 
 
 def measure(row: str, device: str, rounds: int) -> dict:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    ours, plain = Training(row, device), Training(row, device, alone)
-    pairs = [(ours.step(), plain.step()) for _ in range(rounds)]
+    name, vocabulary, *sizes = ROWS[row]
+    conf = compose(CONF / name / "supernet.yaml")
+    ours, plain = (Training(one, vocabulary, sizes, device) for one in (conf, max_net_only(conf)))
+    step_ms, plain_ms = zip(*((ours.step(), plain.step()) for _ in range(rounds)))
     found = {
-        "step_ms": median([a for a, _ in pairs]),
-        "plain_ms": median([b for _, b in pairs]),
-        "step_over_plain": round(statistics.median(a / b for a, b in pairs), 3),
+        "step_ms": median(step_ms),
+        "plain_ms": median(plain_ms),
+        "step_over_plain": median_ratio(step_ms, plain_ms),
     }
-    _, _, utterances, seconds, _ = ROWS[row]
+    utterances, seconds, _ = sizes
     found["audio_s_a_second"] = round(utterances * seconds / found["step_ms"] * 1e3)
     del plain
     if device == "cuda":
@@ -131,11 +115,8 @@ def measure(row: str, device: str, rounds: int) -> dict:
         found["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
         found |= observe(ours)
         found["device_share"] = round(found["device_ms"] / found["step_ms"], 3)
-    for key, change, amp in (
-        ("amp_ms", lambda conf: conf, True),
-        ("torch_lattice_ms", lambda conf: with_lattice(conf, "torch"), False),
-    ):
-        other = Training(row, device, change, amp)
+    for key, one, amp in (("amp_ms", conf, True), ("torch_lattice_ms", merge(conf, TORCH_LATTICE), False)):
+        other = Training(one, vocabulary, sizes, device, amp)
         found[key] = median([other.step() for _ in range(rounds)])
         del other
     return found
@@ -148,7 +129,7 @@ def main(args: argparse.Namespace) -> dict:
         found["rows"][row] = measure(row, args.device, args.rounds)
         print(row, json.dumps(found["rows"][row]), flush=True)
     if args.record:
-        args.record.write_text(json.dumps(found, indent=1) + "\n")
+        write_text(args.record, json.dumps(found, indent=1) + "\n")
     return found
 
 

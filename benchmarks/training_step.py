@@ -49,6 +49,13 @@ SCHEMES = {
 }
 
 
+def max_net_only(conf: dict) -> dict:
+    """A configuration with the max net alone, which nobody teaches and which teaches nobody."""
+    encoder = conf["encoder_conf"]
+    space = {"ffn_dims": encoder["search_space"]["ffn_dims"][-1:]}
+    return conf | {"encoder_conf": encoder | {"search_space": space}}
+
+
 def build(name: str, scheme: dict | None, args: argparse.Namespace):
     """The supernet of a configuration under a scheme; without one only its max net, with nobody to teach."""
     torch.manual_seed(0)
@@ -60,8 +67,7 @@ def build(name: str, scheme: dict | None, args: argparse.Namespace):
     for key, values in (scheme or SCHEME).items():
         conf["model_conf"][key] = conf["model_conf"].get(key, {}) | values
     if scheme is None:
-        space = conf["encoder_conf"]["search_space"]
-        conf["encoder_conf"]["search_space"] = dict(ffn_dims=space["ffn_dims"][-1:])
+        conf = max_net_only(conf)
     vocabulary = BATCHES[name][0]
     conf["token_list"] = ["<blank>", "<unk>", *(f"t{i}" for i in range(vocabulary - 3)), "<sos/eos>"]
     missing = dict.fromkeys(

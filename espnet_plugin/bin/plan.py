@@ -30,9 +30,8 @@ HOURS = Bounds(above=0, most=1e8, why="longer than people have been recorded")
 NUM_GPUS = Bounds(1, 1_000_000)
 SPEED = Bounds(0.1, 10)
 SPEEDS = "0.9 1.0 1.1"
-LAUNCH_SECONDS = (
-    60e-6  # of the host, for an operation of a step: 57 to 65 microseconds beside an H100 (docs/training.md)
-)
+# Of the host, for an operation of a step: 57 to 65 microseconds beside an H100 (docs/training.md).
+LAUNCH_SECONDS = 60e-6
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ Nothing here may make the simulated device: with it in the process, autograd tak
 """
 
 import copy
-import warnings
 
 import pytest
 import torch
 from tiny import batch, build
 from variants import VARIANTS, WAITS, noise
 
-from espnet_plugin.asr.training.launches import train_step
+from espnet_plugin.asr.training.launches import host_waits, train_step
 from espnet_plugin.optim.scaled_adam import ScaledAdam
 from espnet_plugin.transducer.greedy import greedy_search
 
@@ -24,13 +23,10 @@ def trained(name: str, device: str, updates: int = 5, amp: bool = False):
     optimizer = ScaledAdam(model.named_parameters(), lr=0.03, clipping_scale=2.0)
     values = noise().to(torch.device(device))
     result = train_step(model, optimizer, values, amp)
-    torch.cuda.set_sync_debug_mode("warn")
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
+    with host_waits() as waits:
         for _ in range(updates - 1):
             result = train_step(model, optimizer, values, amp)
-    torch.cuda.set_sync_debug_mode("default")
-    return model, result, [f"{w.filename}:{w.lineno}" for w in seen if "synchronizing" in str(w.message)]
+    return model, result, waits
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -1,7 +1,10 @@
-"""What a training step starts on a device and waits for, counted on a simulated one."""
+"""What a training step starts on a device and waits for, counted on a simulated one; waits for a real GPU as torch tells them."""
 
 import multiprocessing
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 
@@ -74,3 +77,17 @@ def totals(conf: dict, vocabulary: int, module: str) -> dict[str, int]:
     """See `count_launches`. Args: module: of the encoder, whose import registers one of another package."""
     import_module(module)
     return count_launches(conf, vocabulary, steps=2).totals()
+
+
+@contextmanager
+def host_waits() -> Iterator[list[str]]:
+    """Lines, as ``FILE:LINE``, at which the host waits for a GPU inside; the list is filled at the end."""
+    lines: list[str] = []
+    torch.cuda.set_sync_debug_mode("warn")  # out of what is recorded: it warns of itself
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            yield lines
+        lines += [f"{w.filename}:{w.lineno}" for w in seen if "synchronizing" in str(w.message)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
