@@ -24,7 +24,8 @@ from espnet_plugin.recipe.record import (
 )
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-PATIENCE = 2.0  # s that the processes of a run which was stopped may take to end
+PATIENCE = 10.0  # s that the processes of a run which was stopped have to end, see `launch.ended`
+TOLD = 1.0  # s after which waiting for them is told
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,26 @@ class Lock:
     def __init__(self, path: Path, folder: Path):
         self.path = path
         self.file = path.open("a")
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    who = path.read_text().strip()
-                    raise UserError(f"--expdir '{folder}': a run is at work there ({who}), must end first") from None
-                time.sleep(0.05)
+        begin, told = time.monotonic(), False
+        while not self.taken():
+            waited = time.monotonic() - begin
+            at_work = f"--expdir '{folder}': a run is at work there ({path.read_text().strip()})"
+            if waited > PATIENCE:
+                raise UserError(f"{at_work}, must end first")
+            if waited > TOLD and not told:
+                print(f"{at_work}, waiting up to {PATIENCE:.0f} s for its end", flush=True)
+                told = True
+            time.sleep(0.05)
         os.set_inheritable(self.file.fileno(), True)
         self.tell(f"process {os.getpid()}")
+
+    def taken(self) -> bool:
+        """Whether the lock is this process's now."""
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
 
     def tell(self, who: str) -> None:
         self.path.write_text(f"{who} on {socket.gethostname()}\n")
