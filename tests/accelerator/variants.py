@@ -1,22 +1,9 @@
 """Small models of every kind whose steps the tests of this folder run, and a batch for them."""
 
-from tiny import CONF, batch, model_conf, named
+from tiny import CONF, CONFORMER, batch, model_conf, named
 
 from espnet_plugin.asr.training.batch import Batch
 
-CONFORMER = dict(
-    encoder="conformer_supernet",
-    encoder_conf=dict(
-        output_size=8,
-        attention_heads=2,
-        num_blocks=2,
-        linear_units=8,
-        dropout_rate=0.0,
-        positional_dropout_rate=0.0,
-        cnn_module_kernel=3,
-        search_space=dict(depths=[1, 2], ffn_dims=[4, 8]),
-    ),
-)
 ELASTIC = dict(
     decoder="stateless_supernet",
     encoder_conf=CONF["encoder_conf"]

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+import tiny
 import torch
 import yaml
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -15,18 +16,9 @@ from espnet_plugin.asr.inference.loading import TrainedModel, load_model
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
-CONFORMER = dict(
-    encoder="conformer_supernet",
-    encoder_conf=dict(
-        output_size=8,
-        attention_heads=2,
-        linear_units=8,
-        num_blocks=2,
-        cnn_module_kernel=3,
-        dropout_rate=0.0,
-        search_space=dict(depths=[1, 2], ffn_dims=[4, 8], heads=[1, 2], prediction_dims=[4, 8], joiner_dims=[4, 8]),
-    ),
-    decoder="stateless_supernet",
+SPACE = dict(depths=[1, 2], ffn_dims=[4, 8], heads=[1, 2], prediction_dims=[4, 8], joiner_dims=[4, 8])
+CONFORMER = tiny.CONFORMER | dict(
+    encoder_conf=tiny.CONFORMER["encoder_conf"] | dict(search_space=SPACE), decoder="stateless_supernet"
 )
 
 

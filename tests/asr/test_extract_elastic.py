@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from espnet2.bin.asr_inference import Speech2Text
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +19,6 @@ from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.elastic import at_subnet
 from espnet_plugin.transducer.greedy import greedy_search
 
-TOKENS = ["<blank>", "<unk>", "\u2581A", "B", "C", "\u2581D", "<sos/eos>"]
 SPACE = dict(
     depths=[1, 2, 3],
     ffn_dims=[4, 8],
@@ -28,31 +28,13 @@ SPACE = dict(
     joiner_dims=[4, 6],
     directions=["forward", "bidirectional"],
 )
-CONF = dict(
-    token_list=TOKENS,
+CONF = tiny.CONF | dict(
     token_type="char",
-    bpemodel=None,
-    input_size=None,
-    frontend="kaldi_fbank",
-    frontend_conf={},
-    specaug=None,
-    specaug_conf={},
-    normalize=None,
-    normalize_conf={},
-    preencoder=None,
-    postencoder=None,
-    encoder="mhssm_supernet",
     encoder_conf=dict(
         d_model=8, stem_dim=6, num_heads=4, num_modes=2, num_layers=3, dt_max=0.5, dropout=0.0, search_space=SPACE
     ),
     decoder="stateless_supernet",
-    decoder_conf=dict(embed_dim=8),
-    ctc_conf={},
-    joint_net_conf=None,
-    model="todm",
     model_conf=dict(joint_space_size=6, transducer_conf=dict(prune_range=3, warmup_steps=4)),
-    init=None,
-    init_param=[],
 )
 
 

@@ -43,6 +43,19 @@ CONF = dict(
     init=None,
     init_param=[],
 )
+CONFORMER = dict(
+    encoder="conformer_supernet",
+    encoder_conf=dict(
+        output_size=8,
+        attention_heads=2,
+        num_blocks=2,
+        linear_units=8,
+        dropout_rate=0.0,
+        positional_dropout_rate=0.0,
+        cnn_module_kernel=3,
+        search_space=dict(depths=[1, 2], ffn_dims=[4, 8]),
+    ),
+)
 
 
 def arguments(**changes) -> argparse.Namespace:
