@@ -2,8 +2,8 @@
 
     python benchmarks/mix_data.py --data_dir DIR/theo --more dump/mini/raw/train-clean-mini --out MIXED/theo
 
-`DIR/theo/{train,valid,test}` are Kaldi directories; only `train` gets more utterances. Audio of --data_dir stays where it is. The last
-line is a JSON object with the counts.
+`DIR/theo/{train,valid,test}` are Kaldi directories; only `train` gets more utterances. Audio of --data_dir stays where it is, also
+what a command writes. The last line is a JSON object with the counts.
 """
 
 import argparse
@@ -20,14 +20,13 @@ from espnet_plugin.recipe.kaldi_data import write_flac, write_folder
 
 
 def read_set(folder: Path) -> dict[str, dict[str, str]]:
-    """wav.scp, text and utt2spk of a directory whose utterances are whole recordings, with paths from the root.
+    """wav.scp, text and utt2spk of a directory whose utterances are whole recordings.
 
     Raises:
         UserError: it has segments; see `read_table`.
     """
     recordings = whole_recordings(folder)
-    sources = {key: str(Path(source).absolute()) for key, source in recordings.items()}
-    return {"wav.scp": sources, "text": read_transcripts(folder / "text"), "utt2spk": speakers(folder, sources)}
+    return {"wav.scp": recordings, "text": read_transcripts(folder / "text"), "utt2spk": speakers(folder, recordings)}
 
 
 def speakers(folder: Path, keys: Collection[str]) -> dict[str, str]:

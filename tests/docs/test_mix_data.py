@@ -44,6 +44,13 @@ def test_utterances_with_our_words_come_at_our_rate(data):
     assert sorted(path.name for path in (data / "mixed" / "audio").iterdir()) == ["x.flac", "z.flac"]
 
 
+def test_commands_of_wav_scp_stay_as_they_are(data):
+    command = f"cat {data}/ours/train/a.wav |"
+    (data / "ours" / "train" / "wav.scp").write_text(f"a {command}\nb {data}/ours/train/b.wav\n")
+    assert mix(data / "ours", data / "more", data / "mixed")["fs"] == 8000
+    assert read_table(data / "mixed" / "train" / "wav.scp")["a"] == command
+
+
 def test_it_is_made_anew_but_takes_no_other_folder_s_place(data):
     mix(data / "ours", data / "more", data / "mixed")
     mix(data / "ours", data / "more", data / "mixed")
