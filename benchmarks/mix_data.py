@@ -2,8 +2,8 @@
 
     python benchmarks/mix_data.py --data_dir DIR/theo --more dump/mini/raw/train-clean-mini --out MIXED/theo
 
-`DIR/theo/{train,valid,test}` are Kaldi directories; only `train` gets more utterances. Audio of --data_dir stays where it is, also
-what a command writes. The last line is a JSON object with the counts.
+`DIR/theo/{train,valid,test}` are Kaldi directories; only `train` gets more utterances. Audio of --data_dir is not copied. The last
+line is a JSON object with the counts.
 """
 
 import argparse
