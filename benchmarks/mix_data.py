@@ -30,9 +30,10 @@ def read_set(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def speakers(folder: Path, keys: Collection[str]) -> dict[str, str]:
-    """Utterance -> speaker; each is one of its own where nothing tells."""
+    """Utterance -> speaker; one of its own where nothing tells, as in formatting."""
     path = folder / "utt2spk"
-    return read_table(path) if path.is_file() else {key: key for key in keys}
+    named = read_table(path) if path.is_file() else {}
+    return {key: named.get(key) or key for key in keys}
 
 
 def chosen(folder: Path, words: set[str]) -> dict[str, str]:
@@ -81,11 +82,10 @@ def mix(data_dir: Path, more: Path, out: Path) -> dict[str, int]:
         raise UserError(f"--more: utterance '{min(both)}' is in --data_dir too, names must differ")
     with Recording(next(iter(ours["wav.scp"].values()))) as first:
         fs = first.rate
-    named = speakers(more, texts)
     theirs = {
         "wav.scp": {key: str(out.absolute() / "audio" / file_name(key, ".flac")) for key in texts},
         "text": texts,
-        "utt2spk": {key: named[key] for key in texts},
+        "utt2spk": speakers(more, texts),
     }
     mixed = sets | {"train": {table: rows | theirs[table] for table, rows in ours.items()}}
 

@@ -79,26 +79,27 @@ class Lock:
     def __init__(self, path: Path, folder: Path):
         self.path = path
         self.file = path.open("a")
-        begin, told = time.monotonic(), False
-        while not self.taken():
-            waited = time.monotonic() - begin
-            at_work = f"--expdir '{folder}': a run is at work there ({path.read_text().strip()})"
-            if waited > PATIENCE:
-                raise UserError(f"{at_work}, must end first")
-            if waited > TOLD and not told:
-                print(f"{at_work}, waiting up to {PATIENCE:.0f} s for its end", flush=True)
-                told = True
-            time.sleep(0.05)
+        if not self.taken(TOLD):
+            print(f"{self.at_work(folder)}, waiting up to {PATIENCE:.0f} s for its end", flush=True)
+            if not self.taken(PATIENCE):
+                raise UserError(f"{self.at_work(folder)}, must end first")
         os.set_inheritable(self.file.fileno(), True)
         self.tell(f"process {os.getpid()}")
 
-    def taken(self) -> bool:
-        """Whether the lock is this process's now."""
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            return False
+    def at_work(self, folder: Path) -> str:
+        return f"--expdir '{folder}': a run is at work there ({self.path.read_text().strip()})"
+
+    def taken(self, seconds: float) -> bool:
+        """Whether the lock became this process's. Args: seconds: to try for."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0.05)
 
     def tell(self, who: str) -> None:
         self.path.write_text(f"{who} on {socket.gethostname()}\n")

@@ -1,7 +1,6 @@
 """Exact extraction in all dimensions: encoder output, joiner logits, decoded text."""
 
 import argparse
-import copy
 import random
 from pathlib import Path
 
@@ -39,7 +38,7 @@ CONF = tiny.CONF | dict(
 
 
 def arguments(**changes) -> argparse.Namespace:
-    return argparse.Namespace(**copy.deepcopy(CONF) | copy.deepcopy(changes))
+    return tiny.arguments(**CONF | changes)
 
 
 def build(seed=0, **changes):

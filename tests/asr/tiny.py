@@ -59,7 +59,7 @@ CONFORMER = dict(
 
 
 def arguments(**changes) -> argparse.Namespace:
-    return argparse.Namespace(**copy.deepcopy(CONF) | changes)
+    return argparse.Namespace(**copy.deepcopy(CONF | changes))
 
 
 def model_conf(**changes) -> dict:

@@ -51,6 +51,12 @@ def test_commands_of_wav_scp_stay_as_they_are(data):
     assert read_table(data / "mixed" / "train" / "wav.scp")["a"] == command
 
 
+def test_who_is_not_named_is_a_speaker_of_its_own(data):
+    (data / "more" / "utt2spk").write_text("x sam\n")
+    mix(data / "ours", data / "more", data / "mixed")
+    assert read_table(data / "mixed" / "train" / "utt2spk") == {"a": "a", "b": "b", "x": "sam", "z": "z"}
+
+
 def test_it_is_made_anew_but_takes_no_other_folder_s_place(data):
     mix(data / "ours", data / "more", data / "mixed")
     mix(data / "ours", data / "more", data / "mixed")
