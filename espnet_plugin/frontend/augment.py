@@ -19,6 +19,7 @@ KEPT = (
     4800 / 8000
 )  # share of the band, from below, that is warped by the factor alone (Jaitly and Hinton: 4800 of 8000 Hz)
 LEVELS = Bounds(0, 40)  # dB; above, speech is lost
+DECIBEL = float(np.log(10)) / 10  # in nats of energy
 BANDS = 6  # in which a microphone's level is drawn: some 500 mel each at 16 kHz; our choice
 
 
@@ -82,34 +83,38 @@ def microphones(count: int, filters: int, most: float, device: torch.device) -> 
     Returns:
         (count, filters) to add to log energies.
     """
-    levels = torch.empty(count, BANDS, device=device).uniform_(-most, most) * (np.log(10) / 10)
+    levels = torch.empty(count, BANDS, device=device).uniform_(-most, most) * DECIBEL
     return torch.nn.functional.interpolate(levels.unsqueeze(1), size=filters, mode="linear", align_corners=True)[:, 0]
 
 
 class Perturbation(torch.nn.Module):
-    """Changes vocal tract, microphone and tempo, each drawn anew for each utterance.
+    """Changes vocal tract, level, microphone and tempo, each drawn anew for each utterance.
 
     Args:
         fs: sampling rate, Hz.
         vocal_tract: lowest and highest factor on frequencies, as (0.85, 1.15); (1, 1) for none.
         tempo: lowest and highest factor on the length, pitch and formants stay; (1, 1) for none.
         microphone: most by which a microphone is too loud or too quiet at a frequency, dB; 0 for none.
+        level: most by which an utterance is louder or quieter, dB; 0 for none.
 
     Raises:
         UserError: a value that is not allowed.
     """
 
-    def __init__(self, fs: int, vocal_tract: Sequence[float], tempo: Sequence[float], microphone: float = 0.0):
+    def __init__(
+        self, fs: int, vocal_tract: Sequence[float], tempo: Sequence[float], microphone: float = 0.0, level: float = 0.0
+    ):
         super().__init__()
         self.fs = fs
         self.vocal_tract = need_range("vocal_tract", vocal_tract, 0.5, 2.0)
         self.tempo = need_range("tempo", tempo, 0.5, 2.0)
         self.microphone = LEVELS.check("microphone", microphone)
+        self.level = LEVELS.check("level", level)
 
     def forward(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            x: (B, S, F) log mel energies; normalised ones where `microphone` is 0.
+            x: (B, S, F) log mel energies; normalised ones where `microphone` and `level` are 0.
             x_lengths: (B,) frames.
 
         Returns:
@@ -124,6 +129,8 @@ class Perturbation(torch.nn.Module):
             x = interpolated(x.transpose(1, 2), position).transpose(1, 2)
         if self.microphone > 0:
             x = x + microphones(len(x), x.shape[2], self.microphone, x.device).unsqueeze(1)
+        if self.level > 0:
+            x = x + drawn((-self.level, self.level)).view(-1, 1, 1) * DECIBEL
         if self.tempo != (1.0, 1.0):
             longer = (x_lengths * drawn(self.tempo)).round().long().clamp(min=1)
             longer = torch.where(x_lengths > 0, longer, 0)

@@ -24,6 +24,25 @@ def test_a_training_step_takes_it():
     assert model.features(*tiny.batch()[:2])[1].tolist() == [50, 38, 19]
 
 
+def test_decibels_are_of_log_energies_whatever_the_normalisation(tmp_path):
+    """A level of up to 6 dB is 0.6 ln 10 of log energy, and a fifth of it where normalisation divides by 5; masks hold the mean, 0."""
+    stats = tmp_path / "feats_stats.npz"  # mean 2, standard deviation 5
+    np.savez(stats, count=100, sum=np.full(80, 200.0), sum_square=np.full(80, 2900.0))
+    quiet = dict(vocal_tract=[1, 1], tempo=[1, 1], level=6.0, freq_mask_width_range=[20, 21], num_freq_mask=1)
+    changes = dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
+    model = tiny.build(specaug="perturbed_specaug", specaug_conf=CONF | quiet, **changes)
+    speech, lengths = tiny.batch()[:2]
+    plain, frames = model.eval().features(speech, lengths)
+    changed, same = model.train().features(speech, lengths)
+    assert same.tolist() == frames.tolist()
+    for one, other, n in zip(plain, changed, frames.tolist()):
+        masked = (other[:n] == 0).all(0)
+        assert masked.sum() == 20
+        added = (other - one)[:n, ~masked]
+        torch.testing.assert_close(added, added[:1, :1].expand_as(added), atol=1e-5, rtol=0)
+        assert 0 < added.abs().max() <= 0.6 * np.log(10) / 5 + 1e-5
+
+
 def test_a_wrong_range_names_its_key():
     with pytest.raises(UserError, match=r"specaug_conf\.vocal_tract: \[2, 1\] must be two numbers"):
         tiny.build(specaug="perturbed_specaug", specaug_conf=CONF | {"vocal_tract": [2, 1]})

@@ -93,6 +93,19 @@ def test_a_microphone_adds_the_same_to_all_frames():
         Perturbation(FS, (1, 1), (1, 1), microphone=41)
 
 
+def test_a_level_adds_one_number_to_an_utterance():
+    """At most 6 dB, that is 6 / 10 of a power of ten; drawn evenly, so that of 400 a quarter lies in each quarter of the range."""
+    x, lengths = torch.randn(400, 3, 5), torch.full((400,), 3)
+    y, same = Perturbation(FS, (1, 1), (1, 1), level=6.0)(x, lengths)
+    added = (y - x) / (0.6 * np.log(10))
+    assert same is lengths and added.abs().max() <= 1 + 1e-5
+    torch.testing.assert_close(added, added[:, :1, :1].expand_as(added), atol=1e-5, rtol=0)
+    counts = torch.histc(added[:, 0, 0], bins=4, min=-1.00001, max=1.00001)
+    assert counts.min() > 60 and counts.max() < 140, counts
+    with pytest.raises(UserError, match="level: -1 must be from 0 to 40"):
+        Perturbation(FS, (1, 1), (1, 1), level=-1)
+
+
 def test_nothing_is_changed_where_nothing_is_asked_for():
     x, lengths = torch.randn(2, 7, 5), torch.tensor([7, 4])
     y, same = Perturbation(FS, (1, 1), (1, 1))(x, lengths)

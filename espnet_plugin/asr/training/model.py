@@ -14,6 +14,7 @@ from espnet_plugin.asr.espnet import ESPnetASRModel
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.nets import NetLoss, Shared, net_stats
 from espnet_plugin.asr.training.sandwich import Sandwich
+from espnet_plugin.asr.training.specaug import PerturbedSpecAug
 from espnet_plugin.common.bounds import Bounds, Width
 from espnet_plugin.common.conf import build_conf
 from espnet_plugin.common.text import SPACE_MARK, TextConf
@@ -178,7 +179,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
     def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frontend, normalisation, SpecAugment (training only), pre-encoder.
 
-        Normalisation comes first, so that what SpecAugment masks with zeros is the mean.
+        Normalisation comes before the masks, so that what SpecAugment masks with zeros is the mean, and after `Perturbation`, whose
+        levels are those of log energies.
 
         Args:
             speech: (B, samples).
@@ -188,10 +190,14 @@ class TODMModel(Sandwich, ESPnetASRModel):
             (B, S, F) and (B,) frames.
         """
         feats, lengths = self._extract_feats(speech, speech_lengths)
+        mask = self.specaug if self.training else None
+        if isinstance(mask, PerturbedSpecAug):
+            feats, lengths = mask.perturbation(feats, lengths)
+            mask = mask.masked
         if self.normalize is not None:
             feats, lengths = self.normalize(feats, lengths)
-        if self.specaug is not None and self.training:
-            feats, lengths = self.specaug(feats, lengths)
+        if mask is not None:
+            feats, lengths = mask(feats, lengths)
         if self.preencoder is not None:
             feats, lengths = self.preencoder(feats, lengths)
         return feats, lengths

@@ -1,4 +1,4 @@
-"""ESPnet specaug ``perturbed_specaug``: SpecAugment after a change of voice, microphone and tempo."""
+"""ESPnet specaug ``perturbed_specaug``: SpecAugment after a change of voice, level, microphone and tempo."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,9 @@ from espnet_plugin.frontend.rate import hertz
 
 
 class PerturbedSpecAug(SpecAug):
-    """Voice, microphone and tempo of each utterance are changed (see `Perturbation`), then ESPnet's SpecAugment masks it.
+    """Voice, level, microphone and tempo of each utterance are changed (see `Perturbation`), then ESPnet's SpecAugment masks it.
+
+    What is changed are log energies, as they come from the frontend. ``model: todm`` normalises between the change and the masks.
 
     It costs little, runs on GPUs, and works with features that were dumped.
 
@@ -19,6 +21,7 @@ class PerturbedSpecAug(SpecAug):
         fs: sampling rate, Hz.
         vocal_tract, tempo: lowest and highest factor, drawn evenly; [1, 1] for none.
         microphone: most by which a frequency's level is changed, dB; 0 for none.
+        level: most by which an utterance is louder or quieter, dB; 0 for none.
         others: of ESPnet's SpecAugment.
 
     Raises:
@@ -31,6 +34,7 @@ class PerturbedSpecAug(SpecAug):
         vocal_tract: Sequence[float] = (0.85, 1.15),
         tempo: Sequence[float] = (0.9, 1.1),
         microphone: float = 0.0,
+        level: float = 0.0,
         apply_time_warp: bool = False,
         time_warp_window: int = 5,
         time_warp_mode: str = "bicubic",
@@ -57,10 +61,14 @@ class PerturbedSpecAug(SpecAug):
             replace_with_zero=replace_with_zero,
         )
         try:
-            self.perturbation = Perturbation(hertz(fs), vocal_tract, tempo, microphone)
+            self.perturbation = Perturbation(hertz(fs), vocal_tract, tempo, microphone, level)
         except UserError as error:
             raise UserError(f"specaug_conf.{error}") from error
 
+    def masked(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """SpecAugment alone. Args: x (B, S, F); x_lengths (B,) frames. Returns: the same."""
+        return super().forward(x, x_lengths)
+
     def forward(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Args: x (B, S, F) log mel energies; x_lengths (B,) frames. Returns: the same, S may differ."""
-        return super().forward(*self.perturbation(x, x_lengths))
+        return self.masked(*self.perturbation(x, x_lengths))
