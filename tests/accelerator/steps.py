@@ -5,10 +5,9 @@ Run by test_accelerator.py.
 
 import copy
 
-import numpy as np
 import pytest
 import torch
-from tiny import batch, build, named
+from tiny import batch, build, global_mvn, named
 from variants import VARIANTS, WAITS, noise
 
 from espnet_plugin.asr.training.batch import Batch
@@ -62,11 +61,9 @@ def test_launches_hardly_grow_with_the_batch():
 
 
 def test_other_optimizers_augmentation_normalisation_and_autocast(tmp_path):
-    stats = tmp_path / "feats_stats.npz"
-    np.savez(stats, count=10, sum=np.ones(80), sum_square=np.full(80, 50.0))
     masks = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
     changes = dict(specaug="device_specaug", specaug_conf=masks)
-    changes |= dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
+    changes |= global_mvn(tmp_path / "feats_stats.npz", 10, 1.0, 50.0)
     model = accelerator.to_device(build(**changes).train())
     result, counts = steps(model, torch.optim.AdamW(model.parameters(), foreach=True), sent(noise()), 2, amp=True)
     assert counts.totals() | dict(launches=0) == dict(launches=0, waits=2, mixed_devices=0, host_tensors=0), (

@@ -1,11 +1,10 @@
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from tiny import CONF, arguments, batch, build
+from tiny import CONF, arguments, batch, build, global_mvn
 
 from espnet_plugin.asr.adapt import of_tokens, padded, start_from
 from espnet_plugin.asr.inference.extract import write_model_dir
@@ -21,14 +20,10 @@ def supernet(folder: Path, **changes) -> Path:
     """A training directory with pieces, statistics and text normalisation."""
     folder.mkdir()
     (folder / "bpe.model").write_bytes(train_bpe(TEXTS, 30))
-    stats = dict(count=10, sum=np.ones(80), sum_square=np.full(80, 20.0))
-    np.savez(folder / "feats_stats.npz", **stats)
     conf = (
         dict(
             token_list=bpe_tokens(folder / "bpe.model"),
             bpemodel=str(folder / "bpe.model"),
-            normalize="global_mvn",
-            normalize_conf=dict(stats_file=str(folder / "feats_stats.npz")),
             optim="scaledadam",
             optim_conf=dict(lr=0.05),
             scheduler="eden",
@@ -36,6 +31,7 @@ def supernet(folder: Path, **changes) -> Path:
             max_epoch=40,
             model_conf=CONF["model_conf"] | dict(text_conf=dict(form="nfc")),
         )
+        | global_mvn(folder / "feats_stats.npz", 10, 1.0, 20.0)
         | changes
     )
     model = build(**conf)

@@ -1,11 +1,10 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
-from tiny import CONF, TOKENS, arguments, batch, build, model_conf
+from tiny import CONF, TOKENS, arguments, batch, build, global_mvn, model_conf
 
 from espnet_plugin.asr.inference.extract import cost, extract, num_parameters, write_model_dir
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, load_state, read_config
@@ -136,8 +135,7 @@ def test_a_subnet_outside_the_space_is_not_extracted():
 
 def test_model_directory_can_be_moved_and_is_loaded_by_espnet(tmp_path):
     stats = tmp_path / "feats_stats.npz"
-    np.savez(stats, count=10, sum=np.ones(80), sum_square=np.full(80, 50.0))
-    changes = dict(normalize="global_mvn", normalize_conf=dict(stats_file=str(stats)))
+    changes = global_mvn(stats, 10, 1.0, 50.0)
     model = build(**changes).eval()
     facts = write_model_dir(TrainedModel(model, arguments(**changes)), model.search_space.min, tmp_path / "size")
     assert facts == {
