@@ -11,7 +11,7 @@ digits_unseen_relative_wer   as the first, human digits of speakers left out, al
 digits_unseen_wer_min, _max  word error rates of the best and the worst of the supernet's sizes there (<= 10)
 read_relative_loss           held-out loss likewise, of read sentences (<= 0)
 six_sizes_cost_ratio         training cost of the supernet over that of six models trained alone (<= 0.45)
-mini_longer_...              as mini_... and six_sizes_cost_ratio, of a supernet that was trained for longer than the models alone
+mini_equal_...               as mini_... and six_sizes_cost_ratio, of a supernet that made as many updates as each model trained alone
 """
 
 import argparse
@@ -27,7 +27,7 @@ SIX = 6
 COMMANDS = {
     "mini": './tables.sh --scale mini --seeds "0 1 2 3"',
     "mini_cost": "./tables.sh --scale mini, all six sizes of conf/mini/individual",
-    "mini_longer": './tables.sh --scale mini --seeds "0 1 2 3" --ablation "" --supernet_args "--max_epoch 14"',
+    "mini_equal": './tables.sh --scale mini --seeds "0 1 2 3" --ablation "" --supernet_args "--max_epoch 12"',
     "digits_unseen": "./tables.sh --scale digits for each speaker, see egs2/librispeech_todm/README.md",
     "read_speech": "./tables.sh --scale read_speech, see egs2/librispeech_todm/README.md",
 }
@@ -111,8 +111,8 @@ def cost(folder: Path) -> dict:
     return {"six_sizes_cost_ratio": cost_ratio(folder, "mini_cost")}
 
 
-def longer(folder: Path) -> dict:
-    return mini(folder, "mini_longer") | {"mini_longer_cost_ratio": cost_ratio(folder, "mini_longer")}
+def equal(folder: Path) -> dict:
+    return mini(folder, "mini_equal") | {"mini_equal_cost_ratio": cost_ratio(folder, "mini_equal")}
 
 
 KEYS = {
@@ -120,11 +120,11 @@ KEYS = {
     digits: ("digits_unseen_relative_wer", "digits_unseen_wer_min", "digits_unseen_wer_max"),
     read_speech: ("read_relative_loss",),
     cost: ("six_sizes_cost_ratio",),
-    longer: (
-        "mini_longer_relative_wer",
-        "mini_longer_half_width",
-        "mini_longer_worst_size",
-        "mini_longer_cost_ratio",
+    equal: (
+        "mini_equal_relative_wer",
+        "mini_equal_half_width",
+        "mini_equal_worst_size",
+        "mini_equal_cost_ratio",
     ),
 }
 

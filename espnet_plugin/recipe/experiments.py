@@ -41,7 +41,7 @@ class Plan:
     supernet_args: str = option(
         "",
         '"..."',
-        'more of them for the supernet alone, as "--max_epoch 14"; with --ablation "", whose last line it is',
+        'more of them for the supernet alone, as "--max_epoch 12"; with --ablation "", whose last line it is',
     )
     test_sets: tuple[str, ...] = option(
         ("dev-clean", "dev-other", "test-clean", "test-other"), '"NAME ..."', "sets to decode"

@@ -20,7 +20,7 @@ from espnet_plugin.recipe.engine import Spec, Work
 from espnet_plugin.recipe.launch import Machines, own_program, show_lines, verb
 from espnet_plugin.recipe.layout import Dump, Experiment
 from espnet_plugin.recipe.options import Options
-from espnet_plugin.recipe.record import cksum, marker_of, sum_of
+from espnet_plugin.recipe.record import cksum, marker_of, read_record, sum_of
 from espnet_plugin.recipe.size_names import size_names
 from espnet_plugin.recipe.transcripts import text_words
 
@@ -87,6 +87,14 @@ class Recipe:
         }
 
     @property
+    def prepared_sets(self) -> tuple[str, ...]:
+        """Sets of stage 1: those that are there, where they hold all that are asked for. Fewer test sets prepare nothing again."""
+        asked = self.options.kaldi_sets
+        record = read_record(marker_of(self.dump.data, "data"))
+        there = tuple(str(record.get("sets", "")).split()) if isinstance(record, dict) else ()
+        return asked if self.options.redo or not set(asked) <= set(there) else there
+
+    @property
     def read_in_training(self) -> dict:
         """The supernet depends on no test set: another one must not train it again."""
         sets = self.formatted(self.options.train_set, self.options.valid_set)
@@ -115,6 +123,8 @@ class Recipe:
     # Stages.
 
     def data(self) -> Iterator[Work]:
+        sets = self.prepared_sets
+
         def run() -> None:
             self.dump.data.mkdir(parents=True, exist_ok=True)
             options = self.options
@@ -124,10 +134,10 @@ class Recipe:
                 self.machines.train(log, command)
                 return log
 
-            job = Preparation(options.kaldi_sets, self.dump.data, options.nj, options.redo, logged)
+            job = Preparation(sets, self.dump.data, options.nj, options.redo, logged)
             self.corpus.prepare(job)
 
-        yield Work(self.dump.data, self.data_inputs | {"sets": " ".join(self.options.kaldi_sets)}, run)
+        yield Work(self.dump.data, self.data_inputs | {"sets": " ".join(sets)}, run)
 
     def formatting(self) -> Iterator[Work]:
         options = self.options

@@ -16,6 +16,7 @@ CONF = Path(__file__).parents[2] / "conf"
 SCALES = {"paper": 500, "mobile": 500, "mini": 32}  # vocabulary
 # Millions of parameters of the largest and the smallest net.
 RANGE = {"paper": (98.1, 12.0), "mobile": (24.5, 5.1), "mini": (1.26, 0.348)}
+LONGER = {"mini"}  # the supernet's run is longer than those of models trained alone
 HUMAN = {"digits": 20, "read_speech": 100}  # vocabulary; without lines of the ablation
 RANGE |= {"digits": (1.262, 0.345), "read_speech": (1.282, 0.365)}
 # Each line of the ablation and the keys in which it differs from the one above.
@@ -69,7 +70,7 @@ def test_each_individual_model_is_one_size_of_the_supernet(scale):
         params.add(own.params)
         changed = differing(conf, compose(CONF / scale / "supernet.yaml"))
         space_keys = {"encoder_conf.search_space.depths", "encoder_conf.search_space.ffn_dims"}
-        assert changed <= space_keys | {"encoder_conf.num_layers"}
+        assert changed <= space_keys | {"encoder_conf.num_layers"} | ({"max_epoch"} if scale in LONGER else set())
     assert len(params) == len(names) and {max(params), min(params)} == {round(size * 1e6) for size in sizes}
 
 

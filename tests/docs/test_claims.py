@@ -27,8 +27,8 @@ def test_figures_by_hand(tmp_path):
     alone.append({"model": "all individual models", "hours": 6.0})
     write(tmp_path, "mini", rows)
     write(tmp_path, "mini_cost", [], [{"model": "supernet", "hours": 2.4}, *alone])
-    better = [r | {"relative": r["relative"] - 1, "relative_low": r["relative_low"] - 2} for r in rows]
-    write(tmp_path, "mini_longer", better, [{"model": "supernet", "hours": 3.0}])
+    equal = [r | {"relative": r["relative"] - 1, "relative_low": r["relative_low"] - 2} for r in rows]
+    write(tmp_path, "mini_equal", equal, [{"model": "supernet", "hours": 3.0}])
     write(tmp_path, "digits_unseen", [row("6x512", "a", 1.0, supernet=9.0), row("3x64", "a", -3.0), mean])
     write(tmp_path, "read_speech", [row("6x512", "a", 1.0, measure="loss"), mean | {"measure": "loss"}])
     found = figures(tmp_path)
@@ -42,10 +42,10 @@ def test_figures_by_hand(tmp_path):
         digits_unseen_wer_max=9.0,
         read_relative_loss=-1.0,
         six_sizes_cost_ratio=0.4,
-        mini_longer_relative_wer=-2.0,
-        mini_longer_half_width=4.0,
-        mini_longer_worst_size=2.0,
-        mini_longer_cost_ratio=0.5,
+        mini_equal_relative_wer=-2.0,
+        mini_equal_half_width=4.0,
+        mini_equal_worst_size=2.0,
+        mini_equal_cost_ratio=0.5,
     )
 
 
@@ -60,7 +60,7 @@ def test_too_little_is_no_figure(changes, said, tmp_path):
     assert found["mini_relative_wer"] is None and said in found["reasons"]["mini_relative_wer"]
     reasons = found["reasons"]
     assert found["six_sizes_cost_ratio"] is None and "0 models trained alone" in reasons["six_sizes_cost_ratio"]
-    assert found["mini_longer_cost_ratio"] is None and "mini_longer.json" in reasons["mini_longer_cost_ratio"]
+    assert found["mini_equal_cost_ratio"] is None and "mini_equal.json" in reasons["mini_equal_cost_ratio"]
 
 
 def test_every_key_has_a_figure_or_a_reason():

@@ -69,6 +69,14 @@ def test_one_file_is_a_corpus(recipe):
     more = run(recipe, "--corpus", "tones", "--stop_stage", 2, "--nj", 1, "--tones", 4)
     assert "stage 1, data again: tones 3 -> 4" in more.stdout, more.stdout
     assert "stage 2, formatting low again: tones 3 -> 4; files of low has changed" in more.stdout
+    wider = run(recipe, "--corpus", "tones", "--stop_stage", 1, "--tones", 4, "--test_sets", "high middle")
+    assert "stage 1, data again: sets low high -> low high middle" in wider.stdout, wider.stdout
+    fewer = run(recipe, "--corpus", "tones", "--stop_stage", 1, "--tones", 4)
+    assert "stage 1, data: complete" in fewer.stdout, fewer.stdout
+    # What is prepared again is all that the record speaks of.
+    changed = run(recipe, "--corpus", "tones", "--stop_stage", 1, "--tones", 5)
+    assert "stage 1, data again: tones 4 -> 5" in changed.stdout, changed.stdout
+    assert len((recipe / "dump/tones/data/middle/text").read_text().splitlines()) == 5
     refused = run(recipe, "--corpus", "tones", "--tones", "none")
     assert refused.stderr == "error: --tones 'none' must be a whole number at least 1\n"
 
