@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from espnet_plugin.common.files import need_file, read_text, write_text
+from espnet_plugin.common.files import need_file, read_text, write_json
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Counts, Pair, ratio, relative_difference
 from espnet_plugin.recipe.layout import Experiment
@@ -65,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     found = rows(args.before, args.after, args.sizes, args.test_sets, args.resamples)
     record = {"about": args.about, "seeds": len(args.after), "candidates": found}
-    write_text(args.record, json.dumps(record, indent=1) + "\n")
+    write_json(args.record, record)
     print(f"written: {args.record}")
 
 

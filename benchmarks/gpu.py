@@ -30,7 +30,7 @@ from espnet_plugin.asr.training.launches import host_waits, train_step
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.asr.training.workload import arguments, noise, synchronise
 from espnet_plugin.common.compose import compose, merge
-from espnet_plugin.common.files import write_text
+from espnet_plugin.common.files import write_json
 
 CONF = Path(__file__).parents[1] / "conf"
 # row -> configuration, vocabulary, utterances, seconds and symbols of each
@@ -129,7 +129,7 @@ def main(args: argparse.Namespace) -> dict:
         found["rows"][row] = measure(row, args.device, args.rounds)
         print(row, json.dumps(found["rows"][row]), flush=True)
     if args.record:
-        write_text(args.record, json.dumps(found, indent=1) + "\n")
+        write_json(args.record, found)
     return found
 
 

@@ -28,7 +28,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from espnet_plugin.common.files import read_json, read_text, write_text, write_whole
+from espnet_plugin.common.files import read_json, read_text, write_json, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import results
 from espnet_plugin.recipe.runs import MEASURES
@@ -179,7 +179,7 @@ def take_demo(expdir: Path, records: Path) -> None:
         if not (expdir / name).is_file():
             raise UserError(f"--demo: '{expdir}/{name}' does not exist")
     rows = [{key: row.get(key) for key in KEPT} for row in json.loads(read_text(expdir / "results.json"))]
-    write_text(records / "demo.json", json.dumps({"sizes": rows}, indent=1) + "\n")
+    write_json(records / "demo.json", {"sizes": rows})
     shutil.copy(expdir / "pareto.png", records.parent / "pareto_mini.png")
 
 

@@ -24,7 +24,7 @@ import torch
 from espnet_plugin.asr.inference.data import batches
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
 from espnet_plugin.asr.inference.recognise import greedy
-from espnet_plugin.common.files import read_json, write_text
+from espnet_plugin.common.files import read_json, write_json
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import ratio
@@ -122,7 +122,7 @@ def main() -> None:
     wavs = dict(islice(read_table(args.data / "wav.scp").items(), args.utterances))
     record = {"conf": args.conf.name, "peers": rows(runs, wavs, args.resamples)}
     if args.record:
-        write_text(args.record, json.dumps(record, indent=1) + "\n")
+        write_json(args.record, record)
     print(json.dumps(record))
 
 

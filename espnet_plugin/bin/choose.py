@@ -1,7 +1,6 @@
 """Verb ``choose``: the best subnet within limits, or a ladder of sizes, by the error rate on a development set."""
 
 import argparse
-import json
 import math
 import shlex
 import sys
@@ -18,7 +17,7 @@ from espnet_plugin.bin.cuts import kaldi_directory
 from espnet_plugin.bin.cuts import name_of as name_of_data
 from espnet_plugin.bin.supernet_files import add_supernet, settle
 from espnet_plugin.common.bounds import Bounds, Checked
-from espnet_plugin.common.files import check_places, need_file, write_text
+from espnet_plugin.common.files import check_places, need_file, write_json
 from espnet_plugin.common.processes import PROCESSES
 from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.common.text import normalised
@@ -326,8 +325,8 @@ def main(argv: list[str]) -> None:
     sizes = named_sizes(chosen, space, costs, found, args.metric)
     if args.out is not None:
         facts = search_facts(found, costs, plan, args)
-        write_text(args.out.parent / "search.json", json.dumps(facts, indent=1) + "\n")
-        write_text(args.out, json.dumps({"sizes": sizes}, indent=2) + "\n")
+        write_json(args.out.parent / "search.json", facts)
+        write_json(args.out, {"sizes": sizes})
     if not given and len(sizes) < args.num_sizes:
         few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes were found"
         print(f"{few}, more --evaluations than {args.evaluations} may find more", file=sys.stderr)

@@ -1,7 +1,6 @@
 """Verb ``plan``: what training a supernet, and its sizes one by one, will cost, before it is paid."""
 
 import argparse
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from espnet_plugin.common.bounds import Bounds, Checked, shown
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import is_of
-from espnet_plugin.common.files import check_places, write_text
+from espnet_plugin.common.files import check_places, write_json
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 
@@ -266,4 +265,4 @@ def main(argv: list[str]) -> None:
                 f"WARNING: {job.name} needs {job.memory_gb} GB a GPU: lower batch_bins and raise accum_grad by the same factor"
             )
     if args.out is not None:
-        write_text(args.out, json.dumps([asdict(job) for job in jobs], indent=1) + "\n")
+        write_json(args.out, [asdict(job) for job in jobs])

@@ -229,6 +229,11 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda whole: whole.write_text(text, encoding="utf-8", newline=""))
 
 
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole, a line for each key."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
 def need_file(what: str, path: Path | str, may_be_folder: bool = False) -> Path:
     """The path of an input, which must be a file.
 

@@ -5,7 +5,6 @@ of one size becomes a supernet. adapt.json says what was done.
 """
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import yaml
 from espnet_plugin.asr.adapt import start_from
 from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.common.compose import compose
+from espnet_plugin.common.files import write_json
 from espnet_plugin.common.tables import read_transcripts
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import write_folder
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
             "added": list(start.added),
         }
         facts |= {"unknown": start.unknown, "transcripts": len(texts)}
-        (folder / "adapt.json").write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / "adapt.json", facts)
         whole = "a supernet grown from" if start.grown else "the supernet"
         what = whole if args.subnet is None else f"size {args.subnet} of"
         print(f"{args.out}: {what} {args.model_dir}, {len(tokens)} tokens")

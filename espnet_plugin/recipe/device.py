@@ -1,14 +1,13 @@
 """Export each size of an experiment, float and int8, and measure it: sizes/NAME/sherpa-onnx, sherpa-onnx-int8 and device.json."""
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
-from espnet_plugin.common.files import write_text
+from espnet_plugin.common.files import write_json
 from espnet_plugin.common.tables import read_table
 from espnet_plugin.deploy.measure import measure
 from espnet_plugin.errors import run_main
@@ -30,8 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         for kind, name in (("float", "sherpa-onnx"), ("int8", "sherpa-onnx-int8")):
             cost, _ = measure(model, model_dir / name, wavs, kind == "int8", streaming)
             facts[kind] = cost.as_dict()
-        text = json.dumps(facts, indent=2) + "\n"
-        write_text(model_dir / "device.json", text)
+        write_json(model_dir / "device.json", facts)
 
 
 if __name__ == "__main__":

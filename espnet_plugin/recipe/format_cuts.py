@@ -5,7 +5,6 @@ set.json, as formatting does for a Kaldi directory. No audio is read, and nothin
 """
 
 import argparse
-import json
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from espnet_plugin.asr.training.cuts import CutSource, words_of
+from espnet_plugin.common.files import write_json
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.kaldi_data import positive, write_folder
 from espnet_plugin.recipe.transcripts import RECORD, add_text_options, facts_of, text_conf, told
@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> None:
                 speakers.update(one.speaker for one in cut.supervisions if one.speaker)
         if not kept:
             raise UserError(f"--cuts: '{args.cuts}' has no cut that can be trained on: {dict(reasons)}")
-        (folder / RECORD).write_text(json.dumps(conf.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / RECORD, conf.as_dict())
         facts = facts_of(kept, seconds, len(speakers) or None, reasons, Counter(), changed, changes)
-        (folder / "set.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / "set.json", facts)
         print(told(facts, args.out))
 
     write_folder(args.out, write, made_of="utt2num_samples")

@@ -9,7 +9,6 @@ recognition): sp0.9-UTTERANCE of the speaker sp0.9-SPEAKER.
 """
 
 import argparse
-import json
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +17,7 @@ from pathlib import Path
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.source import Recording
 from espnet_plugin.audio.utterances import read_utterances
-from espnet_plugin.common.files import file_name, read_text
+from espnet_plugin.common.files import file_name, read_text, write_json
 from espnet_plugin.common.processes import run_jobs
 from espnet_plugin.common.tables import (
     Segment,
@@ -170,11 +169,11 @@ def main(argv: list[str] | None = None) -> None:
         write_speakers(folder, speakers)
         write_table(folder / "utt2num_samples", {u: r.samples for u, r in kept.items()})
         (folder / "feats_type").write_text("raw\n")
-        (folder / RECORD).write_text(json.dumps(conf.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / RECORD, conf.as_dict())
         seconds = sum(r.samples for r in kept.values()) / args.fs
         mended = Counter(note for r in kept.values() for note in r.notes)
         facts = summary(len(kept), seconds, speakers if has_speakers else None, transcripts, rejected, mended)
-        (folder / "set.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / "set.json", facts)
         print(told(facts, args.out))
 
     write_folder(args.out, write, made_of="utt2num_samples")

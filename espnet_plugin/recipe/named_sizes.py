@@ -5,11 +5,10 @@ space: the size that conf/SCALE/individual/12x384.yaml trains alone.
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 
-from espnet_plugin.common.files import write_text
+from espnet_plugin.common.files import write_json
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
@@ -75,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     subnets = {name: named(space, name) for name in dict.fromkeys(args.sizes)}
     sizes = [{"name": key, "subnet": str(net), "params": num_parameters(model, net)} for key, net in subnets.items()]
     sizes.sort(key=lambda size: -size["params"])
-    write_text(args.out, json.dumps({"sizes": sizes}, indent=2) + "\n")
+    write_json(args.out, {"sizes": sizes})
     for size in sizes:
         print(f"{size['name']:>8}  {size['params']:>12,} parameters  {size['subnet']}")
 

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from espnet_plugin.common.files import write_text
+from espnet_plugin.common.files import write_json
 from espnet_plugin.common.text import TextConf
 
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -72,8 +72,7 @@ def read_record(path: Path) -> dict | str | None:
 
 
 def write_record(path: Path, inputs: dict) -> None:
-    text = json.dumps(inputs, indent=1, default=str, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_json(path, as_json(inputs))
 
 
 def flat(values: dict, above: str = "") -> dict[str, object]:

@@ -1,7 +1,6 @@
 """The table and the pictures of an experiment: RESULTS.md, results.json, pareto.png, and device.png once sizes are exported."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from espnet_plugin.common.files import read_json, write_text, write_whole
+from espnet_plugin.common.files import read_json, write_json, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.environment import facts
 from espnet_plugin.recipe.layout import Experiment
@@ -225,7 +224,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     experiment = Experiment(args.expdir)
     rows = collect(experiment, args.test_sets)
-    write_text(args.expdir / "results.json", json.dumps(rows, indent=2) + "\n")
+    write_json(args.expdir / "results.json", rows)
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
     pictures = "pareto.png"
     if any(row["device"] for row in rows):

@@ -9,13 +9,12 @@ confidence intervals over utterances and, where there are several, over seeds.
 
 import argparse
 import csv
-import json
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from espnet_plugin.common.files import write_text, write_whole
+from espnet_plugin.common.files import write_json, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.bootstrap import Estimate, Pair, ratio, relative_difference
 from espnet_plugin.recipe.environment import facts
@@ -172,7 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, rows in tables.items():
         write_csv(out / f"{name}.csv", rows)
     record = {"conf": args.conf.name, "made": facts(args.command), "folds": len(args.root)} | tables
-    write_text(out / "tables.json", json.dumps(record, indent=1) + "\n")
+    write_json(out / "tables.json", record)
     write_text(out / "TABLES.md", text + "\n")
     print(f"{text}\n\nwritten: {out}/TABLES.md, tables.json, comparison.csv, ablation.csv, cost.csv")
 

@@ -4,7 +4,6 @@ A block's time is a weighted sum of graphs' times, which the kit states: of thre
 subnets, exported whole as `deploy` does, are in the kit too, so that predictions are checked where the blocks are timed.
 """
 
-import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.files import write_json
 from espnet_plugin.deploy import graphs, sherpa
 from espnet_plugin.deploy.onnx_file import finish, quantise, to_onnx
 from espnet_plugin.encoder.interface import Audio
@@ -141,7 +141,7 @@ class Kit:
     def finish(self) -> None:
         """Write kit.json and the script."""
         content = {"table": self.table, "int8": self.int8, "jobs": self.jobs, "blocks": self.blocks}
-        (self.folder / "kit.json").write_text(json.dumps(content | {"checks": self.checks}, indent=1) + "\n")
+        write_json(self.folder / "kit.json", content | {"checks": self.checks})
         shutil.copy(target.__file__, self.folder / target.SCRIPT)
 
 

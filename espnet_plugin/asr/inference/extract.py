@@ -1,7 +1,6 @@
 """Cut one subnet out of a supernet as a stand-alone ESPnet model."""
 
 import copy
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from espnet_plugin.asr.build import build_model
 from espnet_plugin.asr.inference.loading import TrainedModel, WithoutInit
 from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.asr.training.model import TODMModel
-from espnet_plugin.common.files import check_place, write_whole
+from espnet_plugin.common.files import check_place, write_json, write_whole
 from espnet_plugin.errors import UserError
 from espnet_plugin.supernet.cost import Cost
 from espnet_plugin.supernet.slices import leading
@@ -120,7 +119,7 @@ def write_model_dir(trained: TrainedModel, subnet: Subnet, out: Path, inputs: It
             conf[key] = str(out / name)
         torch.save(alone.state_dict(), folder / "model.pth")
         (folder / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
-        (folder / "subnet.json").write_text(json.dumps(facts) + "\n")
+        write_json(folder / "subnet.json", facts)
 
     write_whole(out, write, MADE_OF, inputs)
     return facts

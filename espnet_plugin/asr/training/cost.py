@@ -1,12 +1,11 @@
 """What a training run has cost, kept in ``cost.json`` beside the model and continued when the run is resumed."""
 
-import json
 import resource
 import time
 from collections import Counter
 from pathlib import Path
 
-from espnet_plugin.common.files import read_json, write_text
+from espnet_plugin.common.files import read_json, write_json
 
 
 def cpu_seconds() -> float:
@@ -61,8 +60,7 @@ class CostRecord:
         self.add(wall_seconds=wall - self.wall, cpu_seconds=cpu - self.cpu)
         self.wall, self.cpu = wall, cpu
         if self.path is not None:
-            text = json.dumps(self.summary(), indent=1)
-            write_text(self.path, text + "\n")
+            write_json(self.path, self.summary())
 
     def summary(self) -> dict:
         counted = sum(self.epochs.values(), Counter())
