@@ -10,8 +10,8 @@ comments, such as
     <!-- begin: mini comparison wer -->
     <!-- end -->
 
-which name a record, what is shown of it, and the measure (wer, cer or loss). A picture is drawn where the page shows it, as
-results/mini_wer.png.
+which name a record, what is shown of it, and the measure (wer, cer or loss); `claims summary` is the table of claims.py. A picture is drawn
+where the page shows it, as results/mini_wer.png.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+import claims
 import matplotlib.pyplot as plt
 
 from espnet_plugin.common.files import read_json, read_text, write_json, write_text, write_whole
@@ -89,6 +90,8 @@ def table(folder: Path, name: str, what: str, measure: str | None) -> str:
     Raises:
         UserError: no such record, or nothing of it to show.
     """
+    if name == "claims":
+        return claims.summary(folder)
     record = read_json(folder / f"{name}.json")
     if record is None:
         raise UserError(f"'{folder}/{name}.json' does not exist, but the page shows it")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from claims import KEYS, RECORDS, figures
+from claims import FIGURES, KEYS, RECORDS, figures, summary
 
 
 def row(size: str, test_set: str, relative: float, **others) -> dict:
@@ -47,6 +47,9 @@ def test_figures_by_hand(tmp_path):
         mini_equal_worst_size=2.0,
         mini_equal_cost_ratio=0.5,
     )
+    told = dict(zip(FIGURES, summary(tmp_path).splitlines()[2:], strict=True))
+    assert told["mini_relative_wer"].endswith("| -1.00 | 0 | yes |")
+    assert told["mini_equal_cost_ratio"].endswith("| 0.50 | 0.45 | no |")
 
 
 @pytest.mark.parametrize(
@@ -61,10 +64,11 @@ def test_too_little_is_no_figure(changes, said, tmp_path):
     reasons = found["reasons"]
     assert found["six_sizes_cost_ratio"] is None and "0 models trained alone" in reasons["six_sizes_cost_ratio"]
     assert found["mini_equal_cost_ratio"] is None and "mini_equal.json" in reasons["mini_equal_cost_ratio"]
+    assert summary(tmp_path).endswith("|  | 0 | not measured |")
 
 
 def test_every_key_has_a_figure_or_a_reason():
     found = figures(RECORDS)
     reasons = found.pop("reasons")
-    assert set(found) == {key for keys in KEYS.values() for key in keys}
+    assert set(found) == {key for keys in KEYS.values() for key in keys} == set(FIGURES)
     assert {key for key, value in found.items() if value is None} == set(reasons)
