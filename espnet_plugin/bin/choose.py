@@ -326,7 +326,7 @@ def main(argv: list[str]) -> None:
     if args.out is not None:
         facts = search_facts(found, costs, plan, args)
         write_json(args.out.parent / "search.json", facts)
-        write_json(args.out, {"sizes": sizes})
+        write_json(args.out, {"sizes": sizes}, indent=2)
     if not given and len(sizes) < args.num_sizes:
         few = f"warning: --num_sizes {args.num_sizes}: only {len(sizes)} different sizes were found"
         print(f"{few}, more --evaluations than {args.evaluations} may find more", file=sys.stderr)

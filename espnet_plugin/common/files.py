@@ -229,9 +229,9 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda whole: whole.write_text(text, encoding="utf-8", newline=""))
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file whole, a line for each key."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: object, indent: int | None = 1) -> None:
+    """Write a JSON file whole. Args: indent: of nested values, spaces; None for one line."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
 def need_file(what: str, path: Path | str, may_be_folder: bool = False) -> Path:

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
             "added": list(start.added),
         }
         facts |= {"unknown": start.unknown, "transcripts": len(texts)}
-        write_json(folder / "adapt.json", facts)
+        write_json(folder / "adapt.json", facts, indent=None)
         whole = "a supernet grown from" if start.grown else "the supernet"
         what = whole if args.subnet is None else f"size {args.subnet} of"
         print(f"{args.out}: {what} {args.model_dir}, {len(tokens)} tokens")

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         for kind, name in (("float", "sherpa-onnx"), ("int8", "sherpa-onnx-int8")):
             cost, _ = measure(model, model_dir / name, wavs, kind == "int8", streaming)
             facts[kind] = cost.as_dict()
-        write_json(model_dir / "device.json", facts)
+        write_json(model_dir / "device.json", facts, indent=2)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
                 speakers.update(one.speaker for one in cut.supervisions if one.speaker)
         if not kept:
             raise UserError(f"--cuts: '{args.cuts}' has no cut that can be trained on: {dict(reasons)}")
-        write_json(folder / RECORD, conf.as_dict())
+        write_json(folder / RECORD, conf.as_dict(), indent=None)
         facts = facts_of(kept, seconds, len(speakers) or None, reasons, Counter(), changed, changes)
         write_json(folder / "set.json", facts)
         print(told(facts, args.out))

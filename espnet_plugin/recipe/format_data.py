@@ -169,7 +169,7 @@ def main(argv: list[str] | None = None) -> None:
         write_speakers(folder, speakers)
         write_table(folder / "utt2num_samples", {u: r.samples for u, r in kept.items()})
         (folder / "feats_type").write_text("raw\n")
-        write_json(folder / RECORD, conf.as_dict())
+        write_json(folder / RECORD, conf.as_dict(), indent=None)
         seconds = sum(r.samples for r in kept.values()) / args.fs
         mended = Counter(note for r in kept.values() for note in r.notes)
         facts = summary(len(kept), seconds, speakers if has_speakers else None, transcripts, rejected, mended)

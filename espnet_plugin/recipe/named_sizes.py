@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     subnets = {name: named(space, name) for name in dict.fromkeys(args.sizes)}
     sizes = [{"name": key, "subnet": str(net), "params": num_parameters(model, net)} for key, net in subnets.items()]
     sizes.sort(key=lambda size: -size["params"])
-    write_json(args.out, {"sizes": sizes})
+    write_json(args.out, {"sizes": sizes}, indent=2)
     for size in sizes:
         print(f"{size['name']:>8}  {size['params']:>12,} parameters  {size['subnet']}")
 

@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     experiment = Experiment(args.expdir)
     rows = collect(experiment, args.test_sets)
-    write_json(args.expdir / "results.json", rows)
+    write_json(args.expdir / "results.json", rows, indent=2)
     write_whole(args.expdir / "pareto.png", lambda path: plot(rows, args.test_sets, path))
     pictures = "pareto.png"
     if any(row["device"] for row in rows):

@@ -48,6 +48,7 @@ def test_a_configuration_differs_from_models_trained_alone_in_the_encoder(path):
     conf = yaml.safe_load(path.read_text())
     scale, size = path.stem.rsplit("_", 1)
     alone = compose(PEER.parent.parent / "conf" / scale / "individual" / "6x512.yaml")
-    changed = {key for key, value in compose(path).items() if alone.get(key) != value}
+    peer = compose(path)
+    changed = {key for key in peer.keys() | alone.keys() if peer.get(key) != alone.get(key)}
     assert changed <= {"encoder", "encoder_conf", "optim_conf"} and conf["encoder_conf"]["size"] == size
     assert set(conf) == {"base", "encoder", "encoder_conf", "optim_conf"} and set(conf["optim_conf"]) == {"lr_scales"}

@@ -119,7 +119,7 @@ def write_model_dir(trained: TrainedModel, subnet: Subnet, out: Path, inputs: It
             conf[key] = str(out / name)
         torch.save(alone.state_dict(), folder / "model.pth")
         (folder / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
-        write_json(folder / "subnet.json", facts)
+        write_json(folder / "subnet.json", facts, indent=None)
 
     write_whole(out, write, MADE_OF, inputs)
     return facts
