@@ -1,6 +1,7 @@
 """Runs the pieces of work of stages: those that are asked for and not complete, each in a process group of its own, one run in a folder."""
 
 import fcntl
+import math
 import os
 import signal
 import socket
@@ -8,11 +9,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.recipe.layout import Dump
 from espnet_plugin.recipe.record import (
     as_before,
     as_json,
@@ -65,36 +67,40 @@ class Work:
 
 
 class Lock:
-    """One run at a time works in a folder. The processes of a stage inherit the lock, so that those of a run that was killed keep it as
-    long as they live.
+    """One run at a time works in a folder, or any number that share it. The processes of a stage inherit the lock, so that those of a run
+    that was killed keep it as long as they live.
 
     Args:
-        path: file, which says who has it.
-        folder: for the message.
+        path: file in the folder, which says who has the lock.
+        option: that names the folder, for the message.
+        patience: s to wait for another run's end.
+        shared: with others that share it, too.
 
     Raises:
         UserError: another run has it.
     """
 
-    def __init__(self, path: Path, folder: Path):
-        self.path = path
+    def __init__(self, path: Path, option: str, patience: float = PATIENCE, shared: bool = False):
+        self.path, self.option = path, option
+        self.mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self.file = path.open("a")
         if not self.taken(TOLD):
-            print(f"{self.at_work(folder)}, waiting up to {PATIENCE:.0f} s for its end", flush=True)
-            if not self.taken(PATIENCE):
-                raise UserError(f"{self.at_work(folder)}, must end first")
+            limit = f"up to {patience:.0f} s " if patience < math.inf else ""
+            print(f"{self.at_work()}, waiting {limit}for its end", flush=True)
+            if not self.taken(patience):
+                raise UserError(f"{self.at_work()}, must end first")
         os.set_inheritable(self.file.fileno(), True)
         self.tell(f"process {os.getpid()}")
 
-    def at_work(self, folder: Path) -> str:
-        return f"--expdir '{folder}': a run is at work there ({self.path.read_text().strip()})"
+    def at_work(self) -> str:
+        return f"{self.option} '{self.path.parent}': a run is at work there ({self.path.read_text().strip()})"
 
     def taken(self, seconds: float) -> bool:
         """Whether the lock became this process's. Args: seconds: to try for."""
         end = time.monotonic() + seconds
         while True:
             try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.file, self.mode | fcntl.LOCK_NB)
                 return True
             except BlockingIOError:
                 if time.monotonic() > end:
@@ -104,6 +110,20 @@ class Lock:
     def tell(self, who: str) -> None:
         self.path.write_text(f"{who} on {socket.gethostname()}\n")
 
+    def close(self) -> None:
+        """Leave the folder to other runs."""
+        self.file.close()
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of a piece of work. Args: there: whether its output is; told: its record; changes: of inputs since; complete."""
+
+    there: bool
+    told: dict | str | None
+    changes: list[str]
+    complete: bool
+
 
 class Engine:
     """Runs work, and stops it when this process is asked to stop.
@@ -112,6 +132,7 @@ class Engine:
         first, last: numbers of stages.
         redo: do again what is complete.
         lock: of the folder.
+        dump: of the data, which other runs may use at the same time.
         same_as_before: takes kind, text and `Work.of` of a record without labels, which an earlier version wrote; whether it stands for
             the inputs of today.
     """
@@ -122,10 +143,11 @@ class Engine:
         last: int,
         redo: bool,
         lock: Lock,
+        dump: Dump,
         same_as_before: Callable[[str, str, str], bool],
     ):
         self.first, self.last, self.redo, self.lock = first, last, redo, lock
-        self.same_as_before = same_as_before
+        self.dump, self.same_as_before = dump, same_as_before
         self.group: int | None = None
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP under nohup
@@ -148,6 +170,22 @@ class Engine:
     def work(self, spec: Spec, work: Work) -> None:
         kind = work.kind or spec.name
         title = f"stage {spec.number}, {kind} {work.of}".rstrip()
+        with nullcontext() if self.state(kind, work).complete else self.undisturbed(work.output):
+            state = self.state(kind, work)  # another run may have done it meanwhile
+            if state.complete:
+                print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
+                return
+            print(f"{title}{why(self.redo, state)}", flush=True)
+            marker = marker_of(work.output, kind)
+            marker.unlink(missing_ok=True)
+            began = time.monotonic()
+            status = self.in_group(work.run)
+            if status:
+                raise SystemExit(status)
+            write_record(marker, as_json(work.inputs))
+            print(f"{title}: done in {time.monotonic() - began:.0f} s", flush=True)
+
+    def state(self, kind: str, work: Work) -> State:
         marker, now = marker_of(work.output, kind), as_json(work.inputs)
         recorded = read_record(marker)
         there = work.output.exists()
@@ -156,17 +194,25 @@ class Engine:
             recorded = now
         told = recorded if recorded is not None or work.told_by is None else read_record(work.told_by)
         changes = differences(told, now) if isinstance(told, dict) else []
-        if not self.redo and there and isinstance(recorded, dict) and not changes:
-            print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
-            return
-        print(f"{title}{why(self.redo, there, told, changes)}", flush=True)
-        marker.unlink(missing_ok=True)
-        began = time.monotonic()
-        status = self.in_group(work.run)
-        if status:
-            raise SystemExit(status)
-        write_record(marker, now)
-        print(f"{title}: done in {time.monotonic() - began:.0f} s", flush=True)
+        return State(there, told, changes, not self.redo and there and isinstance(recorded, dict) and not changes)
+
+    def undisturbed(self, output: Path) -> ExitStack:
+        """Context in which no other run changes what this work reads or makes: one run at a time makes data, and what is there is made
+        anew when nobody reads it."""
+        data, own, locks = self.dump.root, self.lock.path.parent, ExitStack()
+
+        def take(path: Path, shared: bool) -> None:
+            locks.enter_context(closing(Lock(path, "--dumpdir", math.inf, shared)))
+
+        if not output.is_relative_to(data) or (own.is_relative_to(data) and output.is_relative_to(own)):
+            if os.access(data, os.W_OK):  # else it belongs to somebody else
+                take(self.dump.read_lock, shared=True)
+            return locks
+        data.mkdir(parents=True, exist_ok=True)
+        take(self.dump.make_lock, shared=False)
+        if output.exists():
+            take(self.dump.read_lock, shared=False)
+        return locks
 
     def in_group(self, run: Callable[[], None]) -> int:
         """Exit status of a function, run in a process group of its own."""
@@ -186,9 +232,10 @@ class Engine:
         return status if status >= 0 else 128 - status
 
 
-def why(redo: bool, there: bool, recorded: dict | str | None, changes: list[str]) -> str:
+def why(redo: bool, state: State) -> str:
     """Why work is done that had been done before."""
-    if not there or recorded is None or (isinstance(recorded, dict) and not changes and not redo):
+    there, told, changes = state.there, state.told, state.changes
+    if not there or told is None or (isinstance(told, dict) and not changes and not redo):
         return ""
     if redo:
         return " again: --redo true"

@@ -95,6 +95,16 @@ class Dump:
     root: Path
 
     @property
+    def make_lock(self) -> Path:
+        """Held by a run that makes something here."""
+        return self.root / ".make.lock"
+
+    @property
+    def read_lock(self) -> Path:
+        """Held by runs that read what is here, or by one that makes it anew."""
+        return self.root / ".read.lock"
+
+    @property
     def data(self) -> Path:
         """Kaldi directories as the corpus gives them."""
         return self.root / "data"

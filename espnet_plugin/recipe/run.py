@@ -108,7 +108,7 @@ def work(recipe: Recipe) -> None:
     """Run the stages in a folder that nobody else works in."""
     options, exp = recipe.options, recipe.exp
     exp.root.mkdir(parents=True, exist_ok=True)
-    lock = Lock(exp.lock, exp.root)
+    lock = Lock(exp.lock, "--expdir")
     check_inference_config(recipe)
     write_conf(recipe.conf.conf, exp.composed, recipe.conf.path)
     exp.log.mkdir(exist_ok=True)
@@ -119,7 +119,7 @@ def work(recipe: Recipe) -> None:
     ):  # of an earlier version: taken up, if it stands for these inputs
         training.is_of(recipe, exp.supernet, recipe.training_inputs)
     taken_up = partial(legacy.matches, recipe)
-    engine = Engine(options.stage, options.stop_stage, options.redo, lock, taken_up)
+    engine = Engine(options.stage, options.stop_stage, options.redo, lock, recipe.dump, taken_up)
     engine.stages(recipe.stages, recipe)
 
 

@@ -1,5 +1,6 @@
 """run.sh as a user meets it: options, refusals, and stages that were cut short."""
 
+import fcntl
 import os
 import re
 import signal
@@ -172,14 +173,20 @@ def test_options_of_late_stages_are_refused_before_the_first(tmp_path, options, 
     assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
 
 
+def begun(corpus) -> tuple[subprocess.Popen, int]:
+    """A run that is formatting the training set, whose first utterance comes from a pipe; and the pipe, where it waits for audio."""
+    wavs = corpus / "kaldi" / "train" / "wav.scp"
+    wavs.write_text(wavs.read_text().replace(f"{corpus}/kaldi/train/0.wav", f"cat {corpus}/pipe |"))
+    os.mkfifo(corpus / "pipe")
+    run = subprocess.Popen(**arguments(*on_corpus(corpus, 1, 2)), stdout=subprocess.DEVNULL)
+    return run, os.open(corpus / "pipe", os.O_WRONLY)  # returns when the reader is there
+
+
 def test_one_run_at_a_time_works_in_a_folder(corpus):
     """A process of a stage, here a reader of audio, outlives run.sh and keeps the lock."""
     wavs = corpus / "kaldi" / "train" / "wav.scp"
     plain = wavs.read_text()
-    wavs.write_text(plain.replace(f"{corpus}/kaldi/train/0.wav", f"cat {corpus}/pipe |"))
-    os.mkfifo(corpus / "pipe")
-    first = subprocess.Popen(**arguments(*on_corpus(corpus, 1, 2)), stdout=subprocess.DEVNULL)
-    writer = os.open(corpus / "pipe", os.O_WRONLY)  # returns when the reader is there, which then waits for audio
+    first, writer = begun(corpus)
     first.kill()
     first.wait()
     refused = stages(corpus, 1, 2)
@@ -197,6 +204,37 @@ def test_one_run_at_a_time_works_in_a_folder(corpus):
     os.killpg(int(said[1]), signal.SIGKILL)
     os.close(writer)
     assert "stage 2" in next_one.communicate()[0] and next_one.returncode == 0
+
+
+def test_one_run_at_a_time_makes_data(corpus):
+    first, writer = begun(corpus)
+    second = [*on_corpus(corpus, 1, 2), "--expdir", corpus / "other"]
+    waiting = subprocess.Popen(**arguments(*second), stdout=subprocess.PIPE, text=True)
+    lines = [waiting.stdout.readline() for _ in range(2)]
+    assert "stage 1, data: complete, skipped" in lines[0]
+    said = rf"--dumpdir '{corpus}/dump': a run is at work there \(process .* on .*\), waiting for its end\n"
+    assert re.fullmatch(said, lines[1]), lines
+    os.write(writer, (corpus / "kaldi" / "train" / "0.wav").read_bytes())
+    os.close(writer)
+    assert first.wait() == 0
+    rest = waiting.communicate()[0]
+    assert waiting.returncode == 0 and "stage 2, formatting train: complete, skipped" in rest
+    assert len((corpus / "dump" / "raw" / "train" / "text").read_text().splitlines()) == 3
+
+
+def test_data_that_a_run_reads_are_not_made_anew(corpus):
+    assert stages(corpus, 1, 2).returncode == 0
+    formatted = corpus / "dump" / "raw" / "train" / "text"
+    with (corpus / "dump" / ".read.lock").open("a") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        faster = on_corpus(corpus, 1, 2)
+        faster += ["--expdir", corpus / "other", "--speed_perturb_factors", "1.0 1.1"]
+        waiting = subprocess.Popen(**arguments(*faster), stdout=subprocess.PIPE, text=True)
+        lines = [waiting.stdout.readline() for _ in range(2)]
+        assert "waiting for its end" in lines[1] and len(formatted.read_text().splitlines()) == 3
+    rest = waiting.communicate()[0]
+    assert waiting.returncode == 0 and "stage 2, formatting train again: speeds 1.0 -> 1.0 1.1" in rest
+    assert len(formatted.read_text().splitlines()) == 6
 
 
 def test_a_dry_run_writes_nothing(tmp_path):
