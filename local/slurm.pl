@@ -26,7 +26,8 @@ log=$1
 shift
 mkdir -p "$(dirname "$log")"
 script=$(mktemp "$(dirname "$log")/.$(basename "$log").XXXXXX.sh")
-trap 'rm -f "$script"' EXIT
+id=$script.id
+trap 'rm -f "$script" "$id"' EXIT
 {
     echo '#!/usr/bin/env bash'
     printf 'cd %q || exit 1\n' "$PWD"
@@ -48,9 +49,18 @@ if [ -n "$jobs" ]; then
 else
     options+=(--output "$log")
 fi
+# Who stops this program stops the job: --wait does not end it.
+stop() {
+    [ ! -s "$id" ] || scancel "$(head -n 1 "$id" | cut -d ';' -f 1)" || true
+    exit "$1"
+}
+trap 'stop 129' HUP
+trap 'stop 130' INT
+trap 'stop 143' TERM
 status=0
 # shellcheck disable=SC2086
-sbatch "${options[@]}" ${SLURM_OPTIONS:-} "$script" >/dev/null || status=$?
+stdbuf -oL sbatch "${options[@]}" ${SLURM_OPTIONS:-} "$script" >"$id" &
+wait $! || status=$?
 if [ "$status" -ne 0 ]; then
     logs=("$log")
     [ -z "$jobs" ] || mapfile -t logs < <(seq 1 "$jobs" | while read -r n; do echo "${log//JOB/$n}"; done)

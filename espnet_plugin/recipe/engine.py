@@ -1,20 +1,17 @@
 """Runs the pieces of work of stages: those that are asked for and not complete, each in a process group of its own, one run in a folder."""
 
-import fcntl
-import math
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_plugin.errors import UserError, run_main
-from espnet_plugin.recipe.layout import Dump
+from espnet_plugin.errors import run_main
+from espnet_plugin.recipe.locks import DumpLocks, Lock
 from espnet_plugin.recipe.record import (
     as_before,
     as_json,
@@ -26,8 +23,6 @@ from espnet_plugin.recipe.record import (
 )
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-PATIENCE = 10.0  # s that the processes of a run which was stopped have to end, see `launch.ended`
-TOLD = 1.0  # s after which waiting for them is told
 
 
 @dataclass(frozen=True)
@@ -66,55 +61,6 @@ class Work:
     told_by: Path | None = None
 
 
-class Lock:
-    """One run at a time works in a folder, or any number that share it. The processes of a stage inherit the lock, so that those of a run
-    that was killed keep it as long as they live.
-
-    Args:
-        path: file in the folder, which says who has the lock.
-        option: that names the folder, for the message.
-        patience: s to wait for another run's end.
-        shared: with others that share it, too.
-
-    Raises:
-        UserError: another run has it.
-    """
-
-    def __init__(self, path: Path, option: str, patience: float = PATIENCE, shared: bool = False):
-        self.path, self.option = path, option
-        self.mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        self.file = path.open("a")
-        if not self.taken(TOLD):
-            limit = f"up to {patience:.0f} s " if patience < math.inf else ""
-            print(f"{self.at_work()}, waiting {limit}for its end", flush=True)
-            if not self.taken(patience):
-                raise UserError(f"{self.at_work()}, must end first")
-        os.set_inheritable(self.file.fileno(), True)
-        self.tell(f"process {os.getpid()}")
-
-    def at_work(self) -> str:
-        return f"{self.option} '{self.path.parent}': a run is at work there ({self.path.read_text().strip()})"
-
-    def taken(self, seconds: float) -> bool:
-        """Whether the lock became this process's. Args: seconds: to try for."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(self.file, self.mode | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    return False
-                time.sleep(0.05)
-
-    def tell(self, who: str) -> None:
-        self.path.write_text(f"{who} on {socket.gethostname()}\n")
-
-    def close(self) -> None:
-        """Leave the folder to other runs."""
-        self.file.close()
-
-
 @dataclass(frozen=True)
 class State:
     """What is known of a piece of work. Args: there: whether its output is; told: its record; changes: of inputs since; complete."""
@@ -132,7 +78,7 @@ class Engine:
         first, last: numbers of stages.
         redo: do again what is complete.
         lock: of the folder.
-        dump: of the data, which other runs may use at the same time.
+        data: locks of the data's folder, which other runs may use at the same time.
         same_as_before: takes kind, text and `Work.of` of a record without labels, which an earlier version wrote; whether it stands for
             the inputs of today.
     """
@@ -143,11 +89,11 @@ class Engine:
         last: int,
         redo: bool,
         lock: Lock,
-        dump: Dump,
+        data: DumpLocks,
         same_as_before: Callable[[str, str, str], bool],
     ):
         self.first, self.last, self.redo, self.lock = first, last, redo, lock
-        self.dump, self.same_as_before = dump, same_as_before
+        self.data, self.same_as_before = data, same_as_before
         self.group: int | None = None
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP under nohup
@@ -162,19 +108,24 @@ class Engine:
 
     def stages(self, specs: Iterable[Spec], recipe: object) -> None:
         """Run all stages that are asked for, in their order. Work is asked for only when that before it has ended."""
-        for spec in specs:
-            if self.first <= spec.number <= self.last:
-                for work in getattr(recipe, spec.name)():
-                    self.work(spec, work)
+        asked = [spec for spec in specs if self.first <= spec.number <= self.last]
+        while not all(self.work(spec, work) for spec in asked for work in getattr(recipe, spec.name)()):
+            pass  # from the first stage on: another run has made data meanwhile
 
-    def work(self, spec: Spec, work: Work) -> None:
+    def work(self, spec: Spec, work: Work) -> bool:
+        """Do a piece of work that is not complete. Returns whether it is; not where what is known of its inputs has become old."""
         kind = work.kind or spec.name
         title = f"stage {spec.number}, {kind} {work.of}".rstrip()
-        with nullcontext() if self.state(kind, work).complete else self.undisturbed(work.output):
-            state = self.state(kind, work)  # another run may have done it meanwhile
-            if state.complete:
-                print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
-                return
+        state = self.state(kind, work)
+        if state.complete:
+            print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
+            return True
+        of_data = self.data.holds(work.output)
+        if not of_data:
+            self.data.leave()
+        elif self.data.make():
+            return False
+        with self.data.alone(work.output) if of_data else nullcontext():
             print(f"{title}{why(self.redo, state)}", flush=True)
             marker = marker_of(work.output, kind)
             marker.unlink(missing_ok=True)
@@ -184,6 +135,7 @@ class Engine:
                 raise SystemExit(status)
             write_record(marker, as_json(work.inputs))
             print(f"{title}: done in {time.monotonic() - began:.0f} s", flush=True)
+        return True
 
     def state(self, kind: str, work: Work) -> State:
         marker, now = marker_of(work.output, kind), as_json(work.inputs)
@@ -195,24 +147,6 @@ class Engine:
         told = recorded if recorded is not None or work.told_by is None else read_record(work.told_by)
         changes = differences(told, now) if isinstance(told, dict) else []
         return State(there, told, changes, not self.redo and there and isinstance(recorded, dict) and not changes)
-
-    def undisturbed(self, output: Path) -> ExitStack:
-        """Context in which no other run changes what this work reads or makes: one run at a time makes data, and what is there is made
-        anew when nobody reads it."""
-        data, own, locks = self.dump.root, self.lock.path.parent, ExitStack()
-
-        def take(path: Path, shared: bool) -> None:
-            locks.enter_context(closing(Lock(path, "--dumpdir", math.inf, shared)))
-
-        if not output.is_relative_to(data) or (own.is_relative_to(data) and output.is_relative_to(own)):
-            if os.access(data, os.W_OK):  # else it belongs to somebody else
-                take(self.dump.read_lock, shared=True)
-            return locks
-        data.mkdir(parents=True, exist_ok=True)
-        take(self.dump.make_lock, shared=False)
-        if output.exists():
-            take(self.dump.read_lock, shared=False)
-        return locks
 
     def in_group(self, run: Callable[[], None]) -> int:
         """Exit status of a function, run in a process group of its own."""

@@ -11,8 +11,9 @@ from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import cuts, legacy, training
 from espnet_plugin.recipe.configured import Configuration, check_decoding, check_speeds
 from espnet_plugin.recipe.corpus import Corpus, choose, corpora
-from espnet_plugin.recipe.engine import Engine, Lock
+from espnet_plugin.recipe.engine import Engine
 from espnet_plugin.recipe.launch import Machines
+from espnet_plugin.recipe.locks import DumpLocks, Lock
 from espnet_plugin.recipe.options import Options, option_lines, quoted, read_words
 from espnet_plugin.recipe.record import sum_of
 from espnet_plugin.recipe.stages import Recipe
@@ -69,7 +70,7 @@ def check_inference_config(recipe: Recipe) -> None:
     before = known.read_text().strip() if known.is_file() else ""
     if options.stage <= 9 <= options.stop_stage and before not in (now, now[1:]):
         check_decoding(path)
-    known.write_text(f"{now}\n")
+        known.write_text(f"{now}\n")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -119,7 +120,8 @@ def work(recipe: Recipe) -> None:
     ):  # of an earlier version: taken up, if it stands for these inputs
         training.is_of(recipe, exp.supernet, recipe.training_inputs)
     taken_up = partial(legacy.matches, recipe)
-    engine = Engine(options.stage, options.stop_stage, options.redo, lock, recipe.dump, taken_up)
+    data = DumpLocks(recipe.dump, exp.root)
+    engine = Engine(options.stage, options.stop_stage, options.redo, lock, data, taken_up)
     engine.stages(recipe.stages, recipe)
 
 

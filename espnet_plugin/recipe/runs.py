@@ -147,7 +147,7 @@ def read_trn(path: Path) -> dict[str, str]:
     """Text by utterance. Raises `UserError` for a file that is not there or no text."""
     if not path.is_file():
         raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
-    lines = (line.rpartition("(") for line in filter(None, read_text(path).split("\n")))
+    lines = (line.rpartition(" (") for line in filter(None, read_text(path).split("\n")))
     return {key.removesuffix(")"): text for text, _, key in lines}
 
 

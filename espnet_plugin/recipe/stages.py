@@ -25,6 +25,9 @@ from espnet_plugin.recipe.size_names import size_names
 from espnet_plugin.recipe.transcripts import text_words
 
 TOOL = "espnet-todm"
+LONGEST_TEST = (
+    60.0  # s; held-out losses of more would take gigabytes. LibriSpeech's dev-other has an utterance of 35.2 s
+)
 
 
 class Recipe:
@@ -151,6 +154,8 @@ class Recipe:
             inputs["transcripts"] = self.tokens.text.as_dict()
             words = ["--data", str(source), "--out", str(self.dump.raw(name)), "--fs", str(self.conf.fs)]
             words += ["--nj", str(options.nj), "--speeds", *speeds, *text_words(self.tokens.text)]
+            if name not in (options.train_set, options.valid_set):
+                words += ["--max_duration", str(LONGEST_TEST)]
             yield Work(self.dump.raw(name), inputs, partial(own_program, "format_data", words), of=name)
         if options.feats_type == "fbank":
             for name in (options.train_set, options.valid_set):
@@ -199,6 +204,8 @@ class Recipe:
     def averaging(self) -> Iterator[Work]:
         exp, count = self.exp, self.options.average
         inputs = {"supernet": training.recorded(exp.supernet) or "", "average": count}
+        if not exp.trained.is_file():  # more epochs may come
+            inputs["checkpoints so far"] = len([*exp.supernet.glob("*epoch.pth")])
         command = [TOOL, "average", "--dir", str(exp.supernet), "--last", str(count), "--out", str(exp.averaged)]
         yield Work(exp.averaged, inputs, partial(self.machines.train, exp.log / "average.log", command))
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from espnet_plugin.common.files import remove
 from espnet_plugin.recipe import corpus, mini
 from espnet_plugin.recipe.librispeech import kaldi_directories
+from espnet_plugin.recipe.locks import alone_in
 from espnet_plugin.recipe.record import sum_of
 
 PLACE = Path("downloads/mini")
@@ -29,10 +30,11 @@ class Corpus(corpus.Corpus):
 
     def prepare(self, job: corpus.Preparation) -> None:
         done, made_by = PLACE / ".done", next(iter(self.sounds().values()))
-        if job.redo or not done.is_file() or done.read_text().strip() != made_by:
-            from espnet_plugin.recipe.mini import corpus as maker
+        with alone_in(PLACE.parent):
+            if job.redo or not done.is_file() or done.read_text().strip() != made_by:
+                from espnet_plugin.recipe.mini import corpus as maker
 
-            remove(PLACE)
-            maker.main(["--out", str(PLACE), "--nj", str(job.nj)])
-            done.write_text(f"{made_by}\n")
+                remove(PLACE)
+                maker.main(["--out", str(PLACE), "--nj", str(job.nj)])
+                done.write_text(f"{made_by}\n")
         kaldi_directories(job, PLACE / "LibriSpeech", list(job.sets))

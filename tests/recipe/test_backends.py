@@ -1,9 +1,11 @@
 """Where commands run: Slurm jobs and arrays through a stand-in for sbatch, hosts through a stand-in for ssh."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,19 @@ def test_an_array_numbers_its_jobs_and_names_what_failed(cluster, tmp_path):
     assert failing.returncode == 1
     assert failing.stderr == f"error: job 2 (log: {tmp_path}/f.JOB.log)\n"
     assert "'--fast' is not one of" in slurm(cluster, "--fast", 1, tmp_path / "c.log", "true").stderr
+
+
+def test_a_job_ends_with_who_waits_for_it(cluster, tmp_path):
+    script(cluster, "sbatch", "#!/usr/bin/env bash\necho '42;cluster'\nexec sleep 60\n")
+    script(cluster, "scancel", f'#!/usr/bin/env bash\necho "$@" >{tmp_path}/cancelled\n')
+    command = [ROOT / "local" / "slurm.pl", tmp_path / "a.log", "true"]
+    waiting = subprocess.Popen(command, env=environment(cluster), start_new_session=True)
+    while not any(path.read_text() for path in tmp_path.glob(".*.id")):
+        assert waiting.poll() is None
+        time.sleep(0.05)
+    os.killpg(waiting.pid, signal.SIGTERM)  # as the recipe stops a stage
+    assert waiting.wait(20) == 143
+    assert (tmp_path / "cancelled").read_text() == "42\n" and not list(tmp_path.glob(".a.log*"))
 
 
 def test_commands_that_ask_for_gpus_run_here_too(tmp_path):

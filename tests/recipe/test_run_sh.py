@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2" / "librispeech_todm"
@@ -264,6 +265,39 @@ def test_broken_sizes_end_in_one_sentence(corpus, content, said):
         assert done.returncode == 1 and "done in" not in done.stdout
         assert done.stderr.startswith(f"error: '{sizes}'") and said in done.stderr and done.stderr.count("\n") == 1
     assert made.read_text() == "kept"
+
+
+def test_a_mistake_in_the_decoding_configuration_is_told_before_training(corpus):
+    (corpus / "decode.yaml").write_text("beam_size: 2\n")
+    config = ["--inference_config", corpus / "decode.yaml"]
+    assert stages(corpus, 9, 9, *config).stderr.endswith("run stage 7 first\n")  # checked, and good
+    (corpus / "decode.yaml").write_text("beam_sise: 4\n")
+    assert stages(corpus, 1, 1, *config).returncode == 0
+    refused = stages(corpus, 1, 9, *config)
+    assert refused.returncode == 1 and "beam_sise: unknown key" in refused.stderr and refused.stdout == ""
+
+
+def test_an_average_of_a_training_under_way_is_made_anew(corpus):
+    folder = corpus / "exp" / "supernet"
+    folder.mkdir(parents=True)
+    for epoch in (1, 2):
+        torch.save({"w": torch.full((1,), float(epoch))}, folder / f"{epoch}epoch.pth")
+    assert "mean of epochs" not in stages(corpus, 6, 6).stderr
+    torch.save({"w": torch.full((1,), 6.0)}, folder / "3epoch.pth")
+    again = stages(corpus, 6, 6)
+    assert "stage 6, averaging again: checkpoints so far 2 -> 3" in again.stdout, again.stderr
+    assert torch.load(folder / "averaged.pth")["w"].item() == 3.0
+    (corpus / "exp" / ".supernet.training.done").write_text("{}")
+    assert "averaging again: checkpoints so far 3 -> (none)" in stages(corpus, 6, 6).stdout
+    assert "complete, skipped" in stages(corpus, 6, 6).stdout
+
+
+def test_long_utterances_are_left_out_of_training_not_of_tests(corpus):
+    for name in ("train", "test"):
+        soundfile.write(corpus / "kaldi" / name / "0.wav", 0.1 * np.sin(np.arange(36 * 8000) / 20), 8000)
+    assert stages(corpus, 1, 2).returncode == 0
+    kept = {name: len((corpus / "dump/raw" / name / "text").read_text().splitlines()) for name in ("train", "test")}
+    assert kept == {"train": 2, "test": 3}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_plugin.recipe.bootstrap import Counts, Pair, ratio, relative_difference
+from espnet_plugin.recipe.runs import read_pairs
 
 REFERENCE = {"u1": "A B C D", "u2": "A B", "u3": "A B C D"}
 GOOD = REFERENCE | {"u1": "A B C"}  # 1 error in 10 words
@@ -170,6 +171,12 @@ def test_mistakes_end_in_one_sentence(folders, tmp_path, refused):
     assert "6x512, test: runs were scored on different references" in refused("tables", *folders)
     trn.unlink()
     assert "ref.trn' does not exist" in refused("tables", *folders)
+
+
+def test_utterances_may_have_brackets_in_their_names(tmp_path):
+    for name, said in (("ref", "A B"), ("hyp", "A")):
+        (tmp_path / f"{name}.trn").write_text(f"{said} (all-a(1))\n{said} (all-b(1))\n (all-c)\n")
+    assert read_pairs(tmp_path) == {"all-a(1)": ("A B", "A"), "all-b(1)": ("A B", "A"), "all-c": ("", "")}
 
 
 def test_interval_agrees_with_resampling_by_hand():

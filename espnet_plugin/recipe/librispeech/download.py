@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.librispeech.parts import PARTS
+from espnet_plugin.recipe.locks import alone_in
 
 URL = "https://www.openslr.org/resources/12"
 MARKER = ".completed"  # lhotse's name, so that either finds what the other has unpacked
@@ -111,14 +112,15 @@ def main(argv: list[str] | None = None) -> None:
     corpus = args.out / "LibriSpeech"
     corpus.mkdir(parents=True, exist_ok=True)
     for part in args.parts:
-        if (corpus / part / MARKER).is_file():
-            print(f"{corpus / part}: there already")
-            continue
-        archive = args.out / f"{part}.tar.gz"
-        fetch(f"{args.url.rstrip('/')}/{part}.tar.gz", archive, sums[part])
-        unpack(archive, part, corpus)
-        archive.unlink()
-        print(f"{corpus / part}: downloaded and checked")
+        with alone_in(args.out):
+            if (corpus / part / MARKER).is_file():
+                print(f"{corpus / part}: there already")
+                continue
+            archive = args.out / f"{part}.tar.gz"
+            fetch(f"{args.url.rstrip('/')}/{part}.tar.gz", archive, sums[part])
+            unpack(archive, part, corpus)
+            archive.unlink()
+            print(f"{corpus / part}: downloaded and checked")
 
 
 if __name__ == "__main__":
