@@ -206,8 +206,14 @@ class Recipe:
         inputs = {"supernet": training.recorded(exp.supernet) or "", "average": count}
         if not exp.trained.is_file():  # more epochs may come
             inputs["checkpoints so far"] = len([*exp.supernet.glob("*epoch.pth")])
-        command = [TOOL, "average", "--dir", str(exp.supernet), "--last", str(count), "--out", str(exp.averaged)]
-        yield Work(exp.averaged, inputs, partial(self.machines.train, exp.log / "average.log", command))
+
+        def run() -> None:
+            log = exp.log / "average.log"
+            command = [TOOL, "average", "--dir", str(exp.supernet), "--last", str(count), "--out", str(exp.averaged)]
+            self.machines.train(log, command)
+            show_lines(log, "mean of epochs")  # fewer than asked for, where training kept fewer
+
+        yield Work(exp.averaged, inputs, run)
 
     def sizes(self) -> Iterator[Work]:
         inputs = self.model_inputs | self.formatted(self.options.valid_set)

@@ -282,7 +282,7 @@ def test_an_average_of_a_training_under_way_is_made_anew(corpus):
     folder.mkdir(parents=True)
     for epoch in (1, 2):
         torch.save({"w": torch.full((1,), float(epoch))}, folder / f"{epoch}epoch.pth")
-    assert "mean of epochs" not in stages(corpus, 6, 6).stderr
+    assert "averaged.pth: mean of epochs 1, 2\n" in stages(corpus, 6, 6).stdout
     torch.save({"w": torch.full((1,), 6.0)}, folder / "3epoch.pth")
     again = stages(corpus, 6, 6)
     assert "stage 6, averaging again: checkpoints so far 2 -> 3" in again.stdout, again.stderr
