@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_plugin.asr.inference.joining import follow, join
+from espnet_plugin.asr.inference.joining import Spelling, follow, join
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
@@ -14,16 +14,29 @@ def hypothesis(*pairs) -> Hypothesis:
     return Hypothesis(tuple(tokens), tuple(frames), (-0.5,) * len(tokens), -1.0)
 
 
+WORDS = Spelling([" x"] * 13)  # each symbol is a word
+EVEN = Spelling([" x", "x"] * 6 + [" x"])  # even symbols begin a word
+
+
 def tokens(left, right, cut):
-    return join(left, right, cut, 20, 3, lambda token: token % 2 == 0).tokens
+    return join(left, right, cut, 20, 3, EVEN).tokens
+
+
+def text(left, right, cut=800):
+    """Two answers of symbols of one letter, each with its frames, '_' for the space: the text that they give."""
+    letters = "今天好我ABC_"
+    spelling = Spelling(letters.replace("_", " "))
+    left, right = (hypothesis(*zip(map(letters.index, said), frames)) for said, frames in (left, right))
+    joined = join(left, right, cut, 28, 7, spelling)
+    return "".join(letters[token] for token in joined.tokens)
 
 
 def test_joins_by_hand():
-    # Even symbols begin a word. Both heard 4 and 6 around the cut at frame 50; the left one broke off in 8, the right one began in 2.
+    # Both heard 4 and 6 around the cut at frame 50; the left one broke off in 8, the right one began in 2.
     left = hypothesis((2, 10), (4, 45), (6, 52), (7, 60))
     right = hypothesis((9, 41), (4, 46), (6, 51), (8, 61), (10, 70))
     assert tokens(left, right, 50) == (2, 4, 6, 8, 10)
-    joined = join(left, right, 50, 20, 3, lambda token: True)
+    joined = join(left, right, 50, 20, 3, WORDS)
     assert joined.frames == (10, 45, 51, 61, 70) and joined.score == -2.0 and len(joined.log_probs) == 5
     # They agree on nothing: each keeps the words that it began on its side.
     left = hypothesis((2, 10), (4, 48), (5, 51), (6, 53))
@@ -31,9 +44,41 @@ def test_joins_by_hand():
     assert tokens(left, right, 50) == (2, 4, 5, 10, 12)
     # The same symbol at another time is another one.
     assert tokens(hypothesis((2, 20), (2, 40)), hypothesis((2, 60)), 50) == (2, 2, 2)
-    assert tokens(hypothesis(), hypothesis((3, 52)), 50) == ()  # the end of a word whose beginning nobody heard
+    assert tokens(hypothesis(), hypothesis((3, 52)), 50) == (3,)  # nothing was heard before it, so it begins a word
+    assert tokens(hypothesis(), hypothesis((2, 45), (3, 52)), 50) == ()  # the rest of a word that began before the cut
     assert tokens(hypothesis((2, 1)), hypothesis(), 50) == (2,)
     assert follow(hypothesis((2, 1)), hypothesis((3, 60))).tokens == (2, 3)
+
+
+def test_languages_without_spaces_lose_nothing():
+    left = "今天", (1, 2)
+    assert text(left, ("好我今", (900, 902, 905))) == "今天好我今"
+    assert text(left, ("好我今", (790, 802, 805))) == "今天我今"  # each symbol is a word
+    assert text(("今天", (790, 802)), ("好我", (795, 815))) == "今我"
+
+
+def test_a_space_of_its_own_begins_the_word_behind_it():
+    left = "AB_C", (1, 2, 3, 4)
+    assert text(left, ("_C_A", (899, 900, 904, 905))) == "AB_C_C_A"
+    assert (
+        text(left, ("_C_A", (799, 800, 804, 805))) == "AB_CC_A"
+    )  # the space was heard before the cut, the word behind it
+
+
+def test_what_is_too_long_for_the_rest_of_a_word_is_kept():
+    """Letters without spaces, of a script that is not known to have none: a word may be as long as the window."""
+    left = "ABC", (760, 790, 815)
+    assert text(left, ("CA", (795, 826))) == "ABC"  # the rest of a word that began before the cut
+    assert text(left, ("CA" * 9, range(795, 1155, 20))) == "AB" + "A" + "CA" * 8
+
+
+@given(st.lists(st.integers(0, 3), max_size=9), st.lists(st.integers(0, 3), max_size=9), st.integers(0, 400))
+def test_each_side_of_the_cut_is_kept_in_languages_without_spaces(before, after, start):
+    """Of two windows that hear nothing in common, the left one's symbols before the cut and the right one's behind it."""
+    left = hypothesis(*((token, start + 5 * i) for i, token in enumerate(before)))
+    right = hypothesis(*((token, 800 + 300 + 5 * i) for i, token in enumerate(after)))
+    joined = join(left, right, 800, 28, 7, Spelling("今天好我"))
+    assert joined.tokens == left.tokens + right.tokens
 
 
 @given(st.integers(0, 2**32), st.integers(5, 400), st.integers(0, 2))
@@ -54,5 +99,5 @@ def test_windows_of_one_sequence_give_it_back(seed, count, jitter):
         if start + length < frame and rng.random() < 0.5:
             heard.append((rng.randrange(8), start + length - 1))
         heard = hypothesis(*heard)
-        whole = join(whole, heard, start + margin, 30, 5, lambda token: True) if start else heard
+        whole = join(whole, heard, start + margin, 30, 5, WORDS) if start else heard
     assert list(whole.tokens) == [token for token, _ in truth]

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 
 from espnet_plugin.asr.inference.data import POOL, grouped
-from espnet_plugin.asr.inference.joining import follow, join
+from espnet_plugin.asr.inference.joining import Spelling, follow, join
 from espnet_plugin.asr.inference.recognise import Recogniser
 from espnet_plugin.asr.inference.streaming import StreamingRecogniser
 from espnet_plugin.asr.inference.words import Recognised, recognised
@@ -68,6 +68,8 @@ class LongForm:
         self.fs = recogniser.fs
         self.frame = round(recogniser.seconds * self.fs)  # samples
         self.most_apart = round(MOST_APART / recogniser.seconds)
+        model = recogniser.model
+        self.spelling = Spelling([model.piece(index) for index in range(len(model.token_list))])
 
     def __call__(
         self, audio: Iterable[tuple[str, MonoAudio | UserError]], progress: Progress = lambda seconds: None
@@ -148,10 +150,7 @@ class LongForm:
         if not window.overlaps:
             return follow(left, right)
         cut, reach = window.cut // self.frame, int(TRUSTED * (window.cut - window.start)) // self.frame
-        return join(left, right, cut, reach, self.most_apart, self.begins_word)
-
-    def begins_word(self, token: int) -> bool:
-        return self.recogniser.model.piece(token).startswith(" ")
+        return join(left, right, cut, reach, self.most_apart, self.spelling)
 
 
 def streamed(recogniser: Recogniser, heard: MonoAudio, chunk_seconds: float, progress: Progress) -> Answer:
