@@ -22,13 +22,22 @@ def tokens(left, right, cut):
     return join(left, right, cut, 20, 3, EVEN).tokens
 
 
+LETTERS = "今天好我ABC_"
+LETTER = Spelling(LETTERS.replace("_", " "))
+
+
+def said(letters, frames) -> Hypothesis:
+    """An answer of symbols of one letter, '_' for the space."""
+    return hypothesis(*zip(map(LETTERS.index, letters), frames))
+
+
+def letters(answer: Hypothesis) -> str:
+    return "".join(LETTERS[token] for token in answer.tokens)
+
+
 def text(left, right, cut=800):
-    """Two answers of symbols of one letter, each with its frames, '_' for the space: the text that they give."""
-    letters = "今天好我ABC_"
-    spelling = Spelling(letters.replace("_", " "))
-    left, right = (hypothesis(*zip(map(letters.index, said), frames)) for said, frames in (left, right))
-    joined = join(left, right, cut, 28, 7, spelling)
-    return "".join(letters[token] for token in joined.tokens)
+    """What two answers with their frames give."""
+    return letters(join(said(*left), said(*right), cut, 28, 7, LETTER))
 
 
 def test_joins_by_hand():
@@ -47,7 +56,7 @@ def test_joins_by_hand():
     assert tokens(hypothesis(), hypothesis((3, 52)), 50) == (3,)  # nothing was heard before it, so it begins a word
     assert tokens(hypothesis(), hypothesis((2, 45), (3, 52)), 50) == ()  # the rest of a word that began before the cut
     assert tokens(hypothesis((2, 1)), hypothesis(), 50) == (2,)
-    assert follow(hypothesis((2, 1)), hypothesis((3, 60))).tokens == (2, 3)
+    assert follow(hypothesis((2, 1)), hypothesis((3, 60)), WORDS).tokens == (2, 3)
 
 
 def test_languages_without_spaces_lose_nothing():
@@ -60,9 +69,26 @@ def test_languages_without_spaces_lose_nothing():
 def test_a_space_of_its_own_begins_the_word_behind_it():
     left = "AB_C", (1, 2, 3, 4)
     assert text(left, ("_C_A", (899, 900, 904, 905))) == "AB_C_C_A"
-    assert (
-        text(left, ("_C_A", (799, 800, 804, 805))) == "AB_CC_A"
-    )  # the space was heard before the cut, the word behind it
+    assert text(left, ("_C_A", (799, 800, 804, 805))) == "AB_C_C_A"  # the space was before the cut, the word is not
+
+
+def test_a_pause_divides_words():
+    left, right = said("AB_C", (1, 2, 3, 4)), said("C_A", (900, 901, 905))
+    joined = follow(left, right, LETTER)
+    assert letters(joined) == "AB_C_C_A" and joined.frames == (1, 2, 3, 4, 900, 900, 901, 905)
+    assert joined.log_probs == (-0.5,) * 4 + (0.0,) + (-0.5,) * 3 and joined.score == -2.0
+    nothing = hypothesis()
+    for before, after, expected in (
+        (said("A_", (1, 2)), right, "A_C_A"),
+        (left, said("_C", (900, 901)), "AB_C_C"),
+        (said("今天", (1, 2)), said("好我", (900, 901)), "今天好我"),  # no space between words
+        (said("今天", (1, 2)), right, "今天C_A"),
+        (nothing, right, "C_A"),
+        (left, nothing, "AB_C"),
+    ):
+        assert letters(follow(before, after, LETTER)) == expected
+    without = Spelling(LETTER.pieces[:-1])
+    assert letters(follow(said("A", [1]), said("B", [900]), without)) == "AB"
 
 
 def test_what_is_too_long_for_the_rest_of_a_word_is_kept():

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from espnet_plugin.common.scripts import may_part
+from espnet_plugin.common.scripts import may_part, unspaced
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
@@ -14,10 +15,24 @@ class Spelling:
 
     pieces: Sequence[str]
 
-    def parts(self, left: int, right: int) -> bool:
-        """Whether a word ends between two symbols, one behind the other."""
-        before, after = self.pieces[left][-1], self.pieces[right][0]
+    @cached_property
+    def space(self) -> int | None:
+        """The symbol that is a space alone, None where there is none."""
+        return next((index for index, piece in enumerate(self.pieces) if piece == " "), None)
+
+    def begins_word(self, tokens: Sequence[int], place: int) -> bool:
+        """Whether the symbol at a place does; the first one does."""
+        if place == 0:
+            return True
+        before, after = self.pieces[tokens[place - 1]][-1], self.pieces[tokens[place]][0]
         return before == " " or after == " " or may_part(before, after)
+
+    def gap(self, left: Sequence[int], right: Sequence[int], place: int) -> tuple[int, ...]:
+        """The space that is missing between a text that ends with a word and what begins at a place of another, none inside a word."""
+        if self.space is None or not left or place == len(right) or not self.begins_word(right, place):
+            return ()
+        before, after = self.pieces[left[-1]][-1], self.pieces[right[place]][0]
+        return () if before == " " or after == " " or unspaced(before, after) else (self.space,)
 
 
 def join(left: Hypothesis, right: Hypothesis, cut: int, reach: int, most_apart: int, spelling: Spelling) -> Hypothesis:
@@ -39,9 +54,9 @@ def join(left: Hypothesis, right: Hypothesis, cut: int, reach: int, most_apart: 
     agreed = agreement(left, right, rows, columns, most_apart)
     if agreed:
         i, j = min(agreed, key=lambda pair: abs(left.frames[pair[0]] + right.frames[pair[1]] - 2 * cut))
-    else:
-        i, j = sides(left, right, cut, reach, spelling)
-    return parts(left, slice(0, i), right, slice(j, None))
+        return parts(left, i, (), right, j)
+    i, j = sides(left, right, cut, reach, spelling)
+    return parts(left, i, spelling.gap(left.tokens[:i], right.tokens, j), right, j)
 
 
 def agreement(
@@ -93,21 +108,21 @@ def first_from(hypothesis: Hypothesis, cut: int) -> int:
 
 
 def first_word(hypothesis: Hypothesis, place: int, spelling: Spelling) -> int:
-    """Place of the first symbol from `place` on that begins a word, as an answer's first one does; behind the last one, where none does."""
+    """Place of the first symbol from `place` on that begins a word; behind the last one, where there is none."""
     tokens = hypothesis.tokens
-    places = range(place, len(tokens))
-    return next((i for i in places if i == 0 or spelling.parts(tokens[i - 1], tokens[i])), len(tokens))
+    return next((i for i in range(place, len(tokens)) if spelling.begins_word(tokens, i)), len(tokens))
 
 
-def follow(left: Hypothesis, right: Hypothesis) -> Hypothesis:
-    """Answers to windows that are divided by a pause."""
-    return parts(left, slice(None), right, slice(None))
+def follow(left: Hypothesis, right: Hypothesis, spelling: Spelling) -> Hypothesis:
+    """Answers to windows that are divided by a pause. Words end there, so the space between them is put in where neither has it."""
+    return parts(left, len(left.tokens), spelling.gap(left.tokens, right.tokens, 0), right, 0)
 
 
-def parts(left: Hypothesis, of_left: slice, right: Hypothesis, of_right: slice) -> Hypothesis:
+def parts(left: Hypothesis, i: int, gap: tuple[int, ...], right: Hypothesis, j: int) -> Hypothesis:
+    """The left answer as far as place i, a gap at the frame of what follows, of no weight, and the right answer from place j on."""
     return Hypothesis(
-        left.tokens[of_left] + right.tokens[of_right],
-        left.frames[of_left] + right.frames[of_right],
-        left.log_probs[of_left] + right.log_probs[of_right],
+        left.tokens[:i] + gap + right.tokens[j:],
+        left.frames[:i] + right.frames[j : j + len(gap)] + right.frames[j:],
+        left.log_probs[:i] + (0.0,) * len(gap) + right.log_probs[j:],
         left.score + right.score,
     )

@@ -148,7 +148,7 @@ class LongForm:
 
     def together(self, left: Hypothesis, right: Hypothesis, window: Window) -> Hypothesis:
         if not window.overlaps:
-            return follow(left, right)
+            return follow(left, right, self.spelling)
         cut, reach = window.cut // self.frame, int(TRUSTED * (window.cut - window.start)) // self.frame
         return join(left, right, cut, reach, self.most_apart, self.spelling)
 
