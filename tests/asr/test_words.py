@@ -11,6 +11,7 @@ from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import Recogniser, greedy
 from espnet_plugin.asr.inference.words import Word, frame_seconds, words_of
+from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
@@ -39,12 +40,22 @@ def test_words_by_hand(tokens, expected):
         assert (word.start, word.end, word.confidence) == pytest.approx(tuple(numbers)), text
 
 
-def test_a_frame_lasts_as_long_as_frontend_and_time_reduction_say():
-    assert frame_seconds(build().eval(), 16000) == pytest.approx(0.04, abs=1e-12)
-    conf = dict(frontend_conf=dict(fs=8000))
-    assert frame_seconds(build(**conf).eval(), 8000) == pytest.approx(0.04, abs=1e-12)
-    espnets = dict(frontend="default", frontend_conf=dict(fs=16000, hop_length=256, n_fft=512))
-    assert frame_seconds(build(**espnets).eval(), 16000) == pytest.approx(0.064, abs=1e-12)
+@pytest.mark.parametrize("fs", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
+def test_a_frame_lasts_four_steps_of_the_frontend(fs):
+    step = int(0.01 * fs)  # samples
+    assert frame_seconds(build(frontend_conf=dict(fs=fs)).eval(), fs) == pytest.approx(4 * step / fs, abs=1e-12)
+
+
+@pytest.mark.parametrize("hop", [128, 147, 256, 441, 1000])
+def test_a_frame_lasts_four_steps_of_another_frontend(hop):
+    espnets = dict(frontend="default", frontend_conf=dict(fs=16000, hop_length=hop, n_fft=1024))
+    assert frame_seconds(build(**espnets).eval(), 16000) == pytest.approx(4 * hop / 16000, abs=1e-12)
+
+
+def test_a_frontend_that_advances_too_far_is_refused():
+    espnets = dict(frontend="default", frontend_conf=dict(fs=16000, hop_length=2100, n_fft=1024))
+    with pytest.raises(UserError, match="makes 61 frames of 8 s"):
+        frame_seconds(build(**espnets).eval(), 16000)
 
 
 def test_answers_are_those_of_greedy_search():

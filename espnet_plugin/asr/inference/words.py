@@ -2,12 +2,17 @@
 
 import math
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import torch
 
 from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.hypothesis import Hypothesis
+
+COUNTS = 32, 64  # frames of which the shortest audio is looked for
+SILENCE = 8  # s of audio in which they must be
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,28 @@ class Recognised:
 
 @torch.no_grad()
 def frame_seconds(model: TODMModel, fs: int) -> float:
-    """Audio between two encoder frames (s), found by running frontend and time reduction on silence of two lengths.
+    """Audio between two encoder frames (s), found by running frontend and time reduction on silence.
 
-    The lengths are multiples of what frontends advance by (10 ms, 16 ms ...) and of factors up to 8, so that the answer is exact.
+    It is exact, whatever the frontend advances by: the shortest audio of 32 frames and the shortest one of 64 are 32 steps apart. Time
+    reduction is by a factor up to 8 that divides the 96 frames by which its two inputs differ.
+
+    Raises:
+        UserError: the frontend advances by more than 125 ms.
     """
     device = next(model.parameters()).device
-    samples, frames = torch.tensor([25_600, 51_200], device=device), torch.tensor([96, 192], device=device)
-    feats, lengths = model.features(torch.zeros(2, 51_200, device=device), samples)
-    reduced = model.encoder.stem(torch.zeros(2, 192, feats.shape[2], device=device), frames).lengths
-    return int(samples.diff()) / int(lengths.diff()) / fs * int(frames.diff()) / int(reduced.diff())
+
+    def frames(samples: int) -> int:
+        return int(model.features(torch.zeros(1, samples, device=device), torch.tensor([samples], device=device))[1])
+
+    few, many = (bisect_left(range(SILENCE * fs), count, key=frames) for count in COUNTS)
+    if many == SILENCE * fs:
+        raise UserError(
+            f"frontend: makes {frames(many)} frames of {SILENCE} s of audio, must make at least {COUNTS[1]} of them"
+        )
+    feats, _ = model.features(torch.zeros(1, many, device=device), torch.tensor([many], device=device))
+    given = torch.tensor([96, 192], device=device)
+    reduced = model.encoder.stem(torch.zeros(2, 192, feats.shape[2], device=device), given).lengths
+    return (many - few) / (COUNTS[1] - COUNTS[0]) / fs * int(given.diff()) / int(reduced.diff())
 
 
 def words_of(model: TODMModel, hypothesis: Hypothesis, seconds: float) -> tuple[Word, ...]:
