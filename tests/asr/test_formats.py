@@ -57,3 +57,11 @@ def test_segments_are_short_enough_to_read():
     assert " ".join(one.text for one in found).split() == [word.text for word in words]
     assert all(one.end - one.start <= 6 and len(one.text) <= 84 for one in found)
     assert all(left.end <= right.start for left, right in zip(found, found[1:]))
+
+
+def test_languages_without_spaces_have_segments_too():
+    words = [Word("好", 0.6 * i, 0.6 * i + 0.04, 1.0, spaced=i == 0) for i in range(600)]
+    found = segments_of(words)
+    assert len(found) >= 60 and "".join(one.text for one in found) == "好" * 600
+    assert all(one.end - one.start <= 6 for one in found)
+    assert segments_of([*words[:2], Word("A", 1.2, 1.3, 1.0)])[0].text == "好好 A"

@@ -5,22 +5,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import arguments, build
 
 from espnet_plugin.asr.inference.data import AudioBatch
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.recognise import Recogniser, greedy
-from espnet_plugin.asr.inference.words import Word, frame_seconds, words_of
+from espnet_plugin.asr.inference.words import Recognised, Word, frame_seconds, recognised
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
 
-def said(tokens: str, frames, probabilities):
-    """Words of tokens, each written with a letter of '_' for the mark, split at '|'."""
-    pieces = tokens.split("|")
+def heard(pieces, frames, probabilities) -> Recognised:
+    """Tokens as they are written, '_' for the space."""
     model = SimpleNamespace(piece=lambda index: pieces[index].replace("_", " "))
-    hypothesis = Hypothesis(tuple(range(len(pieces))), frames, tuple(map(math.log, probabilities)), 0.0)
-    return words_of(model, hypothesis, 0.04)
+    hypothesis = Hypothesis(tuple(range(len(pieces))), tuple(frames), tuple(map(math.log, probabilities)), 0.0)
+    return recognised(model, hypothesis, 0.04)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +32,27 @@ def said(tokens: str, frames, probabilities):
         ("A_|_B_|C", [("A", 0.08, 0.12, 0.9), ("B", 0.2, 0.24, 0.5), ("C", 0.36, 0.4, 0.7)]),
         ("_|A_B|_", [("A", 0.08, 0.24, 0.5), ("B", 0.2, 0.24, 0.5)]),  # one symbol with two words
         ("_|_|_", []),
+        (
+            "今天|好|_A",
+            [("今天", 0.08, 0.12, 0.9), ("好", 0.2, 0.24, 0.5), ("A", 0.36, 0.4, 0.7)],
+        ),  # no space between words
+        ("_今|_|好", [("今", 0.08, 0.12, 0.9), ("好", 0.2, 0.4, 0.5)]),
+        ("น|ำ|ข้", [("นำ", 0.08, 0.24, 0.5), ("ข้", 0.36, 0.4, 0.7)]),
     ],
 )
 def test_words_by_hand(tokens, expected):
-    found = said(tokens, (2, 5, 9), (0.9, 0.5, 0.7))
+    found = heard(tokens.split("|"), (2, 5, 9), (0.9, 0.5, 0.7)).words
     assert [word.text for word in found] == [word[0] for word in expected]
     for word, (text, *numbers) in zip(found, expected):
         assert (word.start, word.end, word.confidence) == pytest.approx(tuple(numbers)), text
+
+
+@given(st.lists(st.text("今天。「ーแมำA'_", min_size=1, max_size=3), max_size=12))
+def test_the_text_is_that_of_the_symbols(pieces):
+    """Where words end changes nothing of what is scored."""
+    found = heard(pieces, range(len(pieces)), [0.5] * len(pieces))
+    assert found.text == " ".join("".join(pieces).replace("_", " ").split())
+    assert [word.start for word in found.words] == sorted(word.start for word in found.words)
 
 
 @pytest.mark.parametrize("fs", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from espnet_plugin.asr.inference.longform import Answer
-from espnet_plugin.asr.inference.words import Word
+from espnet_plugin.asr.inference.words import Word, text_of
 
 FORMATS = ("text", "json", "srt", "vtt")
 GAP = 0.8  # s between words that divides segments
@@ -31,7 +31,7 @@ def segments_of(words: Sequence[Word]) -> list[Segment]:
         fits = now is not None and (
             word.start - now[-1].end < GAP
             and word.end - now[0].start <= LONGEST
-            and len(" ".join(one.text for one in [*now, word])) <= WIDEST
+            and len(text_of([*now, word])) <= WIDEST
         )
         if fits:
             groups[-1].append(word)
@@ -41,7 +41,7 @@ def segments_of(words: Sequence[Word]) -> list[Segment]:
     for group, following in zip(groups, [*groups[1:], None]):
         most = following[0].start if following else float("inf")
         end = max(group[-1].end, min(group[0].start + SHORTEST, most))
-        found.append(Segment(group[0].start, end, " ".join(word.text for word in group)))
+        found.append(Segment(group[0].start, end, text_of(group)))
     return found
 
 

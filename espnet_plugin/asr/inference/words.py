@@ -1,13 +1,14 @@
 """Words of a hypothesis: what was said, when, and how sure the model is."""
 
 import math
-import re
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
 from espnet_plugin.asr.training.model import TODMModel
+from espnet_plugin.common.scripts import may_part
 from espnet_plugin.errors import UserError
 from espnet_plugin.transducer.hypothesis import Hypothesis
 
@@ -25,12 +26,14 @@ class Word:
             its last. A transducer is free to emit late, so both are later than the sound by what the model has learnt to wait.
         confidence: 0 to 1, the least of its symbols' probabilities, each given the symbols before it. That is how sure the model is, not
             how often it is right.
+        spaced: whether a space divides it from the word before.
     """
 
     text: str
     start: float
     end: float
     confidence: float
+    spaced: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,21 +74,38 @@ def frame_seconds(model: TODMModel, fs: int) -> float:
 def words_of(model: TODMModel, hypothesis: Hypothesis, seconds: float) -> tuple[Word, ...]:
     """Words with their times. A symbol that is a space alone belongs to the word behind it.
 
+    In scripts without spaces between words, a word ends wherever a symbol does, as far as `may_part` allows.
+
     Args:
         seconds: see `frame_seconds`.
     """
     pieces = [model.piece(token) for token in hypothesis.tokens]
+    text = "".join(pieces)
     owners = [place for place, piece in enumerate(pieces) for _ in piece]  # of each letter, the place of its symbol
+
+    def begins(at: int) -> bool:
+        if at == 0 or text[at].isspace() or text[at - 1].isspace():
+            return not text[at].isspace()
+        return owners[at - 1] != owners[at] and may_part(text[at - 1], text[at])
+
+    places = [at for at in range(len(text)) if begins(at)]
     words, last = [], -1
-    for found in re.finditer(r"\S+", "".join(pieces)):
-        before, first = owners[max(found.start() - 1, 0)], owners[found.start()]
-        first, last = min(max(before, last + 1), first), owners[found.end() - 1]
+    for at, following in zip(places, [*places[1:], len(text)]):
+        spelled = text[at:following].rstrip()
+        before, first = owners[max(at - 1, 0)], owners[at]
+        first, last = min(max(before, last + 1), first), owners[at + len(spelled) - 1]
         start, end = hypothesis.frames[first] * seconds, (hypothesis.frames[last] + 1) * seconds
-        words.append(Word(found.group(), start, end, math.exp(min(hypothesis.log_probs[first : last + 1]))))
+        confidence = math.exp(min(hypothesis.log_probs[first : last + 1]))
+        words.append(Word(spelled, start, end, confidence, spaced=at == 0 or text[at - 1].isspace()))
     return tuple(words)
+
+
+def text_of(words: Iterable[Word]) -> str:
+    """Words as they are written one behind the other."""
+    return "".join(f" {word.text}" if word.spaced else word.text for word in words).lstrip()
 
 
 def recognised(model: TODMModel, hypothesis: Hypothesis, seconds: float) -> Recognised:
     """Args: seconds: see `frame_seconds`."""
     words = words_of(model, hypothesis, seconds)
-    return Recognised(" ".join(word.text for word in words), words, hypothesis)
+    return Recognised(text_of(words), words, hypothesis)
