@@ -85,7 +85,7 @@ def test_a_part_is_downloaded_checked_unpacked_and_prepared(options, tmp_path, r
     done = run_script("librispeech.download", *options)
     assert done.returncode == 0, done.stderr
     corpus = tmp_path / "in" / "LibriSpeech"
-    assert [path.name for path in (tmp_path / "in").iterdir()] == ["LibriSpeech"]
+    assert [path.name for path in (tmp_path / "in").glob("[!.]*")] == ["LibriSpeech"]
     assert (corpus / "dev-clean" / ".completed").is_file() and Handler.asked == [0]
     again = run_script("librispeech.download", *options)
     assert "there already" in again.stdout and Handler.asked == [0]
