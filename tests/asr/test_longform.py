@@ -1,5 +1,7 @@
 """Audio of any length and number: windows, batches, streams."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
@@ -13,8 +15,9 @@ from espnet_plugin.asr.inference.longform import LongForm
 from espnet_plugin.asr.inference.recognise import Recogniser
 from espnet_plugin.audio.mono import MonoAudio
 from espnet_plugin.audio.source import Recording
-from espnet_plugin.audio.windows import WindowConf
+from espnet_plugin.audio.windows import Window, WindowConf
 from espnet_plugin.errors import UserError
+from espnet_plugin.transducer.hypothesis import Hypothesis
 
 FS = 16000
 
@@ -90,3 +93,13 @@ def test_a_model_that_streams_needs_no_windows(files):
     assert recogniser.streams and cut.cuts == ()
     assert len(set(whole.best[0].hypothesis.tokens)) > 1 and len(whole.best[0].hypothesis.tokens) > 20
     assert (cut.best[0].text, cut.best[0].hypothesis.frames) == (whole.best[0].text, whole.best[0].hypothesis.frames)
+
+
+def test_windows_of_characters_are_joined_with_the_models_space():
+    tokens = ["<blank>", "A", "B", "<space>"]
+    model = SimpleNamespace(token_list=tokens, piece=lambda index: tokens[index].replace("<space>", " "))
+    form = LongForm(SimpleNamespace(model=model, fs=FS, seconds=0.04), WindowConf())
+    left, right = Hypothesis((1,), (1,), (-0.1,), -0.1), Hypothesis((2,), (900,), (-0.1,), -0.1)
+    for start in (800 * 640, 770 * 640):  # at a pause, and in windows that overlap
+        window = Window(np.zeros(0), start, 800 * 640, False)
+        assert form.together(left, right, window).tokens == (1, 3, 2)

@@ -91,7 +91,7 @@ def agreement(
 
 
 def sides(left: Hypothesis, right: Hypothesis, cut: int, reach: int, spelling: Spelling) -> tuple[int, int]:
-    """Places behind the left answer's part and of the right one's first symbol: each keeps the words that it has begun on its side.
+    """Places where the left answer's part ends and the right one's begins: each keeps the words that it has begun on its side.
 
     What the right answer goes on with for longer than `reach` behind the cut before a word begins is no rest of a word, but a text whose
     words nobody can tell. It is too much to lose, so then both are divided at the cut.
@@ -119,7 +119,7 @@ def follow(left: Hypothesis, right: Hypothesis, spelling: Spelling) -> Hypothesi
 
 
 def parts(left: Hypothesis, i: int, gap: tuple[int, ...], right: Hypothesis, j: int) -> Hypothesis:
-    """The left answer as far as place i, a gap at the frame of what follows, of no weight, and the right answer from place j on."""
+    """The left answer as far as place i, a gap of probability 1 at the frame of what follows, and the right answer from place j on."""
     return Hypothesis(
         left.tokens[:i] + gap + right.tokens[j:],
         left.frames[:i] + right.frames[j : j + len(gap)] + right.frames[j:],
