@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -60,3 +62,44 @@ def test_what_is_no_file_as_it_is_is_refused(cuts, tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         kaldi_directory(tmp_path / "none.jsonl.gz")
     assert kaldi_directory(tmp_path) == tmp_path
+
+
+def renamed(cut, name, recording):
+    return replace(cut, id=name, recording=replace(cut.recording, id=recording))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "first, second, said",
+    [
+        (
+            ("a-utt", "001"),
+            ("b-utt", "001"),
+            "recording '001' is '.*a.wav' and '.*b.wav', each must have an id of its own",
+        ),
+        (("utt", "a"), ("utt", "b"), "cut 'utt' stands twice"),
+        (("a b", "a"), ("utt", "b"), "id 'a b' of a cut must be a text without white space"),
+        (("utt", "a b"), ("other", "b"), "id 'a b' of a recording must be"),
+        (("", "a"), ("other", "b"), "id '' of a cut must be"),
+        (("utt", "a\x00"), ("other", "b"), r"holds U\+0000"),
+    ],
+)
+def test_ids_that_would_lose_audio_are_refused(cuts, tmp_path, whole, first, second, said):
+    path = written([renamed(cut, *names) for cut, names in zip(cuts, (first, second))], tmp_path / "cuts.jsonl.gz")
+    with pytest.raises(UserError, match=said) as error:
+        kaldi_directory(path, whole)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_one_recording_of_several_cuts_and_a_text_of_several_lines(cuts, tmp_path):
+    first = cuts[0].with_id("first")
+    first.supervisions[0].text = "ONE\nTWO\t"
+    folder = kaldi_directory(written([first, cuts[0].with_id("again")], tmp_path / "cuts.jsonl"))
+    assert set(read_utterances(folder)[1]) == {"first", "again"}
+    assert read_table(folder / "text")["first"] == "ONE TWO"
+
+
+def test_a_file_name_of_two_lines_is_refused(cuts, tmp_path):
+    cuts[0].recording.sources[0].source = "a\nb.wav"
+    with pytest.raises(UserError, match="in one line"):
+        kaldi_directory(written(cuts, tmp_path / "cuts.jsonl"))
