@@ -124,13 +124,13 @@ def write_lm(folder, lm, conf, tokens=TOKENS):
     torch.manual_seed(1)
     torch.save(LMTask.build_model(argparse.Namespace(**args)).state_dict(), folder / "lm.pth")
     (folder / "config.yaml").write_text(yaml.safe_dump(args))
-    return folder / "lm.pth"
+    return folder / "config.yaml", folder / "lm.pth"
 
 
 @pytest.mark.parametrize("lm, conf", CONFS)
 def test_espnets_models_go_on_where_they_were(model, tmp_path, lm, conf):
     """Prefixes side by side, each with the state of its own, against the whole sequence at once."""
-    neural = load_lm(model, None, write_lm(tmp_path, lm, conf))
+    neural = load_lm(model, *write_lm(tmp_path, lm, conf))
     sequences = torch.tensor([[2, 3, 4, 2], [5, 3, 3, 2]])
     with torch.no_grad():
         whole = neural.lm(torch.nn.functional.pad(sequences, (1, 0), value=model.sos), None)[0].log_softmax(-1)
@@ -141,12 +141,12 @@ def test_espnets_models_go_on_where_they_were(model, tmp_path, lm, conf):
 
 
 def test_language_models_that_do_not_fit_are_told(model, tmp_path):
-    file = write_lm(tmp_path, *CONFS[0], tokens=[*TOKENS[:-2], "X", "<sos/eos>"])
+    config, weights = write_lm(tmp_path, *CONFS[0], tokens=[*TOKENS[:-2], "X", "<sos/eos>"])
     for args, said in [
-        ((None, file), "7 tokens that are not the model's 7"),
-        ((None, tmp_path / "none.pth"), "lm_file: "),
-        ((tmp_path / "none.yaml", file), "lm_train_config: "),
-        ((None, tmp_path / "config.yaml"), "cannot be loaded"),
+        ((config, weights), "7 tokens that are not the model's 7"),
+        ((config, tmp_path / "none.pth"), "lm_file: "),
+        ((tmp_path / "none.yaml", weights), "lm_train_config: "),
+        ((config, config), "cannot be loaded"),
     ]:
         with pytest.raises(UserError) as error:
             load_lm(model, *args)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,38 @@ def test_decoding_that_was_stopped_goes_on(model_dir, data, tmp_path, monkeypatc
     unfinished.write_text(json.dumps({"sum": "of another model"}) + '\n{"a": "SAID BY ANOTHER"}\n')
     decoding.decode_set(job())
     assert decoded == ["d", "a", "b", "d"]
+
+
+def test_answers_of_other_hotwords_or_language_models_are_not_kept(model_dir, data, tmp_path):
+    """Files of the same names with other content: the sum that a journal begins with changes."""
+    names = ("hotwords_file", "lm_train_config", "lm_file", "ngram_file")
+    for name in names:
+        (tmp_path / name).write_text("ONE\n")
+    job = decoding.DecodeJob(0, model_dir, data, tmp_path / "out", decoding.DecodeConf(beam_size=2), False)
+    job = replace(job, conf=replace(job.conf, **{name: str(tmp_path / name) for name in names}))
+    sums = [decoding.sum_of(job), decoding.sum_of(job)]
+    for name in names:
+        (tmp_path / name).write_text("OTHER\n")
+        sums.append(decoding.sum_of(job))
+    beside = replace(job, conf=replace(job.conf, lm_train_config=None))
+    for word in ("A", "B"):
+        (tmp_path / "config.yaml").write_text(word)
+        sums.append(decoding.sum_of(beside))
+    assert sums[0] == sums[1] and len(set(sums)) == len(sums) - 1
+
+
+def test_broken_lines_of_what_was_answered_are_decoded_again(model_dir, data, tmp_path):
+    job = decoding.DecodeJob(0, model_dir, data, tmp_path / "out", decoding.DecodeConf(), False)
+    journal = decoding.Journal(job.out / "unfinished.jsonl", decoding.sum_of(job))
+    kept = dict(text="KEPT", token="", token_int="", score="0", words=[["KEPT", 0, 1, 1]])
+    journal.add("a", [kept])
+    with journal.path.open("ab") as file:
+        file.write(b'{"b": [{"te{"c": []}\n[1]\n{"b": "TEXT"}\n{"b": []}\n{"b": [{"text": "\xff\n')
+    journal.add("d", [kept])
+    said = decoding.decode_set(job).said
+    found = read_table(job.out / "text")
+    assert (found["a"], found["d"]) == ("KEPT", "KEPT") and found["b"] != "KEPT"
+    assert "3 utterances, 2 of them decoded before" in said and "5 broken lines of unfinished.jsonl" in said
 
 
 def test_decode_overwrites_nothing_unnoticed(model_dir, data, tmp_path):

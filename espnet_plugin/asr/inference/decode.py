@@ -144,16 +144,22 @@ class Journal:
     Args:
         path: of the file, a JSON object a line; the first one holds the sum of all that answers depend on.
         sum: of what they depend on now; answers that depend on something else are dropped.
+
+    Attributes:
+        answers: by utterance.
+        broken: lines that hold no answer, as after two programs wrote at once; a last line that was cut off is not counted.
     """
 
     def __init__(self, path: Path, sum: str):
-        self.path = path
+        self.path, self.broken = path, 0
         self.answers: dict[str, list[Entry]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # the last one may be cut
-        if lines and lines[0] == json.dumps({"sum": sum}):
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # the last one may be cut
+        if lines[:1] == [json.dumps({"sum": sum}).encode()]:
             for line in lines[1:]:
-                self.answers |= json.loads(line)
+                found = answers_in(line)
+                self.answers |= found
+                self.broken += not found
         with write_errors(path), open(path, "w", encoding="utf-8") as file:
             file.write(
                 "".join(
@@ -167,13 +173,27 @@ class Journal:
             file.write(json.dumps({key: answers}) + "\n")
 
 
+def answers_in(line: bytes) -> dict[str, list[Entry]]:
+    """The utterance of a line of a journal and its answers; nothing of a broken line."""
+    try:
+        ((key, entries),) = json.loads(line).items()
+        return {key: entries} if all({"text", "words"} <= entry.keys() for entry in entries) and entries else {}
+    except (ValueError, AttributeError, TypeError):
+        return {}
+
+
 def sum_of(job: DecodeJob) -> str:
-    """Of all that the answers of a job depend on: model, data and options."""
+    """Of all that the answers of a job depend on: model, data, options and the files that they name.
+
+    Small files are read; of weights and n-grams, which are large, the size and the time of the last change stand for what is in them.
+    """
     config, checkpoint = model_dir_files(job.model_dir)
-    tables = [path.read_bytes() for name in ("wav.scp", "segments") if (path := job.data / name).is_file()]
-    state = checkpoint.stat()
-    facts = (str(checkpoint.absolute()), state.st_size, state.st_mtime_ns, job.conf, job.streaming)
-    return hashlib.sha256(b"\0".join([repr(facts).encode(), config.read_bytes(), *tables])).hexdigest()
+    lm_config, lm_file = job.conf.lm_files or (None, None)
+    small = (config, job.data / "wav.scp", job.data / "segments", job.conf.hotwords_file, lm_config)
+    large = (checkpoint, job.conf.ngram_file, lm_file)
+    texts = [hashlib.sha256(Path(path).read_bytes()).digest() for path in small if path and Path(path).is_file()]
+    states = [(str(path), state.st_size, state.st_mtime_ns) for path in large if path for state in (Path(path).stat(),)]
+    return hashlib.sha256(repr((job.conf, job.streaming, texts, states)).encode()).hexdigest()
 
 
 def decode_set(job: DecodeJob) -> DecodedSet:
@@ -209,6 +229,10 @@ def decode_set(job: DecodeJob) -> DecodedSet:
             shown.update()
     write_answers(job.out, found, job.conf.nbest)
     said = [f"{job.out / 'text'}: {len(found)} utterances" + (f", {before} of them decoded before" if before else "")]
+    if journal.broken:
+        said.append(
+            f"  {journal.broken} broken lines of {journal.path.name} were left out, their utterances decoded again"
+        )
     said += [f"  {count} utterances ('{named[note]}' ...): {note}" for note, count in notes.items()]
     write_or_drop(job.out / "rejected.txt", "".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))
     write_or_drop(job.out / "latency.json", "" if latency is None else json.dumps(latency.as_dict()) + "\n")

@@ -31,20 +31,19 @@ class NeuralLM:
         return [0.0] * len(states)
 
 
-def load_lm(model: TODMModel, train_config: Path | str | None, lm_file: Path | str) -> NeuralLM:
+def load_lm(model: TODMModel, train_config: Path, lm_file: Path) -> NeuralLM:
     """A language model that ESPnet trained (`espnet2.bin.lm_train`) on the same tokens.
 
     Args:
         model: the transducer that it goes with.
-        train_config: its configuration, None for the config.yaml beside its file.
+        train_config: its configuration.
         lm_file: its weights.
 
     Raises:
         UserError: a file is missing or does not fit, or its tokens are others.
     """
-    train_config = Path(lm_file).with_name("config.yaml") if train_config is None else Path(train_config)
-    for key, path in (("lm_file", lm_file), ("lm_train_config", train_config)):
-        need_file(f"{key}:", Path(path))
+    need_file("lm_file:", lm_file)
+    need_file("lm_train_config:", train_config)
     try:
         trained, args = LMTask.build_model_from_file(train_config, lm_file)
     except Exception as error:  # whatever building and unpickling may raise

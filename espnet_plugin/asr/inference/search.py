@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
@@ -65,7 +66,7 @@ class SearchConf:
         transducer_conf: ``search_type``: ``modified``, at most one symbol a frame, which is the only choice for models of
             ``rnnt_type: modified``; or one of ESPnet's, with its options. ESPnet's ``default`` where a model has the regular lattice.
         hotwords_file: see `read_hotwords`; hotwords_score: bonus a symbol, 0 to 100.
-        lm_file, lm_train_config: see `load_lm`; lm_weight: of its log probabilities.
+        lm_file, lm_train_config: see `load_lm`, the config.yaml beside lm_file by default; lm_weight: of its log probabilities.
         ngram_file: see `ngram_of`; ngram_weight: likewise.
 
     Raises:
@@ -98,6 +99,14 @@ class SearchConf:
             for key in ("transducer_conf", "hotwords_file", "lm_file", "ngram_file"):
                 if getattr(self, key):
                     raise UserError(f"{key}: {getattr(self, key)} needs a beam_size above 1, which is 1")
+
+    @property
+    def lm_files(self) -> tuple[Path, Path] | None:
+        """Configuration and weights of the neural language model, where there is one."""
+        if self.lm_file is None:
+            return None
+        weights = Path(self.lm_file)
+        return Path(self.lm_train_config or weights.with_name("config.yaml")), weights
 
     @property
     def search_type(self) -> str | None:
@@ -145,10 +154,10 @@ def one_symbol_search(trained: TrainedModel, conf: SearchConf) -> Search:
     model = trained.model
     context = None if conf.hotwords_file is None else read_hotwords(conf.hotwords_file, trained, conf.hotwords_score)
     models: list[tuple[LanguageModel, float]] = []
-    if conf.lm_file is not None:
+    if conf.lm_files is not None:
         from espnet_plugin.asr.inference.language_models import load_lm  # takes seconds to import
 
-        models.append((load_lm(model, conf.lm_train_config, conf.lm_file), conf.lm_weight))
+        models.append((load_lm(model, *conf.lm_files), conf.lm_weight))
     if conf.ngram_file is not None:
         from espnet_plugin.asr.inference.language_models import ngram_of
 
@@ -172,7 +181,7 @@ def espnets_search(trained: TrainedModel, conf: SearchConf) -> Search:
         if getattr(conf, key) is not None:
             raise UserError(f"{key}: ESPnet's search has none, choose transducer_conf: {{search_type: {ONE_SYMBOL}}}")
     model = trained.model
-    lm = None if conf.lm_file is None else load_lm(model, conf.lm_train_config, conf.lm_file).lm
+    lm = None if conf.lm_files is None else load_lm(model, *conf.lm_files).lm
     parts = dict(decoder=model.decoder, joint_network=model.joint_network, token_list=model.token_list)
     options = dict(lm=lm, lm_weight=conf.lm_weight, nbest=conf.nbest) | (conf.transducer_conf or {})
     try:
