@@ -5,6 +5,7 @@ within an archive; or ``-``, standard input.
 """
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +27,11 @@ DECLARED = re.compile(
 )  # what libsndfile says of a WAV file's length in bytes
 UNKNOWN_LENGTH = 0x7FFF0000  # about what programs declare that write to a pipe
 STANDARD_INPUT = "-"
+
+
+def spelt(name: str) -> str:
+    """A file's name as text that can be written anywhere: a byte that is not UTF-8 is shown as ``\\udc`` and its two digits."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 class Part(io.RawIOBase):
@@ -114,12 +120,14 @@ class Recording:
         self.rate, self.channels, self.frames = self.file.samplerate, self.file.channels, self.file.frames
 
     def error(self, reason: str) -> UserError:
-        return UserError(f"audio '{self.source}' {reason}")
+        return UserError(f"audio '{spelt(self.source)}' {reason}")
 
     def open(self) -> soundfile.SoundFile:
         content = self.content()
-        try:
-            return self.held.enter_context(soundfile.SoundFile(content))
+        try:  # names need not be UTF-8, which soundfile wants of a text
+            return self.held.enter_context(
+                soundfile.SoundFile(os.fsencode(content) if isinstance(content, str) else content)
+            )
         except (soundfile.SoundFileError, RuntimeError):
             pass
         if not isinstance(content, str):
@@ -168,7 +176,7 @@ class Recording:
     def is_plain(self) -> bool:
         """Whether it is a file of its own in a format that all programs read."""
         formats = self.file.format in ("FLAC", "WAV") and self.file.subtype in ("PCM_16", "PCM_24")
-        return formats and self.source == self.file.name
+        return formats and self.file.name == os.fsencode(self.source)
 
     @property
     def notes(self) -> tuple[str, ...]:

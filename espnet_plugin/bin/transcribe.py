@@ -15,7 +15,7 @@ from espnet_plugin.asr.inference.longform import LongForm
 from espnet_plugin.asr.inference.recognise import Recogniser
 from espnet_plugin.asr.inference.search import SearchConf, add_options, check_given, given_options
 from espnet_plugin.audio.mono import MonoAudio
-from espnet_plugin.audio.source import STANDARD_INPUT, Recording
+from espnet_plugin.audio.source import STANDARD_INPUT, Recording, spelt
 from espnet_plugin.audio.windows import WindowConf
 from espnet_plugin.common.bounds import Checked
 from espnet_plugin.common.files import check_place, write_text
@@ -129,12 +129,14 @@ def main(argv: list[str]) -> None:
                 if len(files) > 1:
                     bar.write(f"error: {answer}", file=sys.stderr)
                 continue
+            name = spelt(file)
             for note in answer.notes:
-                bar.write(f"{file}: {note}", file=sys.stderr)
-            text = written(args.format, file, answer)
+                bar.write(f"{name}: {note}", file=sys.stderr)
+            text = written(args.format, name, answer)
             if file in out:
                 write_text(out[file], text)
-            bar.write(f"{file}: {out[file]}" if file in out else text, end="\n" if file in out else "")
+                text = f"{name}: {spelt(str(out[file]))}\n"
+            bar.write(text, end="")
             sys.stdout.flush()
     if failed:
         raise (

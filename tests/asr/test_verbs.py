@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 from dataclasses import replace
 
@@ -148,6 +149,19 @@ def test_transcribe_reads_files_folders_and_standard_input(model_dir, data, tmp_
     transcribe.main([*map(str, (model_dir, data, "--format", "vtt", "--out", tmp_path / "out"))])
     assert (tmp_path / "out" / "wide.vtt").read_text().startswith("WEBVTT\n\n00:00:00.0")
     assert sorted(os.listdir(tmp_path / "out")) == ["narrow.vtt", "wide.vtt"]
+
+
+def test_transcribe_reads_files_whose_names_are_not_utf_8(model_dir, data, tmp_path, capfd):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (b"caf\xe9.wav", b"z.wav"):
+        shutil.copyfile(data / "wide.wav", os.fsencode(folder) + b"/" + name)
+    for format in ("text", "json"):
+        transcribe.main([str(model_dir), str(folder), "--format", format])
+        first, second = capfd.readouterr().out.splitlines()
+        assert "caf\\udce9.wav" in (json.loads(first)["audio"] if format == "json" else first) and "z.wav" in second
+    transcribe.main([*map(str, (model_dir, folder, "--format", "json", "--out", tmp_path / "out"))])
+    assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [b"caf\xe9.json", b"z.json"]
 
 
 def test_transcribe_tells_what_cannot_be(model_dir, data, tmp_path):

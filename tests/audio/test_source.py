@@ -1,6 +1,7 @@
 """Recordings by every way of naming them."""
 
 import io
+import os
 import struct
 import sys
 
@@ -44,6 +45,19 @@ def test_every_name_of_a_recording_gives_its_samples(wav, tmp_path, monkeypatch)
         ("-", WAVE),
     ):
         np.testing.assert_array_equal(read_mono(source, 16000), expected.astype(np.float32), err_msg=source)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.wav")
+    with open(name, "wb") as file:
+        file.write(in_memory())
+    np.testing.assert_array_equal(read_mono(name, 16000), WAVE.astype(np.float32))
+    with Recording(name) as recording:
+        assert recording.is_plain
+    os.truncate(name, 3)
+    with pytest.raises(UserError, match=r"caf\\udce9.wav' is not audio") as error:
+        Recording(name)
+    assert str(error.value).encode()
 
 
 def test_pieces_and_blocks_are_parts_of_the_whole(wav):
