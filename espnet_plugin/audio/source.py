@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
+from espnet_plugin.audio.extent import UNKNOWN, finds_end
 from espnet_plugin.errors import UserError
 
 IN_ARCHIVE = re.compile(r"(.+\.ark):(\d+)")
@@ -70,7 +71,7 @@ def run_command(command: str, file: BinaryIO) -> None:
 
 
 def decode_by_ffmpeg(source: str | BinaryIO | Part, wave: BinaryIO) -> None:
-    """Write what FFmpeg's decoders make of a file that libsndfile does not read (m4a, mp4, webm ...).
+    """Write what FFmpeg's decoders make of a file that libsndfile does not read (m4a, mp4, webm ...), or not to its end.
 
     Raises:
         UserError: they do not read it either, or it has no sound; the sentence goes on after the name of the audio.
@@ -124,21 +125,38 @@ class Recording:
 
     def open(self) -> soundfile.SoundFile:
         content = self.content()
-        try:  # names need not be UTF-8, which soundfile wants of a text
-            return self.held.enter_context(
-                soundfile.SoundFile(os.fsencode(content) if isinstance(content, str) else content)
-            )
-        except (soundfile.SoundFileError, RuntimeError):
-            pass
+        file = None
+        with suppress(soundfile.SoundFileError, RuntimeError):
+            # Names need not be UTF-8, which soundfile wants of a text.
+            name = os.fsencode(content) if isinstance(content, str) else content
+            file = self.held.enter_context(soundfile.SoundFile(name))
+        if file is not None and self.is_whole(file, content):
+            return file
         if not isinstance(content, str):
             content.seek(0)
         wave = self.held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         try:
             decode_by_ffmpeg(content, wave)
         except UserError as error:
+            if file is not None and not file.frames:
+                return file
             raise self.error(str(error)) from error
         wave.seek(0)
         return self.held.enter_context(soundfile.SoundFile(wave))
+
+    def is_whole(self, file: soundfile.SoundFile, content: str | BinaryIO | Part) -> bool:
+        """Whether libsndfile reads all of a file, see `finds_end`. What follows a part of an archive is other audio."""
+        if isinstance(content, Part):
+            if file.frames == UNKNOWN:
+                raise self.error("does not say how long it is, which a part of an archive must")
+            return True
+        if isinstance(content, str):
+            with open(content, "rb") as data:
+                return finds_end(file, data)
+        place = content.tell()
+        whole = finds_end(file, content)
+        content.seek(place)
+        return whole
 
     def content(self) -> str | BinaryIO | Part:
         """The name of a plain file, or what the source stands for as an open file at its beginning."""

@@ -91,6 +91,42 @@ def test_formats_that_libsndfile_does_not_read(tmp_path):
         Recording(str(tmp_path / "picture.mp4"))
 
 
+def of_no_length(flac: bytes) -> bytes:
+    """A FLAC file whose header says that its length is not known: 36 bits of 0, from the middle of byte 21."""
+    return flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
+
+
+def test_files_that_do_not_say_how_long_they_are(tmp_path):
+    flac, wav = of_no_length(in_memory(format="FLAC")), in_memory()
+    for name, content in (("a.flac", flac), ("a.wav", wav[:40] + bytes(4) + wav[44:])):
+        (tmp_path / name).write_bytes(content)
+        for source in (f"{tmp_path}/{name}", f"cat {tmp_path}/{name} |"):
+            np.testing.assert_array_equal(read_mono(source, 16000), WAVE.astype(np.float32), err_msg=source)
+    (tmp_path / "a.ark").write_bytes(b"u0 " + flac + b"u1 " + flac)
+    with pytest.raises(UserError, match=r"a.ark:3' does not say how long it is"):
+        Recording(f"{tmp_path}/a.ark:3")
+    for format in ("WAV", "AIFF", "AU", "OGG", "CAF"):
+        subtype = "VORBIS" if format == "OGG" else "PCM_16"
+        (tmp_path / "empty").write_bytes(in_memory(WAVE[:0], format=format, subtype=subtype))
+        with pytest.raises(UserError, match="empty' has no samples"):
+            read_mono(tmp_path / "empty", 16000)
+
+
+@pytest.mark.parametrize("format, subtype", [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS")])
+def test_files_that_were_joined_end_to_end_are_read_to_the_last(tmp_path, format, subtype):
+    tones = [0.3 * np.sin(2 * np.pi * hertz * np.arange(32000) / 16000) for hertz in (440, 880)]
+    first, second = (in_memory(tone, format=format, subtype=subtype) for tone in tones)
+    (tmp_path / "one").write_bytes(first)
+    (tmp_path / "two").write_bytes(first + second)
+    with Recording(str(tmp_path / "one")) as recording:
+        assert recording.file.format == format and recording.frames == 32000  # libsndfile's, no second decoding
+    for source in (tmp_path / "two", f"cat {tmp_path}/two |"):
+        wave = read_mono(source, 16000)
+        assert abs(len(wave) - 64000) <= 3000
+        assert np.argmax(np.abs(np.fft.rfft(wave[8000:24000]))) == 440
+        assert np.argmax(np.abs(np.fft.rfft(wave[-24000:-8000]))) == 880
+
+
 @pytest.mark.parametrize(
     "source, said",
     [
