@@ -7,6 +7,7 @@ import numpy as np
 import soxr
 
 from espnet_plugin.audio.checks import Survey, Treatment, treatment
+from espnet_plugin.audio.samples import Samples
 from espnet_plugin.audio.source import Recording
 from espnet_plugin.errors import UserError
 
@@ -19,7 +20,7 @@ class MonoAudio:
     Nothing but a block is held in memory. The audio is read twice: once for its measures, once for its samples.
 
     Args:
-        recording: open.
+        recording: open, or samples.
         fs: Hz wanted, other rates are resampled.
         start, end: of the piece, s; an end below 0 is the recording's end.
         channel: the one wanted, None for the mean of all.
@@ -34,7 +35,7 @@ class MonoAudio:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: Recording | Samples,
         fs: int,
         start: float = 0.0,
         end: float = -1.0,

@@ -30,6 +30,8 @@ def test_it_hears_what_the_verb_hears(small_model, an4_wavs, capsys):
     expected = capsys.readouterr().out.strip("\n").split("\t")[1]
     assert len(expected.split()) > 3
     assert transcriber(an4_wavs[0]).best[0].text == transcriber(samples, rate).best[0].text == expected
+    integers, _ = soundfile.read(an4_wavs[0], dtype="int16")
+    assert transcriber(integers, float(rate)).best[0].text == expected
 
 
 def test_bad_audio_is_told(small_model, tmp_path):
@@ -38,3 +40,7 @@ def test_bad_audio_is_told(small_model, tmp_path):
         transcriber(tmp_path / "none.wav")
     with pytest.raises(UserError, match="rate: is missing"):
         transcriber(np.zeros(16000, np.float32))
+    for samples, rate in ((np.zeros((1, 16000)), 16000), (np.zeros(16000), 16000), (np.ones(16000), "16000")):
+        with pytest.raises(UserError) as error:
+            transcriber(samples, rate)
+        assert "/tmp" not in str(error.value)

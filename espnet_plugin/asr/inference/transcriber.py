@@ -1,10 +1,8 @@
 """Words of audio from Python, as verb ``transcribe`` finds them."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from espnet_plugin.asr.inference.extract import extract, space_of
 from espnet_plugin.asr.inference.loading import load_model, model_dir_files
@@ -12,6 +10,7 @@ from espnet_plugin.asr.inference.longform import Answer, LongForm
 from espnet_plugin.asr.inference.recognise import Recogniser
 from espnet_plugin.asr.inference.search import SearchConf
 from espnet_plugin.audio.mono import MonoAudio
+from espnet_plugin.audio.samples import Samples
 from espnet_plugin.audio.source import Recording
 from espnet_plugin.audio.windows import WindowConf
 from espnet_plugin.errors import UserError
@@ -43,11 +42,11 @@ class Transcriber:
         self.trained = trained
         self.answers = LongForm(Recogniser(trained, search or SearchConf()), WindowConf.of(window))
 
-    def __call__(self, audio: str | Path | np.ndarray, rate: int | None = None) -> Answer:
+    def __call__(self, audio: str | Path | np.ndarray, rate: float | None = None) -> Answer:
         """What was said.
 
         Args:
-            audio: a file of any length, or samples (n,) or (n, channels) in [-1, 1].
+            audio: a file of any length, or samples (n,) or (n, channels): floats in [-1, 1], or int8, int16 or int32 at full scale.
             rate: of samples, Hz.
 
         Returns:
@@ -57,16 +56,14 @@ class Transcriber:
             UserError: the audio cannot be read or used.
         """
         if isinstance(audio, str | Path):
-            return self.heard(str(audio))
+            with Recording(str(audio)) as recording:
+                return self.heard(recording)
         if rate is None:
             raise UserError("rate: is missing, samples need their sampling rate in Hz")
-        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            soundfile.write(file.name, audio, rate, subtype="FLOAT")
-            return self.heard(file.name)
+        return self.heard(Samples(audio, rate))
 
-    def heard(self, source: str) -> Answer:
-        with Recording(source) as recording:
-            _, answer = next(iter(self.answers([("audio", MonoAudio(recording, self.trained.fs))])))
+    def heard(self, recording: Recording | Samples) -> Answer:
+        _, answer = next(iter(self.answers([("audio", MonoAudio(recording, self.trained.fs))])))
         if isinstance(answer, UserError):
             raise answer
         return answer
