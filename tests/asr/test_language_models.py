@@ -77,6 +77,7 @@ def test_an_ngram_of_words_by_hand(tmp_path):
     pieces = ["", "", " HE", "L", "P", " I", "T", ""]
     model = SimpleNamespace(token_list=["<blank>", "<unk>", "\u2581HE", "L", "P", "\u2581I", "T", "<sos/eos>"])
     model.piece, model.blank_id, model.silent, model.sos, model.eos = pieces.__getitem__, 0, (1,), 7, 7
+    model.sym_space = "<space>"
     ngram = ngram_of(arpa(tmp_path / "a.arpa", "HELP", "IT", "I"), model)
     assert isinstance(ngram, WordNgram)
     rows, states = through(ngram, [2, 3, 4, 5, 6])  # HE L P, I T
@@ -86,6 +87,39 @@ def test_an_ngram_of_words_by_hand(tmp_path):
         begins, goes_on = rows[place, [2, 5]].tolist(), rows[place, [3, 4, 6]].tolist()
         assert begins == pytest.approx([math.log(10) * decimal] * 2, abs=1e-4) and goes_on == [0, 0, 0]
     assert ngram.end(states) == pytest.approx([math.log(10) * -0.3], abs=1e-4)
+
+
+LETTERS = [chr(letter) for letter in range(ord("A"), ord("Z") + 1)]
+CHINESE = [chr(letter) for letter in range(0x4E00, 0x4E40)]
+PIECES = ["\u2581A", "B", "C", "\u2581D", "E"]
+
+
+@pytest.mark.parametrize(
+    "tokens, words, kind",
+    [
+        (["<space>", *LETTERS, "'"], [*LETTERS, *(f"{a}{b}" for a in LETTERS for b in LETTERS)], WordNgram),
+        (["<space>", *LETTERS, "'"], [*LETTERS, "GO", "ON"], WordNgram),  # no space among them
+        (["<space>", *LETTERS, "'"], ["<space>", *LETTERS], TokenNgram),
+        (CHINESE, [*CHINESE, *(f"{a}{b}" for a in CHINESE[:9] for b in CHINESE[:9])], WordNgram),
+        (CHINESE, CHINESE[1:], TokenNgram),
+        (PIECES, PIECES[:2], TokenNgram),  # of a text in which most were not seen
+        (PIECES, ["A", "AB", "B"], WordNgram),
+    ],
+)
+def test_words_of_one_letter_make_no_ngram_of_tokens(tmp_path, tokens, words, kind):
+    model = SimpleNamespace(token_list=["<blank>", "<unk>", *tokens, "<sos/eos>"], piece=lambda index: "")
+    model.blank_id, model.silent, model.sos, model.eos, model.sym_space = (
+        0,
+        (1,),
+        len(tokens) + 2,
+        len(tokens) + 2,
+        "<space>",
+    )
+    rows = "".join(f"-2.5\t{word}\t-0.1\n" for word in ["<unk>", "<s>", "</s>", *words])
+    counts, bigram = f"ngram 1={len(words) + 3}\nngram 2=1\n", f"\\2-grams:\n-0.1\t{words[0]} {words[1]}\n"
+    path = tmp_path / "a.arpa"
+    path.write_text(f"\\data\\\n{counts}\n\\1-grams:\n{rows}\n{bigram}\n\\end\\\n", encoding="utf-8")
+    assert type(ngram_of(path, model)) is kind
 
 
 def test_an_ngram_is_kenlms_own_score_of_a_sentence(model, tmp_path):

@@ -147,18 +147,32 @@ class WordNgram:
         return [self._finish(state)[0] for state in states]
 
 
-def words_of_arpa(path: Path | str, most: int = 1000) -> list[str]:
-    """The first words of an n-gram in ARPA's text format; none of a binary file."""
+def words_of_arpa(path: Path | str) -> list[str]:
+    """What an n-gram in ARPA's text format is over, without symbols such as ``<unk>``; nothing of a binary file."""
     with open(path, encoding="utf-8", errors="replace") as file:
         if next((line for line in file if line.strip()), "").strip() != "\\data\\":
             return []
         rows = (line.split() for line in itertools.takewhile(lambda line: "2-grams:" not in line, file))
-        words = (row[1] for row in rows if len(row) > 1 and not row[1].startswith("<") and row[0] != "ngram")
-        return list(itertools.islice(words, most))
+        return [row[1] for row in rows if len(row) > 1 and not row[1].startswith("<") and row[0] != "ngram"]
+
+
+def is_over_tokens(ngram, words: list[str], tokens: list[str], space: str) -> bool:
+    """Whether an n-gram is over a model's tokens.
+
+    An n-gram over words may know all letters and nearly all Chinese characters too, as words of one: so it is asked both ways.
+
+    Args:
+        words: what it is over, nothing where that cannot be read.
+        tokens: of the model, without those that are no text; space: the one that stands for a space, where there is one.
+    """
+    if space in tokens and space not in ngram:
+        return False
+    known, strange = sum(token in ngram for token in tokens), len(words) - len(set(words) & set(tokens))
+    return (2 * known > len(tokens) and 2 * strange <= len(words)) or (bool(words) and not strange)
 
 
 def ngram_of(path: Path | str, model: TODMModel) -> TokenNgram | WordNgram:
-    """The n-gram of a file, over tokens if it knows most of the model's, over words otherwise.
+    """The n-gram of a file, over tokens or over words, see `is_over_tokens`.
 
     Raises:
         UserError: see `open_ngram`; or the model cannot spell one of its words.
@@ -166,10 +180,10 @@ def ngram_of(path: Path | str, model: TODMModel) -> TokenNgram | WordNgram:
     kenlm, ngram = open_ngram(path)
     special = {model.blank_id, *model.silent, model.sos, model.eos}
     tokens = [token for index, token in enumerate(model.token_list) if index not in special]
-    if 2 * sum(token in ngram for token in tokens) > len(tokens):
-        return TokenNgram(kenlm, ngram, model)
     words, letters = words_of_arpa(path), set("".join(tokens))
-    if words and not any(set(word) <= letters for word in words):
+    if is_over_tokens(ngram, words, tokens, model.sym_space):
+        return TokenNgram(kenlm, ngram, model)
+    if words and not any(set(word) <= letters for word in words[:1000]):
         raise UserError(
             f"ngram_file: '{path}' has words such as '{words[0]}', none in the letters of the model, whose tokens are such as "
             f"'{tokens[0]}' (upper or lower case?)"
