@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from espnet2.tasks.asr import encoder_choices
 
+from espnet_plugin.asr.inference.extract import extracted_state, narrow
 from espnet_plugin.asr.inference.loading import TrainedModel, load_model, model_dir_files
 from espnet_plugin.asr.model_dir import beside
 from espnet_plugin.asr.training.task import TODMTask
@@ -119,12 +120,12 @@ def alone(trained: TrainedModel, choose: Callable[[SearchSpace], Subnet]) -> Tra
     conf.encoder_conf = encoder.grown_conf(encoder.extracted_conf(subnet))
     largest = {key: [values[-1]] for key, values in conf.encoder_conf["search_space"].items()}
     conf.encoder_conf = conf.encoder_conf | {"search_space": largest}
+    narrow(conf, model, subnet)
     conf.init_param = []
     small = TODMTask.build_model(conf)
     if small.encoder.num_parameters(small.search_space.max) != encoder.num_parameters(subnet):
         raise UserError(f"--init_subnet: the layers of '{subnet}' differ in width, so it is no supernet of one size")
-    state = {key: value for key, value in model.state_dict().items() if not key.startswith("encoder.")}
-    small.load_state_dict(state | {f"encoder.{key}": value for key, value in encoder.extracted_state(subnet).items()})
+    small.load_state_dict(extracted_state(model, subnet, small))
     return TrainedModel(small, conf)
 
 

@@ -43,11 +43,12 @@ def supernet(folder: Path, **changes) -> Path:
 
 @torch.no_grad()
 def answers(model, subnet=None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encoder output of the max net, and logits of the joiner on it."""
+    """Encoder output of a subnet, by default the max net, and logits of the joiner on it."""
     speech, lengths, _, _ = batch()
     encoder_out, _ = model.eval().encode(speech, lengths, subnet)
-    decoder_out = model.decoder(torch.tensor([[0, 2, 3]] * len(speech)))
-    return encoder_out, model.joint_network(encoder_out[:, :3], decoder_out[:, :3])
+    decoder, joiner = model.parts_at(subnet)
+    decoder_out = decoder(torch.tensor([[0, 2, 3]] * len(speech)))
+    return encoder_out, joiner(encoder_out[:, :3], decoder_out[:, :3])
 
 
 def started(start) -> torch.nn.Module:
@@ -71,6 +72,24 @@ def test_one_subnet_begins_alone_as_it_was(tmp_path):
         for a, b in zip(answers(new, new.search_space.max), answers(old, subnet)):
             torch.testing.assert_close(a, b)
         assert sum(p.numel() for p in new.encoder.parameters()) == old.encoder.num_parameters(subnet)
+
+
+@pytest.mark.parametrize("widths", [{}, dict(model_dims=[4, 8])])
+def test_one_subnet_alone_has_its_widths_of_all_parts(tmp_path, widths):
+    space = CONF["encoder_conf"]["search_space"] | dict(prediction_dims=[4, 8], joiner_dims=[4, 6, 8]) | widths
+    decoder = dict(decoder="stateless_supernet", decoder_conf=dict(embed_dim=8, conv_group=4))
+    source = supernet(tmp_path / "old", encoder_conf=CONF["encoder_conf"] | dict(search_space=space), **decoder)
+    old = load_model(source / "config.yaml", source / "averaged.pth").model
+    (tmp_path / "new").mkdir()
+    start = start_from(source, tmp_path / "new", ["FOUR FOUR"], subnet=lambda space: space.min)
+    assert start.conf["decoder_conf"] == dict(embed_dim=4, conv_group=4)
+    assert start.conf["model_conf"]["joint_space_size"] == 4
+    new = started(start)
+    assert new.search_space.size == 1
+    for name in ("prediction", "joiner", "d_model"):
+        assert new.search_space.max[name] == old.search_space.min[name]
+    for a, b in zip(answers(new), answers(old, old.search_space.min)):
+        torch.testing.assert_close(a, b)
 
 
 def test_one_subnet_must_be_there_and_even(tmp_path):

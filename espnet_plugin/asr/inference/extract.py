@@ -1,5 +1,6 @@
 """Cut one subnet out of a supernet as a stand-alone ESPnet model."""
 
+import argparse
 import copy
 import shutil
 from collections.abc import Iterable
@@ -58,6 +59,25 @@ def num_parameters(model: TODMModel, subnet: Subnet) -> int:
     return cost(model, subnet).params
 
 
+def narrow(conf: argparse.Namespace, model: TODMModel, subnet: Subnet) -> None:
+    """Give a supernet's configuration a subnet's widths of prediction network and joiner."""
+    if isinstance(model.joint_network, ElasticJointNetwork):
+        conf.model_conf = {**conf.model_conf, "joint_space_size": subnet["joiner"]}
+    if isinstance(model.decoder, ElasticStatelessDecoder):
+        conf.decoder_conf = {**conf.decoder_conf, "embed_dim": subnet["prediction"]}
+
+
+def extracted_state(model: TODMModel, subnet: Subnet, alone: TODMModel) -> dict[str, torch.Tensor]:
+    """Weights of a supernet's subnet, by the names and in the shapes of a model of that size alone; tensors are copies."""
+    whole = model.state_dict()
+    state = {
+        name: leading(whole[name], value.shape)
+        for name, value in alone.state_dict().items()
+        if not name.startswith("encoder.")
+    }
+    return state | {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
+
+
 def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     """Stand-alone model of a supernet's subnet, made of ordinary layers.
 
@@ -72,22 +92,13 @@ def extract(trained: TrainedModel, subnet: Subnet) -> TrainedModel:
     args.encoder, args.encoder_conf = model.encoder.plain_class.name, model.encoder.extracted_conf(subnet)
     transducer = {"loss": "full", "rnnt_type": model.criterion.conf.rnnt_type}  # the lattice that it was trained on
     args.model_conf = {**args.model_conf, "transducer_conf": transducer, "sampling_conf": {}, "distill_conf": {}}
-    if isinstance(model.joint_network, ElasticJointNetwork):
-        args.model_conf["joint_space_size"] = subnet["joiner"]
+    narrow(args, model, subnet)
     if isinstance(model.decoder, ElasticStatelessDecoder):
         args.decoder = "stateless"
-        args.decoder_conf = {**args.decoder_conf, "embed_dim": subnet["prediction"]}
     args.init_param, args.specaug, args.specaug_conf = [], None, {}
     with WithoutInit():
         alone = build_model(args)
-    whole = model.state_dict()
-    state = {
-        name: leading(whole[name], value.shape)
-        for name, value in alone.state_dict().items()
-        if not name.startswith("encoder.")
-    }
-    state |= {f"encoder.{name}": value for name, value in model.encoder.extracted_state(subnet).items()}
-    alone.load_state_dict(state, assign=True)
+    alone.load_state_dict(extracted_state(model, subnet, alone), assign=True)
     return TrainedModel(alone.eval(), args)
 
 
