@@ -9,10 +9,8 @@ from espnet_plugin.common.bounds import is_number, shown
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import RATES
 
-FLOATS, INTEGERS = (
-    ("float16", "float32", "float64"),
-    ("int8", "int16", "int32"),
-)  # int64 would be of a scale that nobody uses
+FLOATS = ("float16", "float32", "float64")
+INTEGERS = ("int8", "int16", "int32")  # int64 would be of a scale that nobody uses
 
 
 def of_full_scale(values: object) -> np.ndarray:

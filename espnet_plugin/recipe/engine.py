@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,12 +120,11 @@ class Engine:
         if state.complete:
             print(f"{title}: complete, skipped (--redo true does it again)", flush=True)
             return True
-        of_data = self.data.holds(work.output)
-        if not of_data:
+        if not self.data.holds(work.output):
             self.data.leave()
         elif self.data.make():
             return False
-        with self.data.alone(work.output) if of_data else nullcontext():
+        with self.data.alone(work.output):
             print(f"{title}{why(self.redo, state)}", flush=True)
             marker = marker_of(work.output, kind)
             marker.unlink(missing_ok=True)

@@ -139,8 +139,8 @@ class DumpLocks:
 
     @contextmanager
     def alone(self, output: Path) -> Iterator[None]:
-        """While this run, which makes data, makes an output: nobody reads what is made anew."""
-        if self.reading is None or not output.exists():
+        """While this run makes an output: nobody reads data that are made anew."""
+        if self.making is None or self.reading is None or not output.exists():
             yield
             return
         self.reading.become(OWN)

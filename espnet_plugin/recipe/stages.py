@@ -25,9 +25,8 @@ from espnet_plugin.recipe.size_names import size_names
 from espnet_plugin.recipe.transcripts import text_words
 
 TOOL = "espnet-todm"
-LONGEST_TEST = (
-    60.0  # s; held-out losses of more would take gigabytes. LibriSpeech's dev-other has an utterance of 35.2 s
-)
+# s; held-out losses of more would take gigabytes. LibriSpeech's dev-other has an utterance of 35.2 s.
+LONGEST_TEST = 60.0
 
 
 class Recipe:
