@@ -19,6 +19,7 @@ from espnet_plugin.recipe.layout import Dump
 PATIENCE = 10.0  # s that the processes of a run which was stopped have to end, see `launch.ended`
 TOLD = 1.0  # s after which waiting for them is told
 OWN, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
+CORPUS_LOCK = ".corpus.lock"  # none of a dump's: the corpus may be in the ``--dumpdir`` of the run that makes it
 
 
 def opened(path: Path, mode: int) -> int:
@@ -97,7 +98,7 @@ class Lock:
 def alone_in(folder: Path) -> Iterator[None]:
     """While this process makes or fetches a corpus in a folder; another one waits."""
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(Lock(folder / ".make.lock", "corpus", math.inf)):
+    with closing(Lock(folder / CORPUS_LOCK, "corpus", math.inf)):
         yield
 
 

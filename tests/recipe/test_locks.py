@@ -10,7 +10,7 @@ import pytest
 
 from espnet_plugin.recipe.engine import Engine, Spec, Work
 from espnet_plugin.recipe.layout import Dump, Experiment
-from espnet_plugin.recipe.locks import OWN, SHARED, DumpLocks, Lock, alone_in
+from espnet_plugin.recipe.locks import CORPUS_LOCK, OWN, SHARED, DumpLocks, Lock, alone_in
 
 
 def free(path: Path, mode: int) -> bool:
@@ -125,10 +125,24 @@ def test_a_lock_file_is_as_open_as_its_folder(tmp_path):
 
 
 def test_a_corpus_is_made_by_one(tmp_path):
-    path = tmp_path / "downloads" / ".make.lock"
+    path = tmp_path / "downloads" / CORPUS_LOCK
     with alone_in(path.parent):
         assert not free(path, SHARED)
     assert free(path, OWN)
+
+
+def test_a_corpus_may_be_in_the_dump_folder_of_its_run(tmp_path):
+    def run() -> None:
+        locks = DumpLocks(Dump(tmp_path), tmp_path / "exp")
+        locks.make()
+        with alone_in(tmp_path):
+            pass
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(20)
+    process.kill()
+    assert process.exitcode == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
