@@ -3,14 +3,24 @@
 import fcntl
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from espnet_plugin.recipe.engine import Engine, Spec, Work
+from espnet_plugin.recipe.engine import SIGNALS, Engine, Spec, Work
 from espnet_plugin.recipe.layout import Dump, Experiment
 from espnet_plugin.recipe.locks import CORPUS_LOCK, OWN, SHARED, DumpLocks, Lock, alone_in
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """An engine hears signals for the rest of its process, which here is that of all tests."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def free(path: Path, mode: int) -> bool:
