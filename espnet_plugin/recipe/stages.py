@@ -27,6 +27,7 @@ from espnet_plugin.recipe.transcripts import text_words
 TOOL = "espnet-todm"
 # s; held-out losses of more would take gigabytes. LibriSpeech's dev-other has an utterance of 35.2 s.
 LONGEST_TEST = 60.0
+FILE_KEYS = ("_file", "_config")  # ends of the keys of a decoding configuration that name files
 
 
 class Recipe:
@@ -261,8 +262,10 @@ class Recipe:
         return self.size_inputs | self.formatted(*self.options.test_sets)
 
     def decoding(self) -> Iterator[Work]:
-        inputs = self.decoding_inputs | {"inference_config": compose(Path(self.options.inference_config))}
-        yield Work(self.exp.sizes, inputs, self.decode)
+        conf = compose(Path(self.options.inference_config))
+        files = {key: sum_of(Path(value)) for key, value in conf.items() if key.endswith(FILE_KEYS) and value}
+        inputs = self.decoding_inputs | {"inference_config": conf}
+        yield Work(self.exp.sizes, inputs | {"files of inference_config": files} if files else inputs, self.decode)
 
     def decode(self) -> None:
         options = ["--config", self.options.inference_config, "--streaming", str(self.options.streaming).lower()]

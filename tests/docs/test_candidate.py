@@ -7,25 +7,11 @@ from pathlib import Path
 import pytest
 
 from espnet_plugin.errors import UserError
-from espnet_plugin.recipe.layout import Experiment
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+sys.path += [str(Path(__file__).parents[2] / "benchmarks"), str(Path(__file__).parent)]
 from candidate import rows
+from handmade import scored
 from results_page import filled
-
-
-def scored(expdir: Path, hypotheses: dict[str, str], loss: float) -> Path:
-    """A run of the recipe with one size and one set, each reference of two words."""
-    experiment = Experiment(expdir)
-    folder = experiment.score("3x64", "dev")
-    folder.mkdir(parents=True)
-    (folder / "ref.trn").write_text("".join(f"A B ({key})\n" for key in hypotheses))
-    (folder / "hyp.trn").write_text("".join(f"{words} ({key})\n" for key, words in hypotheses.items()))
-    (folder / "score.json").write_text("{}")
-    (folder / "loss").write_text("".join(f"{key} {loss} 4\n" for key in hypotheses))
-    experiment.supernet.mkdir()
-    experiment.cost.write_text(json.dumps({"updates": 460}))
-    return expdir
 
 
 @pytest.fixture

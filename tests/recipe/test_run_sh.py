@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+
+from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.record import differences
+from espnet_plugin.recipe.stages import Recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs2" / "librispeech_todm"
@@ -275,6 +280,22 @@ def test_a_mistake_in_the_decoding_configuration_is_told_before_training(corpus)
     assert stages(corpus, 1, 1, *config).returncode == 0
     refused = stages(corpus, 1, 9, *config)
     assert refused.returncode == 1 and "beam_sise: unknown key" in refused.stderr and refused.stdout == ""
+
+
+def test_decoding_is_made_from_the_files_that_its_configuration_names_too(tmp_path):
+    names = {key: tmp_path / key for key in ("hotwords_file", "ngram_file", "lm_file", "lm_train_config")}
+    (tmp_path / "decode.yaml").write_text("beam_size: 4\n" + "".join(f"{key}: {path}\n" for key, path in names.items()))
+    options = SimpleNamespace(inference_config=tmp_path / "decode.yaml")
+    recipe = SimpleNamespace(options=options, decoding_inputs={}, exp=Experiment(tmp_path), decode=None)
+    before = next(Recipe.decoding(recipe)).inputs
+    assert set(before["inference_config"]) == {"beam_size", *names}
+    for key, path in names.items():
+        path.write_text(key)
+        now = next(Recipe.decoding(recipe)).inputs
+        assert differences(before, now) == [f"{key} has changed"]
+        before = now
+    (tmp_path / "decode.yaml").write_text("beam_size: 4\nhotwords_file: null\n")
+    assert set(next(Recipe.decoding(recipe)).inputs) == {"inference_config"}
 
 
 def test_an_average_of_a_training_under_way_is_made_anew(corpus):
