@@ -2,6 +2,7 @@
 
 It goes by what stands at the beginning, and reads no further: of a FLAC file whose length its encoder did not know, as one that wrote to a
 pipe; of MP3 and Ogg files that were joined end to end; of an MP3 file that counts nothing, whose length it guesses from the first frames.
+Of joined WAV and FLAC files every program reads the first alone, since its header says how long it is.
 """
 
 import re
@@ -14,6 +15,8 @@ XING = re.compile(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", re.DOTALL
 FIRST_FRAME = 64  # bytes that hold its header, its side information and the beginning of Xing's header
 SLACK = 2048  # bytes behind those that an MP3 file counts: tags, and a frame that some encoders leave out
 FIRST_PAGE = 2  # flag of a page that begins a stream of Ogg
+STREAMINFO = b"fLaC\0\0\0\x22"  # how a FLAC file begins, and nothing else that eight bytes could be by chance
+BLOCK = 1 << 20  # bytes read at a time
 
 
 def finds_end(file: SoundFile, content: BinaryIO) -> bool:
@@ -56,3 +59,30 @@ def has_one_stream(content: BinaryIO) -> bool:
         gone_on = gone_on or not begins
         place += 27 + head[26] + sum(content.read(head[26]))
     return True
+
+
+def hides_another(file: SoundFile, content: BinaryIO) -> bool:
+    """Whether another file stands behind a WAV or FLAC file.
+
+    Args:
+        file: as libsndfile or FFmpeg reads it.
+        content: as for `finds_end`.
+    """
+    content.seek(0)
+    head = content.read(8)
+    if head.startswith(b"RIFF"):
+        size = int.from_bytes(head[4:], "little")
+        content.seek(8 + size + size % 2)
+        return content.read(4) == b"RIFF"
+    content.seek(0)
+    return file.format == "FLAC" and count(STREAMINFO, content) > 1
+
+
+def count(mark: bytes, content: BinaryIO) -> int:
+    """How often a mark stands between here and the end."""
+    found, rest = 0, b""
+    while block := content.read(BLOCK):
+        block = rest + block
+        found += block.count(mark)
+        rest = block[1 - len(mark) :]
+    return found

@@ -12,14 +12,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from espnet_plugin.audio.extent import UNKNOWN, finds_end
+from espnet_plugin.audio.extent import UNKNOWN, finds_end, hides_another
 from espnet_plugin.errors import UserError
 
 IN_ARCHIVE = re.compile(r"(.+\.ark):(\d+)")
@@ -28,6 +29,8 @@ DECLARED = re.compile(
 )  # what libsndfile says of a WAV file's length in bytes
 UNKNOWN_LENGTH = 0x7FFF0000  # about what programs declare that write to a pipe
 STANDARD_INPUT = "-"
+CUT_OFF = "a file that is shorter than its header says, as after a copy that was broken off: what is there was used"
+JOINED = "a file behind which another one stands, as after 'cat a.wav b.wav': the first was used; 'sox a.wav b.wav both.wav' joins"
 
 
 def spelt(name: str) -> str:
@@ -124,13 +127,13 @@ class Recording:
         return UserError(f"audio '{spelt(self.source)}' {reason}")
 
     def open(self) -> soundfile.SoundFile:
-        content = self.content()
+        content = self.original = self.content()
         file = None
         with suppress(soundfile.SoundFileError, RuntimeError):
             # Names need not be UTF-8, which soundfile wants of a text.
             name = os.fsencode(content) if isinstance(content, str) else content
             file = self.held.enter_context(soundfile.SoundFile(name))
-        if file is not None and self.is_whole(file, content):
+        if file is not None and self.is_whole(file):
             return file
         if not isinstance(content, str):
             content.seek(0)
@@ -144,19 +147,25 @@ class Recording:
         wave.seek(0)
         return self.held.enter_context(soundfile.SoundFile(wave))
 
-    def is_whole(self, file: soundfile.SoundFile, content: str | BinaryIO | Part) -> bool:
+    def is_whole(self, file: soundfile.SoundFile) -> bool:
         """Whether libsndfile reads all of a file, see `finds_end`. What follows a part of an archive is other audio."""
-        if isinstance(content, Part):
+        if isinstance(self.original, Part):
             if file.frames == UNKNOWN:
                 raise self.error("does not say how long it is, which a part of an archive must")
             return True
-        if isinstance(content, str):
-            with open(content, "rb") as data:
-                return finds_end(file, data)
-        place = content.tell()
-        whole = finds_end(file, content)
-        content.seek(place)
-        return whole
+        with self.bytes() as content:
+            return finds_end(file, content)
+
+    @contextmanager
+    def bytes(self) -> Iterator[BinaryIO]:
+        """The bytes of the file, at any place; an open file is afterwards where it was."""
+        if isinstance(self.original, str):
+            with open(self.original, "rb") as content:
+                yield content
+            return
+        place = self.original.tell()
+        yield self.original
+        self.original.seek(place)
 
     def content(self) -> str | BinaryIO | Part:
         """The name of a plain file, or what the source stands for as an open file at its beginning."""
@@ -196,15 +205,17 @@ class Recording:
         formats = self.file.format in ("FLAC", "WAV") and self.file.subtype in ("PCM_16", "PCM_24")
         return formats and self.file.name == os.fsencode(self.source)
 
-    @property
+    @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What is odd about the file: a sentence for a WAV file that was cut off, which can be read up to there."""
+        """What is odd about the file, a sentence each: it was cut off and can be read up to there, or hides another file."""
+        notes = []
         sizes = DECLARED.search(self.file.extra_info)
-        if sizes is None or not int(sizes[2]) < int(sizes[1]) < UNKNOWN_LENGTH:
-            return ()
-        return (
-            "a file that is shorter than its header says, as after a copy that was broken off: what is there was used",
-        )
+        if sizes is not None and int(sizes[2]) < int(sizes[1]) < UNKNOWN_LENGTH:
+            notes.append(CUT_OFF)
+        if not isinstance(self.original, Part):
+            with self.bytes() as content:
+                notes += [JOINED] if hides_another(self.file, content) else []
+        return tuple(notes)
 
     def blocks(self, start: int = 0, stop: int | None = None, seconds: float = 30.0) -> Iterator[np.ndarray]:
         """Samples from `start` up to `stop` (default: the end), `seconds` at a time.

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_plugin.audio.extent import UNKNOWN, counts_all, finds_end, has_one_stream
+from espnet_plugin.audio import extent
+from espnet_plugin.audio.extent import UNKNOWN, count, counts_all, finds_end, has_one_stream
 
 
 def page(begins: bool, *lengths: int) -> bytes:
@@ -66,3 +67,11 @@ def test_an_mp3_file_counts_its_bytes(content, whole):
 )
 def test_each_format_has_its_own_way(format, frames, found):
     assert finds_end(SimpleNamespace(format=format, frames=frames), io.BytesIO()) == found
+
+
+@given(st.lists(st.sampled_from([b"ab", b"a", b"b"]), max_size=12), st.integers(1, 5))
+def test_marks_are_found_across_blocks(parts, size):
+    content = b"".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extent, "BLOCK", size)
+        assert count(b"ab", io.BytesIO(content)) == content.count(b"ab")

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from espnet_plugin.audio.mono import read_mono
-from espnet_plugin.audio.source import Recording
+from espnet_plugin.audio.source import JOINED, Recording
 from espnet_plugin.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -149,6 +149,23 @@ def test_a_command_that_fails_says_why(tmp_path):
         Recording("echo sorry >&2; exit 3 |")
     with pytest.raises(UserError, match="is not audio"):
         Recording("true |")
+
+
+@pytest.mark.parametrize(
+    "kind", [dict(format="WAV"), dict(format="WAVEX"), dict(format="FLAC")], ids=lambda k: k["format"]
+)
+def test_a_file_behind_another_one_is_said(kind, tmp_path):
+    one = in_memory(**kind)
+    for name, content, said in (("one", one, ()), ("tail", one + b"\0" * 99, ()), ("two", one + one, (JOINED,))):
+        path = tmp_path / name
+        path.write_bytes(content)
+        for source in (str(path), f"cat {path} |"):
+            with Recording(source) as recording:
+                assert recording.notes == said
+                assert sum(map(len, recording.blocks())) == recording.frames == 8000
+    (tmp_path / "all.ark").write_bytes(one + b"second " + one)  # of an archive others follow by right
+    with Recording(f"{tmp_path}/all.ark:0") as recording:
+        assert recording.notes == ()
 
 
 def test_a_wav_file_that_was_cut_off_is_used_as_far_as_it_goes_and_said(wav, tmp_path):
