@@ -42,7 +42,6 @@ class ScaledAdam(torch.optim.Optimizer):
         scalar_max: bound of single numbers.
         size_update_period, clipping_update_period: in steps.
         lr_scales: rates relative to lr of the parameters, given with names, whose names end in a key; they form groups of their own.
-            A key with null is left out, which takes back that of a base configuration.
 
     Raises:
         UserError: an option that is not a number in its range, or a key of `lr_scales` that no parameter has.
@@ -61,7 +60,7 @@ class ScaledAdam(torch.optim.Optimizer):
         scalar_max: Positive = 10.0,
         size_update_period: Count = 4,
         clipping_update_period: Count = 100,
-        lr_scales: dict[str, float | None] | None = None,
+        lr_scales: dict[str, float] | None = None,
     ):
         options: dict[str, Any] = dict(lr=lr, scalar_lr_scale=scalar_lr_scale, eps=eps, param_min_rms=param_min_rms)
         options |= dict(param_max_rms=param_max_rms, scalar_max=scalar_max)
@@ -268,9 +267,8 @@ def gradients_of(params: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     return [p.grad for p in params if p.grad is not None]
 
 
-def groups_by_rate(params: Iterable, lr: float, lr_scales: dict[str, float | None]) -> list[dict]:
+def groups_by_rate(params: Iterable, lr: float, lr_scales: dict[str, float]) -> list[dict]:
     """Parameter groups: parameters, pairs of a name and a parameter, by the key of `lr_scales` that their name ends in."""
-    lr_scales = {key: scale for key, scale in lr_scales.items() if scale is not None}
     groups: dict[str, list] = {key: [] for key in ("", *lr_scales)}
     for pair in params:
         if not isinstance(pair, tuple):
