@@ -1,4 +1,4 @@
-"""Scores in an archive: the runs of a hand-made experiment go in and come out."""
+"""Scores in an archive: hand-made runs go in and come out, and a record of the page is what its archive says."""
 
 import json
 import sys
@@ -11,8 +11,11 @@ from espnet_plugin.recipe.layout import Experiment
 from espnet_plugin.recipe.runs import Experiments
 
 sys.path += [str(Path(__file__).parents[2] / "benchmarks"), str(Path(__file__).parent)]
+from candidate import rows
 from handmade import scored
 from scores import pack, unpack
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 @pytest.fixture
@@ -76,3 +79,14 @@ def test_a_damaged_archive_is_told(roots, tmp_path, kept):
         unpack(archive, tmp_path / "out")
     with pytest.raises(UserError, match="does not exist"):
         unpack(tmp_path / "none.tar.xz", tmp_path / "out")
+
+
+def test_the_record_is_what_the_archive_says(tmp_path):
+    unpack(RESULTS / "prediction_rate_scores.tar.xz", tmp_path)
+    kept = json.loads((RESULTS / "prediction_rate.json").read_text())["candidates"]
+    sizes, test_sets = (list(dict.fromkeys(row[key] for row in kept)) for key in ("size", "test_set"))
+    runs = [sorted(tmp_path.glob(f"{name}/seed*/supernet")) for name in ("full_rate", "slow")]
+    found = rows(*runs, sizes[:-1], test_sets[:-1], 2)
+    keys = ("measure", "size", "test_set", "updates", "before", "after", "relative")
+    for row, one in zip(kept, found, strict=True):
+        assert [one.get(key) for key in keys] == [pytest.approx(row.get(key)) for key in keys]
