@@ -1,7 +1,8 @@
 """Ratios such as word error rates, with confidence intervals: scipy's bootstrap, seeds and utterances drawn anew.
 
 Utterances are drawn as Bisani & Ney (ICASSP 2004) do. Where a system was trained with several seeds, these are drawn too, so that an
-interval also says how much another training would differ (hierarchical bootstrap). One seed says nothing of that.
+interval also says how much another training would differ (hierarchical bootstrap). One seed says nothing of that. Of R seeds R - 1 are
+drawn (Rao & Wu 1988, m = n - 1): the mean of R drawn of R varies by (R - 1) / R of what it should, which is half with two seeds.
 """
 
 import warnings
@@ -84,7 +85,8 @@ class Draws:
         found = []
         for system, name in zip(self.systems, self.names):
             places = [self.place.get(what) for what in (("run", (name, system.runs)), ("set", system.keys))]
-            found.append(system.ratio(*(None if drawn is None or i is None else drawn[i] for i in places)))
+            runs, utterances = (None if drawn is None or i is None else drawn[i] for i in places)
+            found.append(system.ratio(None if runs is None else runs[..., 1:], utterances))
         return found
 
     def estimate(self, statistic, resamples: int, seed: int) -> Estimate:

@@ -198,13 +198,26 @@ def test_seeds_are_drawn_too():
     found = ratio(errors(edits, words), 100, resamples=4000)
     rates = []
     for _ in range(4000):
-        runs, drawn = rng.integers(0, 3, 3), rng.integers(0, 80, 80)
-        rates.append(100 * edits[runs][:, drawn].sum() / (3 * words[drawn].sum()))
+        runs, drawn = rng.integers(0, 3, 2), rng.integers(0, 80, 80)
+        rates.append(100 * edits[runs][:, drawn].sum() / (2 * words[drawn].sum()))
     assert found.value == pytest.approx(100 * edits.sum() / (3 * words.sum()))
     low, high = np.percentile(rates, [2.5, 97.5])
     assert found.low == pytest.approx(low, abs=0.4) and found.high == pytest.approx(high, abs=0.4)
     one = ratio(errors(edits[1], words), 100)
     assert found.high - found.low > 1.5 * (one.high - one.low)
+
+
+@pytest.mark.parametrize("seeds", [2, 12])
+def test_few_seeds_vary_as_much_as_their_mean_does(seeds):
+    """Utterances that are all alike, so that seeds alone differ: the spread of their mean is s / sqrt(R)."""
+    rates = np.random.default_rng(0).normal(10, 1, seeds)
+    found = ratio(errors(np.tile(rates[:, None], 20), np.full(20, 100)), 100, 5000)
+    if seeds == 2:  # one of the two is drawn, which has this spread exactly
+        assert (found.low, found.high) == pytest.approx((rates.min(), rates.max()))
+        assert np.std(rates) == pytest.approx(np.std(rates, ddof=1) / np.sqrt(2))
+    else:
+        half = 1.96 * rates.std(ddof=1) / np.sqrt(seeds)
+        assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
 
 
 def test_trainings_of_one_name_are_drawn_together():
