@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
@@ -164,7 +164,7 @@ class Recording:
                 yield content
             return
         place = self.original.tell()
-        yield self.original
+        yield cast(BinaryIO, self.original)
         self.original.seek(place)
 
     def content(self) -> str | BinaryIO | Part:
