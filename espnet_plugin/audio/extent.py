@@ -15,7 +15,7 @@ XING = re.compile(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", re.DOTALL
 FIRST_FRAME = 64  # bytes that hold its header, its side information and the beginning of Xing's header
 SLACK = 2048  # bytes behind those that an MP3 file counts: tags, and a frame that some encoders leave out
 FIRST_PAGE = 2  # flag of a page that begins a stream of Ogg
-STREAMINFO = b"fLaC\0\0\0\x22"  # how a FLAC file begins, and nothing else that eight bytes could be by chance
+STREAMINFO = b"fLaC\0\0\0\x22"  # how a FLAC file begins; too long to stand elsewhere by chance
 BLOCK = 1 << 20  # bytes read at a time
 
 

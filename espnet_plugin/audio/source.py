@@ -153,11 +153,11 @@ class Recording:
             if file.frames == UNKNOWN:
                 raise self.error("does not say how long it is, which a part of an archive must")
             return True
-        with self.bytes() as content:
+        with self.raw_bytes() as content:
             return finds_end(file, content)
 
     @contextmanager
-    def bytes(self) -> Iterator[BinaryIO]:
+    def raw_bytes(self) -> Iterator[BinaryIO]:
         """The bytes of the file, at any place; an open file is afterwards where it was."""
         if isinstance(self.original, str):
             with open(self.original, "rb") as content:
@@ -213,7 +213,7 @@ class Recording:
         if sizes is not None and int(sizes[2]) < int(sizes[1]) < UNKNOWN_LENGTH:
             notes.append(CUT_OFF)
         if not isinstance(self.original, Part):
-            with self.bytes() as content:
+            with self.raw_bytes() as content:
                 notes += [JOINED] if hides_another(self.file, content) else []
         return tuple(notes)
 
