@@ -38,11 +38,14 @@ def pack(roots: list[Path], archive: Path) -> int:
     """Write an archive, equal for equal runs. Returns: files in it.
 
     Raises:
-        UserError: a folder without a finished and scored run.
+        UserError: a folder without a finished and scored run, or two folders of one name.
     """
+    names = [root.resolve().name for root in roots]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"'{twice[0]}': is the name of two folders, which one archive cannot tell apart")
     members = {}
-    for root in roots:
-        found = {f"{root.name}/{path.relative_to(root)}": path for path in files_of(root)}
+    for root, folder in zip(roots, names):
+        found = {f"{folder}/{path.relative_to(root)}": path for path in files_of(root)}
         if not any(name.endswith("/score.json") for name in found):
             raise UserError(f"'{root}': holds no seedN/RUN that is trained and scored")
         members |= found

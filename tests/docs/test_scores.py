@@ -61,6 +61,15 @@ def test_a_training_under_way_is_left_out(roots, tmp_path):
     assert not (tmp_path / "scores.tar.xz").exists()
 
 
+def test_folders_are_told_apart_by_their_names(roots, tmp_path, monkeypatch):
+    monkeypatch.chdir(roots[0])
+    pack([Path()], tmp_path / "here.tar.xz")
+    unpack(tmp_path / "here.tar.xz", tmp_path / "out")
+    assert word_errors(tmp_path / "out" / "first") == 0.5
+    with pytest.raises(UserError, match="'first': is the name of two folders"):
+        pack([roots[0], tmp_path / "out" / "first"], tmp_path / "scores.tar.xz")
+
+
 def test_nothing_that_is_there_is_replaced(roots, tmp_path):
     archive = tmp_path / "scores.tar.xz"
     pack(roots, archive)
