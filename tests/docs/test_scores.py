@@ -90,11 +90,14 @@ def test_a_damaged_archive_is_told(roots, tmp_path, kept):
         unpack(tmp_path / "none.tar.xz", tmp_path / "out")
 
 
-def test_the_record_is_what_the_archive_says(tmp_path):
-    unpack(RESULTS / "prediction_rate_scores.tar.xz", tmp_path)
-    kept = json.loads((RESULTS / "prediction_rate.json").read_text())["candidates"]
+@pytest.mark.parametrize(
+    ("record", "before", "after"), [("prediction_rate", "full_rate", "slow"), ("scaledadam", "adam", "full_rate")]
+)
+def test_the_record_is_what_the_archive_says(record, before, after, tmp_path):
+    unpack(RESULTS / "mini_scores.tar.xz", tmp_path)
+    kept = json.loads((RESULTS / f"{record}.json").read_text())["candidates"]
     sizes, test_sets = (list(dict.fromkeys(row[key] for row in kept)) for key in ("size", "test_set"))
-    runs = [sorted(tmp_path.glob(f"{name}/seed*/supernet")) for name in ("full_rate", "slow")]
+    runs = [sorted(tmp_path.glob(f"{name}/seed*/supernet")) for name in (before, after)]
     found = rows(*runs, sizes[:-1], test_sets[:-1], 2)
     keys = ("measure", "size", "test_set", "updates", "before", "after", "relative")
     for row, one in zip(kept, found, strict=True):
