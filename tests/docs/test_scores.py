@@ -30,6 +30,14 @@ def roots(tmp_path) -> list[Path]:
     return [first, second]
 
 
+@pytest.fixture(scope="module")
+def archived(tmp_path_factory) -> Path:
+    """The kept scores, unpacked once for all records."""
+    out = tmp_path_factory.mktemp("archived")
+    unpack(RESULTS / "mini_scores.tar.xz", out)
+    return out
+
+
 def word_errors(root: Path) -> float:
     return Experiments((root,), ("3x64",), ("dev",)).counts("wer", "supernet", "3x64", "dev").ratio()
 
@@ -93,11 +101,10 @@ def test_a_damaged_archive_is_told(roots, tmp_path, kept):
 @pytest.mark.parametrize(
     ("record", "before", "after"), [("prediction_rate", "full_rate", "slow"), ("scaledadam", "adam", "full_rate")]
 )
-def test_the_record_is_what_the_archive_says(record, before, after, tmp_path):
-    unpack(RESULTS / "mini_scores.tar.xz", tmp_path)
+def test_the_record_is_what_the_archive_says(record, before, after, archived):
     kept = json.loads((RESULTS / f"{record}.json").read_text())["candidates"]
     sizes, test_sets = (list(dict.fromkeys(row[key] for row in kept)) for key in ("size", "test_set"))
-    runs = [sorted(tmp_path.glob(f"{name}/seed*/supernet")) for name in (before, after)]
+    runs = [sorted(archived.glob(f"{name}/seed*/supernet")) for name in (before, after)]
     found = rows(*runs, sizes[:-1], test_sets[:-1], 2)
     keys = ("measure", "size", "test_set", "updates", "before", "after", "relative")
     for row, one in zip(kept, found, strict=True):
