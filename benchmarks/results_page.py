@@ -1,8 +1,8 @@
-"""Fill the tables of docs/results.md and draw its pictures from the records in docs/results, so that page and records agree.
+"""Fill the tables of the pages of results and draw their pictures from the records in docs/results, so that they agree.
 
     python benchmarks/results_page.py             # after: cp exp/tables_mini/tables.json docs/results/mini.json
     python benchmarks/results_page.py --demo egs2/librispeech_todm/exp/mini     # takes over a run of make demo
-    python benchmarks/results_page.py --check     # change nothing; status 1 where the page does not fit the records
+    python benchmarks/results_page.py --check     # change nothing; status 1 where a page does not fit the records
 
 A record is what ./tables.sh leaves as tables.json; demo.json has the rows of the demonstration's results.json. A table stands between two
 comments, such as
@@ -36,6 +36,7 @@ from espnet_plugin.recipe.runs import MEASURES
 from espnet_plugin.recipe.table_text import ablation_text, comparison_text, cost_text, markdown, show
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [DOCS / "results.md", DOCS / "trials.md"]
 BLOCK = re.compile(r"(<!-- begin: (\w+) (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 PICTURE = re.compile(rf"\(results/(\w+)_({'|'.join(MEASURES)})\.png\)")
 
@@ -188,7 +189,7 @@ def take_demo(expdir: Path, records: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", type=Path, default=DOCS / "results.md")
+    parser.add_argument("--pages", type=Path, nargs="+", default=PAGES)
     parser.add_argument("--records", type=Path, default=DOCS / "results", help="folder of the JSON files")
     parser.add_argument(
         "--demo", type=Path, help="--expdir of a demonstration: its results become demo.json and the picture"
@@ -197,14 +198,15 @@ def main() -> None:
     args = parser.parse_args()
     if args.demo is not None:
         take_demo(args.demo, args.records)
-    page = args.page.read_text(encoding="utf-8")
-    text = filled(page, args.records)
-    if args.check:
+    for path in args.pages:
+        page = read_text(path)
+        text = filled(page, args.records)
         if text != page:
-            sys.exit(f"error: {args.page}: does not fit the records, run python {Path(__file__).name}")
-        return
-    write_text(args.page, text)
-    draw(text, args.records)
+            if args.check:
+                sys.exit(f"error: {path}: does not fit the records, run python {Path(__file__).name}")
+            write_text(path, text)
+        if not args.check:
+            draw(text, args.records)
 
 
 if __name__ == "__main__":
