@@ -99,7 +99,12 @@ def test_a_damaged_archive_is_told(roots, tmp_path, kept):
 
 
 @pytest.mark.parametrize(
-    ("record", "before", "after"), [("prediction_rate", "full_rate", "slow"), ("scaledadam", "adam", "full_rate")]
+    ("record", "before", "after"),
+    [
+        ("divergence", "kl", "full_rate"),
+        ("prediction_rate", "full_rate", "slow"),
+        ("scaledadam", "adam", "full_rate"),
+    ],
 )
 def test_the_record_is_what_the_archive_says(record, before, after, archived):
     kept = json.loads((RESULTS / f"{record}.json").read_text())["candidates"]
