@@ -2,10 +2,11 @@
 
     python benchmarks/results_page.py             # after: cp exp/tables_mini/tables.json docs/results/mini.json
     python benchmarks/results_page.py --demo egs2/librispeech_todm/exp/mini     # takes over a run of make demo
+    python benchmarks/results_page.py --run EXPDIR --record read_speech_40      # takes over another run of the recipe
     python benchmarks/results_page.py --check     # change nothing; status 1 where a page does not fit the records
 
-A record is what ./tables.sh leaves as tables.json; demo.json has the rows of the demonstration's results.json. A table stands between two
-comments, such as
+A record is what ./tables.sh leaves as tables.json; that of a run, as demo.json, has the rows of its results.json. A table stands between
+two comments, such as
 
     <!-- begin: mini comparison wer -->
     <!-- end -->
@@ -29,7 +30,7 @@ matplotlib.use("Agg")
 import claims
 import matplotlib.pyplot as plt
 
-from espnet_plugin.common.files import read_json, read_text, write_json, write_text, write_whole
+from espnet_plugin.common.files import need_file, read_json, read_text, write_json, write_text, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe import results
 from espnet_plugin.recipe.runs import MEASURES
@@ -173,18 +174,20 @@ def draw(page: str, folder: Path) -> None:
         write_whole(folder / f"{name}_{measure}.png", partial(picture, found, measure))
 
 
-def take_demo(expdir: Path, records: Path) -> None:
-    """Take over the rows and the picture of a demonstration.
+def take_run(expdir: Path, record: Path) -> None:
+    """Take over the rows of a run of the recipe.
 
     Raises:
         UserError: it is not finished.
     """
-    for name in ("results.json", "pareto.png"):
-        if not (expdir / name).is_file():
-            raise UserError(f"--demo: '{expdir}/{name}' does not exist")
-    rows = [{key: row.get(key) for key in KEPT} for row in json.loads(read_text(expdir / "results.json"))]
-    write_json(records / "demo.json", {"sizes": rows})
-    shutil.copy(expdir / "pareto.png", records.parent / "pareto_mini.png")
+    found = json.loads(read_text(need_file("results of a run", expdir / "results.json")))
+    write_json(record, {"sizes": [{key: row.get(key) for key in KEPT} for row in found]})
+
+
+def take_demo(expdir: Path, records: Path) -> None:
+    """Take over the rows and the picture of a demonstration. Raises `UserError`: it is not finished."""
+    take_run(expdir, records / "demo.json")
+    shutil.copy(need_file("picture of a run", expdir / "pareto.png"), records.parent / "pareto_mini.png")
 
 
 def main() -> None:
@@ -194,10 +197,16 @@ def main() -> None:
     parser.add_argument(
         "--demo", type=Path, help="--expdir of a demonstration: its results become demo.json and the picture"
     )
+    parser.add_argument("--run", type=Path, help="--expdir of another run, whose results become the record")
+    parser.add_argument("--record", help="its name, with --run")
     parser.add_argument("--check", action="store_true", help="change nothing, tell whether page and records agree")
     args = parser.parse_args()
+    if (args.run is None) != (args.record is None):
+        parser.error("--run and --record go together")
     if args.demo is not None:
         take_demo(args.demo, args.records)
+    if args.run is not None:
+        take_run(args.run, args.records / f"{args.record}.json")
     for path in args.pages:
         page = read_text(path)
         text = filled(page, args.records)

@@ -9,7 +9,7 @@ import pytest
 from espnet_plugin.errors import UserError
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from results_page import BLOCK, PAGES, PICTURE, draw, filled, points, take_demo
+from results_page import BLOCK, PAGES, PICTURE, draw, filled, points, take_demo, take_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +87,8 @@ def test_a_demonstration_is_taken_over(tmp_path):
     text = filled(PAGE.replace("mini comparison wer", "demo sizes"), records)
     assert "| max | `0-1x8` | 2,000 | 100% | 5.00 | 2.50 | 0.250 |" in text
     assert (tmp_path / "docs" / "pareto_mini.png").read_bytes() == b"picture"
+    take_run(expdir, records / "other.json")
+    assert (records / "other.json").read_bytes() == (records / "demo.json").read_bytes()
 
 
 @pytest.mark.parametrize(
