@@ -26,6 +26,8 @@ COMMANDS = {
     "mini_equal": './tables.sh --scale mini --seeds "0 1 2 3 4" --ablation "" --supernet_args "--max_epoch 12"',
     "digits_unseen": "./tables.sh --scale digits for each speaker, see egs2/librispeech_todm/README.md",
     "read_speech": "./tables.sh --scale read_speech, see egs2/librispeech_todm/README.md",
+    "read_speech_40": "./run.sh with conf/read_speech/supernet.yaml, see docs/results.md",
+    "read_speech_40_beam": "the same with beam search",
 }
 
 
@@ -36,7 +38,7 @@ class Missing(Exception):
 def rows_of(folder: Path, name: str, table: str) -> list[dict]:
     record = read_json(folder / f"{name}.json")
     if record is None:
-        raise Missing(f"docs/results/{name}.json does not exist; it is tables.json of {COMMANDS[name]}")
+        raise Missing(f"docs/results/{name}.json does not exist; it is the record of {COMMANDS[name]}")
     return record[table]
 
 
@@ -94,6 +96,18 @@ def read_speech(folder: Path) -> dict:
     return {"read_relative_loss": overall(rows, "loss")["relative"]}
 
 
+def characters(folder: Path, name: str) -> float:
+    """Character error rate of a run's largest size on the worse of its test sets, %."""
+    rows = rows_of(folder, name, "sizes")
+    largest = max(row["params"] for row in rows)
+    return max(row["cer"] for row in rows if row["params"] == largest)
+
+
+def read_characters(folder: Path) -> dict:
+    names = {"read_cer": "read_speech_40", "read_beam_cer": "read_speech_40_beam"}
+    return {key: characters(folder, name) for key, name in names.items()}
+
+
 def cost_ratio(folder: Path, name: str) -> float:
     """Cost of a record's supernet over that of six models trained alone."""
     alone = rows_of(folder, "mini_cost", "cost")
@@ -135,6 +149,10 @@ FIGURES = {
     "digits_unseen_wer_min": Figure(digits, "word error rate of the supernet's best size there, %", 10),
     "digits_unseen_wer_max": Figure(digits, "word error rate of its worst size there, %", 10),
     "read_relative_loss": Figure(read_speech, "read sentences: relative held-out loss, %", 0),
+    "read_cer": Figure(
+        read_characters, "the largest size after 40 passes: character error rate of the worse set, %", 40
+    ),
+    "read_beam_cer": Figure(read_characters, "the same with beam search", 40),
 }
 
 

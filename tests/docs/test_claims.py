@@ -31,6 +31,9 @@ def test_figures_by_hand(tmp_path):
     write(tmp_path, "mini_equal", equal, [{"model": "supernet", "hours": 3.0}])
     write(tmp_path, "digits_unseen", [row("6x512", "a", 1.0, supernet=9.0), row("3x64", "a", -3.0), mean])
     write(tmp_path, "read_speech", [row("6x512", "a", 1.0, measure="loss"), mean | {"measure": "loss"}])
+    rates = [dict(params=9, cer=35.0), dict(params=9, cer=41.0), dict(params=4, cer=50.0)]
+    (tmp_path / "read_speech_40.json").write_text(json.dumps({"sizes": rates}))
+    (tmp_path / "read_speech_40_beam.json").write_text(json.dumps({"sizes": rates[:1]}))
     found = figures(tmp_path)
     assert found.pop("reasons") == {}
     assert found == dict(
@@ -41,6 +44,8 @@ def test_figures_by_hand(tmp_path):
         digits_unseen_wer_min=8.0,
         digits_unseen_wer_max=9.0,
         read_relative_loss=-1.0,
+        read_cer=41.0,
+        read_beam_cer=35.0,
         six_sizes_cost_ratio=0.4,
         mini_equal_relative_wer=-2.0,
         mini_equal_half_width=4.0,
@@ -64,7 +69,7 @@ def test_too_little_is_no_figure(changes, said, tmp_path):
     reasons = found["reasons"]
     assert found["six_sizes_cost_ratio"] is None and "0 models trained alone" in reasons["six_sizes_cost_ratio"]
     assert found["mini_equal_cost_ratio"] is None and "mini_equal.json" in reasons["mini_equal_cost_ratio"]
-    assert summary(tmp_path).endswith("|  | 0 | not measured |")
+    assert summary(tmp_path).endswith("|  | 40 | not measured |")
 
 
 def test_every_key_has_a_figure_or_a_reason():
