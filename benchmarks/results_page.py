@@ -174,20 +174,30 @@ def draw(page: str, folder: Path) -> None:
         write_whole(folder / f"{name}_{measure}.png", partial(picture, found, measure))
 
 
-def take_run(expdir: Path, record: Path) -> None:
-    """Take over the rows of a run of the recipe.
+def run_record(option: str, expdir: Path) -> dict:
+    """The rows of a run of the recipe.
+
+    Args:
+        option: that names the run.
 
     Raises:
         UserError: it is not finished.
     """
-    found = json.loads(read_text(need_file("results of a run", expdir / "results.json")))
-    write_json(record, {"sizes": [{key: row.get(key) for key in KEPT} for row in found]})
+    found = json.loads(read_text(need_file(f"{option}:", expdir / "results.json")))
+    return {"sizes": [{key: row.get(key) for key in KEPT} for row in found]}
+
+
+def take_run(expdir: Path, record: Path) -> None:
+    """Take over the rows of a run. Raises `UserError`: it is not finished."""
+    write_json(record, run_record("--run", expdir))
 
 
 def take_demo(expdir: Path, records: Path) -> None:
-    """Take over the rows and the picture of a demonstration. Raises `UserError`: it is not finished."""
-    take_run(expdir, records / "demo.json")
-    shutil.copy(need_file("picture of a run", expdir / "pareto.png"), records.parent / "pareto_mini.png")
+    """Take over the rows and the picture of a demonstration, both or none. Raises `UserError`: it is not finished."""
+    record = run_record("--demo", expdir)
+    picture = need_file("--demo:", expdir / "pareto.png")
+    write_json(records / "demo.json", record)
+    shutil.copy(picture, records.parent / "pareto_mini.png")
 
 
 def main() -> None:
