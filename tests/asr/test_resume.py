@@ -94,6 +94,20 @@ def die_in_a_save(number: int, share: float) -> None:
     torch.save = dying
 
 
+def die_in_the_configuration(share: float) -> None:
+    """Kill this process in its writing of a YAML file, with a share of the text in the file."""
+    dump = yaml.dump
+
+    def dying(data, stream=None, **kwargs):
+        if stream is not None:
+            text = dump(data, **kwargs)
+            stream.write(text[: int(share * len(text))])
+            stream.flush()
+        die()
+
+    yaml.dump = dying
+
+
 def die_at_an_event(number: int, folder: Path) -> None:
     """Kill this process before its n-th opening for writing, renaming, removal or linking of a file in a folder."""
     count = iter(range(1, 10**6))
@@ -106,12 +120,22 @@ def die_at_an_event(number: int, folder: Path) -> None:
     sys.addaudithook(hook)
 
 
+def said_of(out: Path) -> Path:
+    """The file of what a training says. It lies beside its folder, of which all files are compared."""
+    return out.with_name(f"{out.name}.log")
+
+
 def child(config: Path, out: Path, plan: tuple, options: list[str]) -> None:
     torch.set_num_threads(1)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+    with open(said_of(out), "w") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # pytest has put others in their place
     kind, *how = plan
     if kind == "save":
         die_in_a_save(*how)
+    elif kind == "config":
+        die_in_the_configuration(*how)
     elif kind == "event":
         die_at_an_event(*how, out)
     TODMTask.main(cmd=["--config", str(config), "--output_dir", str(out), "--resume", "true", *options])
@@ -125,7 +149,7 @@ def train(config: Path, out: Path, *plan, options: tuple = ("--use_tensorboard",
     if process.exitcode is None:
         process.kill()
         process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
+    assert process.exitcode in (0, -signal.SIGKILL), said_of(out).read_text()
     return process.exitcode == 0
 
 
@@ -198,6 +222,17 @@ def test_a_killed_run_ends_as_an_unbroken_one(config, whole, tmp_path):
             finished = train(config, out, *plan)
             kills += not finished
         assert_same(outcome(out), expected, out.name)
+
+
+def test_a_kill_while_the_configuration_is_written_does_not_end_a_run(config, whole, tmp_path):
+    """A cut configuration would be another model's, with which the run could not go on, and which no decoding would question."""
+    out = tmp_path / "exp"
+    assert not train(config, out, "save", 4, 0.5)
+    for _ in range(2):
+        assert not train(config, out, "config", 0.5)
+        assert (out / "config.yaml").read_text() == ""
+    assert train(config, out)
+    assert_same(outcome(out), outcome(whole[0]), out.name)
 
 
 def test_what_a_run_leaves_behind(whole):

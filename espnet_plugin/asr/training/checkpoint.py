@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 from espnet2.main_funcs.average_nbest_models import average_nbest_models
+from espnet2.tasks import abs_task
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.reporter import Reporter
 
-from espnet_plugin.common.files import remove, write_whole
+from espnet_plugin.common.files import remove, write_text, write_whole
 
 
 @contextmanager
@@ -41,6 +42,24 @@ def whole_saves() -> Iterator[None]:
         yield
     finally:
         torch.save = save
+
+
+@contextmanager
+def whole_config() -> Iterator[None]:
+    """Let ESPnet write a run's ``config.yaml`` at once, after it has emptied the file.
+
+    It writes for up to a second otherwise. A kill then left the first lines, which another program would take for all of them.
+    """
+    dump = abs_task.yaml_no_alias_safe_dump
+
+    def dump_whole(data, stream, **options) -> None:
+        write_text(Path(stream.name), dump(data, **options))
+
+    abs_task.yaml_no_alias_safe_dump = dump_whole
+    try:
+        yield
+    finally:
+        abs_task.yaml_no_alias_safe_dump = dump
 
 
 def link(path: Path, target: str) -> None:

@@ -220,7 +220,7 @@ def check_resume(args: argparse.Namespace, tokens: Sequence[str] | None) -> None
             f"--resume: '{checkpoint}' is incomplete, the run was killed while it was written; remove it to begin again, "
             "from the weights of the last epoch with --init_param if you like"
         )
-    if config.is_file():
+    if config.is_file() and config.stat().st_size:  # it is empty after a kill while it was written, see `whole_config`
         before, now = (shape_of(values) for values in (read_yaml(config), vars(args) | {"token_list": tokens}))
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):

@@ -15,6 +15,7 @@ from espnet_plugin.asr.build import building
 from espnet_plugin.asr.inference.loading import read_state
 from espnet_plugin.asr.model_dir import keep_beside
 from espnet_plugin.asr.training import checks
+from espnet_plugin.asr.training.checkpoint import whole_config
 from espnet_plugin.asr.training.cut_batches import CutReader, cut_source, in_order, iter_factory, loader_of, text_conf
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.trainer import TODMTrainer
@@ -87,7 +88,8 @@ class TODMTask(ASRTask):
         cls.arguments = cls.unwritten = args
         if args.collect_stats:  # a folder of its own, and perhaps no model
             cls.keep_inputs()
-        super().main_worker(args)
+        with whole_config():
+            super().main_worker(args)
 
     @classmethod
     def keep_inputs(cls) -> None:
