@@ -124,6 +124,26 @@ def test_broken_lines_of_what_was_answered_are_decoded_again(model_dir, data, tm
     assert "3 utterances, 2 of them decoded before" in said and "5 broken lines of unfinished.jsonl" in said
 
 
+def test_stopping_while_the_answers_are_taken_over_loses_none(tmp_path, monkeypatch):
+    """Ctrl-C before each of the lines that are written in turn."""
+    path, answer = tmp_path / "unfinished.jsonl", [dict(text="KEPT", words=[])]
+    decoding.Journal(path, "sum").add("a", answer)
+    dumps, calls = json.dumps, iter(())
+
+    def stopping(value):
+        if next(calls):
+            raise KeyboardInterrupt
+        return dumps(value)
+
+    for last in range(3):  # the sum that is compared, the sum and the answer that are written
+        with monkeypatch.context() as patched:
+            patched.setattr(decoding.json, "dumps", stopping)
+            calls = iter([False] * last + [True])
+            with pytest.raises(KeyboardInterrupt):
+                decoding.Journal(path, "sum")
+        assert decoding.Journal(path, "sum").answers == {"a": answer}
+
+
 def test_decode_overwrites_nothing_unnoticed(model_dir, data, tmp_path):
     with pytest.raises(UserError, match="would both be written to"):
         run_decode("--model_dir", model_dir, "--data", data, data)

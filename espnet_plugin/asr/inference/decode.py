@@ -160,12 +160,8 @@ class Journal:
                 found = answers_in(line)
                 self.answers |= found
                 self.broken += not found
-        with write_errors(path), open(path, "w", encoding="utf-8") as file:
-            file.write(
-                "".join(
-                    json.dumps(entry) + "\n" for entry in ({"sum": sum}, *({k: v} for k, v in self.answers.items()))
-                )
-            )
+        entries = ({"sum": sum}, *({key: answer} for key, answer in self.answers.items()))
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in entries))
 
     def add(self, key: str, answers: list[Entry]) -> None:
         self.answers[key] = answers
