@@ -1,5 +1,5 @@
 # make demo   train, cut, decode and score on the embedded corpus
-# make test   run the tests
+# make test   run the tests, in up to four processes of one thread
 # make quick  run the tests of the core, in under a minute on an idle machine
 # make lint   check style, types and that the documentation can be built
 # make site   build the documentation in build/site
@@ -8,6 +8,7 @@
 SHELL := /bin/bash
 STAMP := .venv/.complete
 CORES := $(shell nproc 2>/dev/null || echo 2)
+WORKERS := $(shell echo $$(($(CORES) < 4 ? $(CORES) : 4)))
 
 .PHONY: demo test quick lint site venv clean
 
@@ -28,7 +29,7 @@ demo: $(STAMP)
 	egs2/librispeech_todm/run.sh --corpus mini
 
 test: $(STAMP)
-	OMP_NUM_THREADS=$(CORES) .venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 quick: $(STAMP)
 	OMP_NUM_THREADS=$(CORES) .venv/bin/python -m pytest -x --durations=0 --durations-min=2 $(QUICK)

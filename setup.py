@@ -47,6 +47,7 @@ setup(
             "mypy",
             "opt-einsum",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "types-PyYAML",
             "types-tqdm",
