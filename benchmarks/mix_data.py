@@ -96,7 +96,9 @@ def mix(data_dir: Path, more: Path, out: Path) -> dict[str, int]:
             for table, rows in tables.items():
                 write_table(folder / name / table, rows)
 
-    write_folder(out, write, made_of="audio")
+    sources = [source for tables in sets.values() for source in tables["wav.scp"].values()]
+    files = [Path(source) for source in sources if not source.endswith("|")]
+    write_folder(out, write, made_of="audio", inputs=(data_dir, more, *files))
     return {"ours": len(ours["text"]), "more": len(texts), "fs": fs}
 
 

@@ -11,11 +11,12 @@ table: each machine packs its own, one unpacks them all. Folders keep their name
 import argparse
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from espnet_plugin.common.files import need_file, write_whole
+from espnet_plugin.common.files import need_file, temporary_folder, write_whole
 from espnet_plugin.errors import UserError, run_main
 from espnet_plugin.recipe.layout import Experiment
 
@@ -38,7 +39,7 @@ def pack(roots: list[Path], archive: Path) -> int:
     """Write an archive, equal for equal runs. Returns: files in it.
 
     Raises:
-        UserError: a folder without a finished and scored run, or two folders of one name.
+        UserError: a folder without a finished and scored run, two folders of one name, or a link to what is not packed.
     """
     names = [root.resolve().name for root in roots]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -49,6 +50,7 @@ def pack(roots: list[Path], archive: Path) -> int:
         if not any(name.endswith("/score.json") for name in found):
             raise UserError(f"'{root}': holds no seedN/RUN that is trained and scored")
         members |= found
+    places = {root.resolve(): folder for root, folder in zip(roots, names)}
 
     def alike(name: str) -> tuple[str, ...]:  # what is nearly the same side by side, which is what makes it small
         return tuple(reversed(name.split("/")))
@@ -57,6 +59,14 @@ def pack(roots: list[Path], archive: Path) -> int:
         member.mtime = member.uid = member.gid = 0
         member.uname = member.gname = ""
         member.mode = 0o644
+        if member.issym():
+            target = members[member.name].resolve()
+            there = [
+                f"{name}/{target.relative_to(root)}" for root, name in places.items() if target.is_relative_to(root)
+            ]
+            if not there:
+                raise UserError(f"'{members[member.name]}': is a link to '{target}', which is in none of the folders")
+            member.linkname = os.path.relpath(there[0], os.path.dirname(member.name))
         return member
 
     def write(path: Path) -> None:
@@ -78,9 +88,13 @@ def unpack(archive: Path, into: Path) -> int:
         whole = lzma.decompress(need_file("archive", archive).read_bytes())  # tarfile takes half an archive in silence
         with tarfile.open(fileobj=io.BytesIO(whole)) as file:
             names = file.getnames()
-            if there := [name for name in names if (into / name).exists()]:
+            if there := [name for name in names if os.path.lexists(into / name)]:
                 raise UserError(f"--into: '{into / there[0]}' is there already, give another folder")
-            file.extractall(into, filter="data")
+            with temporary_folder(into / archive.name) as folder:
+                file.extractall(folder, filter="data")
+                for name in names:
+                    (into / name).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(folder / name, into / name)
     except (tarfile.TarError, lzma.LZMAError) as error:
         raise UserError(f"'{archive}': is no whole archive of scores: {error}") from error
     return len(names)

@@ -1,5 +1,6 @@
 """Mono audio at a model's sampling rate, checked: the one way from a recording to samples, for formatting, decoding and transcribing."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class MonoAudio:
 
     Attributes:
         notes: what was mended, see `Treatment`.
+        crc: of the samples of the wanted channels, before anything is mended or resampled.
 
     Raises:
         UserError: the piece lies outside the recording, is damaged, or refused by `treatment`; with the name of the audio.
@@ -50,7 +52,7 @@ class MonoAudio:
         if channel is not None and not 0 <= channel < recording.channels:
             raise recording.error(f"has {recording.channels} channels, so none of number {channel}, counted from 0")
         self.first, self.last = round(start * rate), min(round(end * rate), recording.frames)
-        self.played = rate * speed
+        self.played, self.crc = rate * speed, 0
         self.treatment = self.examine()
 
     def chosen(self) -> Iterator[np.ndarray]:
@@ -58,10 +60,16 @@ class MonoAudio:
         blocks = self.recording.blocks(self.first, self.last)
         return blocks if self.channel is None else (block[:, self.channel : self.channel + 1] for block in blocks)
 
+    def summed(self) -> Iterator[np.ndarray]:
+        """The same, whose sum becomes `crc`."""
+        for block in self.chosen():
+            self.crc = zlib.crc32(np.ascontiguousarray(block), self.crc)
+            yield block
+
     def examine(self) -> Treatment:
         channels = self.recording.channels if self.channel is None else 1
         try:
-            return treatment(Survey.of(self.chosen(), channels), self.recording.rate, self.fs)
+            return treatment(Survey.of(self.summed(), channels), self.recording.rate, self.fs)
         except UserError as error:
             raise error if str(error).startswith("audio '") else self.recording.error(str(error)) from error
 

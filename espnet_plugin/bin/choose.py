@@ -12,7 +12,6 @@ import torch
 from espnet_plugin.asr.inference.decode import DecodeConf, DecodeJob, decode_set
 from espnet_plugin.asr.inference.extract import MADE_OF, space_of, write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
-from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.bin.cuts import kaldi_directory
 from espnet_plugin.bin.cuts import name_of as name_of_data
 from espnet_plugin.bin.supernet_files import add_supernet, settle
@@ -40,18 +39,6 @@ SIZES = Bounds(2, 1000, why="the max and the min net, and a folder for each size
 def name_of(params: int, largest: int, smallest: int) -> str:
     """``max``, ``min``, or the share of the max net in percent as in ``p71``."""
     return {largest: "max", smallest: "min"}.get(params) or f"p{round(100 * params / largest)}"
-
-
-def space_in(model: TODMModel, direction: str | None) -> SearchSpace:
-    """The search space, or its part of one direction.
-
-    Raises:
-        UserError: see `space_of` and `SearchSpace.only`; a space that has no other direction is its own part.
-    """
-    space = space_of(model)
-    if direction is None or ("direction" in space and space["direction"] == (direction,)):
-        return space
-    return space.only(direction)
 
 
 def named_sizes(
@@ -307,7 +294,7 @@ def main(argv: list[str]) -> None:
     folder = settle(args)  # noqa: F841 (kept for as long as its files are read)
     trained = load_model(args.train_config, args.model_file)
     model = trained.model
-    space, costs = space_in(model, args.direction), Costs(model, args.int8, table, args.threads)
+    space, costs = space_of(model, args.direction), Costs(model, args.int8, table, args.threads)
     print(f"search space: {space}")
     if args.num_sizes > space.size > 1:
         raise UserError(f"--num_sizes: {args.num_sizes} must be at most {space.size}, the subnets of the search space")

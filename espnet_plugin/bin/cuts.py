@@ -67,7 +67,10 @@ def kaldi_directory(path: Path, whole: bool = False) -> Path:
             raise UserError(
                 f"{place}: recording '{name}' is '{wavs[name]}' and '{source}', each must have an id of its own"
             )
-        if whole and (cut.start > NEAR or abs(cut.duration - recording.duration) > NEAR or cut.channel != 0):
+        piece = cut.start > NEAR or abs(cut.duration - recording.duration) > NEAR
+        if whole and (
+            piece or (cut.channel if isinstance(cut.channel, list) else [cut.channel]) != recording.channel_ids
+        ):
             raise UserError(f"{place}: cut '{key}' is a piece of its recording, here whole ones are needed")
         channel = f" {cut.channel}" if isinstance(cut.channel, int) and recording.num_channels > 1 else ""
         segments[key] = f"{name} {cut.start} {cut.end}{channel}"

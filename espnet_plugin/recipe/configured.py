@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_plugin.common.compose import compose
+from espnet_plugin.common.files import need_file
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.recipe.named_sizes import named, read_name
@@ -75,11 +76,27 @@ def check_speeds(texts: tuple[str, ...]) -> None:
             raise UserError(f"--speed_perturb_factors: '{text}' must be a number from 0.5 to 2.0")
 
 
-def check_decoding(path: Path) -> None:
-    """Raise a `UserError` unless the file is a decoding configuration. This takes seconds."""
+def check_decoding(path: Path, streaming: bool, modified: bool) -> None:
+    """Check a decoding configuration, which takes seconds. Args: modified: the model puts one symbol on a frame at most.
+
+    Raises:
+        UserError: the file is none, names a file that is not there, or asks for a search that does not fit the model or `streaming`.
+    """
     with contextlib.redirect_stderr(io.StringIO()):  # ESPnet tells there what optional parts it lacks
-        from espnet_plugin.asr.inference.decode import read_conf
-    read_conf(path)
+        from espnet_plugin.asr.inference.decode import check_streamed, read_conf
+        from espnet_plugin.asr.inference.search import takes_one_symbol
+    conf = read_conf(path)
+    try:
+        if streaming:
+            check_streamed(conf)
+        if conf.beam_size > 1:
+            takes_one_symbol(conf, modified)
+        named = [("hotwords_file", conf.hotwords_file), ("ngram_file", conf.ngram_file)]
+        for key, file in [*named, *(("lm_file", file) for file in conf.lm_files or ())]:
+            if file is not None:
+                need_file(f"{key}:", file)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def number_of(values: object) -> int:
@@ -87,8 +104,8 @@ def number_of(values: object) -> int:
     return zlib.crc32(repr(values).encode())
 
 
-def by_key(words: list[str]) -> dict[str, str]:
-    """Options of a command as name -> values, with blanks between several: ``--a 1 --b 2 3 --c=4``; words before an option under ''."""
+def by_key(words: list[str]) -> dict[str, list[str]]:
+    """Options of a command as name -> values: ``--a 1 --b 2 3 --c=4``; words before an option under ''."""
     found: dict[str, list[str]] = {}
     key = ""
     for word in words:
@@ -97,7 +114,7 @@ def by_key(words: list[str]) -> dict[str, str]:
             found.setdefault(key, []).extend([value] if equals else [])
         else:
             found.setdefault(key, []).append(word)
-    return {key: " ".join(values) for key, values in found.items()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -112,7 +129,7 @@ class Configuration:
 
     path: Path
     conf: dict
-    arguments: dict[str, str]
+    arguments: dict[str, list[str]]
 
     @classmethod
     def read(cls, path: Path, train_words: list[str], sizes: tuple[str, ...]) -> "Configuration":
@@ -141,13 +158,23 @@ class Configuration:
         return streams(self.conf)
 
     @property
+    def modified(self) -> bool:
+        """Whether models put one symbol on a frame at most; ``--train_args`` counts too."""
+        lattice = part(part(self.conf, "model_conf"), "transducer_conf").get("rnnt_type")
+        asked = [
+            value for value in self.arguments.get("model_conf", []) if value.startswith("transducer_conf.rnnt_type=")
+        ]
+        return (asked[-1].partition("=")[2] if asked else lattice) == "modified"
+
+    @property
     def shaping(self) -> dict:
         """The keys that shape the weights."""
         return {key: value for key, value in self.conf.items() if key not in HARMLESS}
 
     @property
     def shaping_arguments(self) -> dict[str, str]:
-        return {key: value for key, value in self.arguments.items() if key not in HARMLESS}
+        """Those of ``--train_args`` that do, with blanks between several values."""
+        return {key: " ".join(values) for key, values in self.arguments.items() if key not in HARMLESS}
 
     @property
     def features(self) -> dict:
@@ -161,8 +188,8 @@ class Configuration:
     @property
     def feature_words(self) -> list[str]:
         """The arguments that lengths and statistics of the features can depend on."""
-        kept = {key: value for key, value in self.arguments.items() if key not in LATER_ARGUMENTS}
-        return [word for key, value in kept.items() for word in (f"--{key}", *value.split())]
+        kept = {key: values for key, values in self.arguments.items() if key not in LATER_ARGUMENTS}
+        return [word for key, values in kept.items() for word in (f"--{key}", *values)]
 
     @property
     def frontend(self) -> dict:

@@ -36,6 +36,10 @@ class Corpus:
         """What its data depend on, beside its name: label -> value. Another value prepares and formats them again."""
         return {}
 
+    def checks(self) -> dict:
+        """What is demanded of its data: label -> value. Another value does stage 1 again, and nothing else."""
+        return {}
+
     def sounds(self) -> dict:
         """What its audio depends on where names, words and lengths may stay the same: then a model is trained again."""
         return {}

@@ -2,7 +2,8 @@
 
 Reads wav.scp (see `espnet_plugin.audio.source`), segments where there are any, text, utt2spk. Audio that is right already is
 referred to, other audio is written as flac. Utterances left out are listed in rejected.txt with the reason, together with those that
-rejected.txt of the data directory names. Transcripts are normalised: text.json says how, set.json counts what the set holds.
+rejected.txt of the data directory names. Transcripts are normalised: text.json says how, set.json counts what the set holds. utt2crc has
+the sum of each utterance's samples, which tells other recordings of the same length apart wherever the files lie.
 
 With --speeds 0.9 1.0 1.1 each utterance is there at three speeds, pitch and tempo alike (Ko et al. 2015, Audio augmentation for speech
 recognition): sp0.9-UTTERANCE of the speaker sp0.9-SPEAKER.
@@ -55,11 +56,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Formatted:
-    """Result of one utterance: file, samples and what was mended, or the reason why it is left out."""
+    """Result of one utterance: file, samples, the sum of what was heard and what was mended, or the reason why it is left out."""
 
     utterance: str
     path: str = ""
     samples: int = 0
+    crc: int = 0
     reason: str = ""
     notes: tuple[str, ...] = ()
 
@@ -82,10 +84,10 @@ def format_piece(recording: Recording, utterance: str, job: Job) -> Formatted:
     if not job.shortest <= audio.seconds <= job.longest:
         raise UserError(f"{audio.seconds:.3f} s, allowed are {job.shortest} to {job.longest} s")
     if used_as_it_is(recording, audio, job, piece):
-        return Formatted(utterance, str(Path(job.source).absolute()), recording.frames, notes=audio.notes)
+        return Formatted(utterance, str(Path(job.source).absolute()), recording.frames, audio.crc, notes=audio.notes)
     name, wave = file_name(utterance, ".flac"), audio.samples()
     write_flac(job.folder / name, wave, job.fs)
-    return Formatted(utterance, str(job.final / name), len(wave), notes=audio.notes)
+    return Formatted(utterance, str(job.final / name), len(wave), audio.crc, notes=audio.notes)
 
 
 def format_recording(job: Job) -> list[Formatted]:
@@ -168,6 +170,7 @@ def main(argv: list[str] | None = None) -> None:
         speakers = {u: utt2spk[u] for u in kept}
         write_speakers(folder, speakers)
         write_table(folder / "utt2num_samples", {u: r.samples for u, r in kept.items()})
+        write_table(folder / "utt2crc", {u: f"{r.crc:08x}" for u, r in kept.items()})
         (folder / "feats_type").write_text("raw\n")
         write_json(folder / RECORD, conf.as_dict(), indent=None)
         seconds = sum(r.samples for r in kept.values()) / args.fs

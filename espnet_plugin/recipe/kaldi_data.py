@@ -2,7 +2,7 @@
 
 import argparse
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,12 @@ def write_flac(path: Path, wave: np.ndarray, fs: int) -> None:
     path.write_bytes(encoded.getvalue())
 
 
-def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "") -> None:
+def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "", inputs: Collection[Path] = ()) -> None:
     """Let `write` fill a folder that then takes the place of `target`, see `write_whole`.
 
     Args:
         made_of: a file that marks a folder made before; "": any folder is replaced.
+        inputs: what must not be replaced.
 
     Raises:
         UserError: `target` is something else, before anything is written.
@@ -43,5 +44,5 @@ def write_folder(target: Path, write: Callable[[Path], None], made_of: str = "")
         folder.mkdir()
         write(folder)
 
-    check_place(target, (made_of,))
-    write_whole(target, write_in, (made_of,))
+    check_place(target, (made_of,), inputs)
+    write_whole(target, write_in, (made_of,), inputs)

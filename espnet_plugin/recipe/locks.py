@@ -61,8 +61,8 @@ class Lock:
 
     def become(self, mode: int) -> bool:
         """Change the mode. Returns whether that had to wait for another run. Raises `UserError`."""
-        waited = not self.taken(mode, TOLD)
-        if waited:
+        waited = not self.taken(mode, 0.0)
+        if waited and not self.taken(mode, TOLD):
             limit = f"up to {self.patience:.0f} s " if self.patience < math.inf else ""
             print(f"{self.at_work()}, waiting {limit}for its end", flush=True)
             if not self.taken(mode, self.patience):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from espnet_plugin.common.files import write_json
 from espnet_plugin.errors import UserError, run_main
+from espnet_plugin.supernet.dimensions import DIRECTIONS
 from espnet_plugin.supernet.space import SearchSpace
 from espnet_plugin.supernet.subnet import Subnet
 
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--train_config", type=Path, required=True, help="config.yaml of the supernet")
     parser.add_argument("--model_file", type=Path, required=True, help="checkpoint of the supernet")
     parser.add_argument("--sizes", nargs="+", required=True, metavar="LAYERSxWIDTH")
+    parser.add_argument("--direction", choices=DIRECTIONS, help="of all layers (default: the one that hears most)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args(argv)
     # Here, since they take seconds: run.sh checks names by the functions above before anything else.
@@ -70,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     from espnet_plugin.asr.inference.loading import load_model
 
     model, _ = load_model(args.train_config, args.model_file)
-    space = space_of(model)
+    space = space_of(model, args.direction)
     subnets = {name: named(space, name) for name in dict.fromkeys(args.sizes)}
     sizes = [{"name": key, "subnet": str(net), "params": num_parameters(model, net)} for key, net in subnets.items()]
     sizes.sort(key=lambda size: -size["params"])

@@ -20,7 +20,10 @@ BEFORE: dict[str, object] = {
     "symbols": [],
     "metric": "wer",
     "data_backend": "kaldi",
+    "complete": True,
 }
+# What other labels begin with that they lack: what they stand for is taken to be as it was.
+UNTOLD = ("speakers of ", "counts of ")
 BLOCK = 1 << 20  # bytes read at a time
 
 
@@ -104,7 +107,7 @@ def differences(before: dict, now: dict) -> list[str]:
     told = []
     for label in dict.fromkeys([*now, *before]):
         old, new = (values.get(label, BEFORE.get(label, NOTHING)) for values in (before, now))
-        if old == new:
+        if old == new or (label not in before and label.startswith(UNTOLD)):
             continue
         nested = isinstance(old, dict) and isinstance(new, dict)  # then the keys say enough
         old_keys, new_keys = (flat(v) for v in (old, new)) if nested else (flat({label: old}), flat({label: new}))

@@ -66,10 +66,11 @@ def checked_files(options: Options) -> None:
 def check_inference_config(recipe: Recipe) -> None:
     """Decoding comes last, and its configuration takes seconds to check: once."""
     path, options = Path(recipe.options.inference_config), recipe.options
-    known, now = recipe.exp.root / ".inference_config.checked", sum_of(path)
+    how = {"streaming": options.streaming, "modified": recipe.conf.modified}
+    known, now = recipe.exp.root / ".inference_config.checked", f"{sum_of(path)} {how}"
     before = known.read_text().strip() if known.is_file() else ""
-    if options.stage <= 9 <= options.stop_stage and before not in (now, now[1:]):
-        check_decoding(path)
+    if options.stage <= 9 <= options.stop_stage and before != now:
+        check_decoding(path, **how)
         known.write_text(f"{now}\n")
 
 

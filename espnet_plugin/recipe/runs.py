@@ -1,5 +1,6 @@
 """Finished runs of an experiment, below the folders that ./tables.sh fills: errors and losses of each utterance, cost, parameters."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +34,7 @@ class Experiments:
     def seeds(self, beside: str = ".", root: Path | None = None) -> list[Path]:
         """Folders of the seeds that hold a folder of that name, of one root or of all."""
         roots = self.roots if root is None else (root,)
-        return [path for one in roots for path in sorted(one.glob("seed*")) if (path / beside).is_dir()]
+        return [path for one in roots for path in seeds_of(one) if (path / beside).is_dir()]
 
     def counts(self, measure: str, run: str, size: str, test_set: str, beside: str = ".") -> Counts | None:
         """Of all seeds that are finished, and hold `beside`; None where none is, or where a fold has none. Args: measure: of `MEASURES`.
@@ -73,6 +74,12 @@ class Experiments:
         runs = [seed / run for run in ("supernet", f"individual/{size}") for seed in self.seeds()]
         found = [facts for run in runs if (facts := read_json(Experiment(run).facts(size))) is not None]
         return found[0]["params"] if found else None
+
+
+def seeds_of(root: Path) -> list[Path]:
+    """Folders seed0, seed1 ... by their numbers; not what lies beside them, as seed1.old."""
+    found = {path: re.fullmatch(r"seed(\d+)", path.name) for path in root.glob("seed*")}
+    return sorted((path for path, name in found.items() if name), key=lambda path: int(path.name[4:]))
 
 
 def read_errors(folder: Path, metric: str) -> Counts:
@@ -144,11 +151,23 @@ def read_pairs(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def read_trn(path: Path) -> dict[str, str]:
-    """Text by utterance. Raises `UserError` for a file that is not there or no text."""
+    """Text by utterance.
+
+    Raises:
+        UserError: the file is not there or no text; or an utterance stands twice, as 1 of speaker s-a and a-1 of speaker s do.
+    """
     if not path.is_file():
         raise UserError(f"'{path}' does not exist, score the run again with --stage 10 --stop_stage 10 --redo true")
     lines = (line.rpartition(" (") for line in filter(None, read_text(path).split("\n")))
-    return {key.removesuffix(")"): text for text, _, key in lines}
+    found: dict[str, str] = {}
+    for text, _, end in lines:
+        key = end.removesuffix(")")
+        if key in found:
+            raise UserError(
+                f"'{path}': '{key}' stands twice, SPEAKER-UTTERANCE must be another text for each utterance"
+            )
+        found[key] = text
+    return found
 
 
 def check_same(one: Counts, other: Counts, where: str) -> None:

@@ -83,11 +83,13 @@ class Recipe:
 
     def formatted(self, *names: str) -> dict:
         """What formatted sets hold. Not wav.scp: its paths change when a folder is moved."""
-        folders = {name: self.dump.raw(name) for name in names}
-        return {
-            f"text and lengths of {name}": sum_of(folder / "text", folder / "utt2num_samples")
-            for name, folder in folders.items()
-        }
+        found = {}
+        for name in names:
+            folder = self.dump.raw(name)
+            found[f"text and lengths of {name}"] = sum_of(folder / "text", folder / "utt2num_samples")
+            if (folder / "utt2crc").is_file():  # an earlier version did not write it
+                found[f"audio of {name}"] = sum_of(folder / "utt2crc")
+        return found
 
     @property
     def prepared_sets(self) -> tuple[str, ...]:
@@ -140,7 +142,7 @@ class Recipe:
             job = Preparation(sets, self.dump.data, options.nj, options.redo, logged)
             self.corpus.prepare(job)
 
-        yield Work(self.dump.data, self.data_inputs | {"sets": " ".join(sets)}, run)
+        yield Work(self.dump.data, self.data_inputs | self.corpus.checks() | {"sets": " ".join(sets)}, run)
 
     def formatting(self) -> Iterator[Work]:
         options = self.options
@@ -223,9 +225,13 @@ class Recipe:
     def supernet_words(self) -> list[str]:
         return ["--train_config", str(self.exp.config), "--model_file", str(self.exp.averaged)]
 
+    @property
+    def direction_words(self) -> list[str]:
+        return ["--direction", "forward"] if self.options.streaming else []
+
     def named_sizes(self) -> None:
         command = [sys.executable, "-m", "espnet_plugin.recipe.named_sizes", *self.supernet_words]
-        command += ["--sizes", *self.options.sizes, "--out", str(self.exp.sizes_json)]
+        command += ["--sizes", *self.options.sizes, "--out", str(self.exp.sizes_json), *self.direction_words]
         self.machines.train(self.exp.log / "sizes.log", command)
 
     def chosen_sizes(self) -> None:
@@ -233,7 +239,7 @@ class Recipe:
         words = [*self.supernet_words, "--data", str(self.dump.raw(options.valid_set))]
         words += ["--num_sizes", str(options.num_sizes), "--num_candidates", str(options.num_candidates)]
         words += ["--nj", str(options.nj), "--metric", options.metric, "--out", str(self.exp.sizes_json)]
-        verb("choose", [*words, "--direction", "forward"] if options.streaming else words)
+        verb("choose", [*words, *self.direction_words])
         verb("page", ["--expdir", str(self.exp.root)])
 
     def extraction(self) -> Iterator[Work]:
@@ -285,10 +291,9 @@ class Recipe:
 
     @property
     def score_inputs(self) -> dict:
-        return self.decoding_inputs | {
-            "decoded texts": self.made("*/decode/*/text"),
-            "losses": self.made("*/decode/*/loss"),
-        }
+        speakers = {f"speakers of {name}": sum_of(self.dump.raw(name) / "utt2spk") for name in self.options.test_sets}
+        made = {"decoded texts": self.made("*/decode/*/text"), "losses": self.made("*/decode/*/loss")}
+        return self.decoding_inputs | speakers | made
 
     def scoring(self) -> Iterator[Work]:
         yield Work(self.exp.sizes, self.score_inputs, self.score)
@@ -304,7 +309,8 @@ class Recipe:
 
     @property
     def result_inputs(self) -> dict:
-        return self.score_inputs | {"scores": self.made("*/score/*/score.json")}
+        counts = {f"counts of {name}": sum_of(self.dump.raw(name) / "set.json") for name in self.options.sets}
+        return self.score_inputs | counts | {"scores": self.made("*/score/*/score.json")}
 
     def results(self) -> Iterator[Work]:
         yield Work(self.exp.results, self.result_inputs, self.show_results)

@@ -6,10 +6,13 @@ from pathlib import Path
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.files import read_json
 from espnet_plugin.common.text import TextConf, recorded
+from espnet_plugin.errors import UserError
 from espnet_plugin.recipe.layout import Dump
 from espnet_plugin.recipe.options import Options
 from espnet_plugin.recipe.record import cksum, sum_of
 from espnet_plugin.recipe.transcripts import RECORD
+
+OPTIONS = {"form": "text_form", "case": "text_case", "removed": "remove_symbols"}  # of `TextConf`, by other names there
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,27 @@ class Characters(Tokens):
 
 @dataclass(frozen=True)
 class OfModel(Tokens):
-    """Those of a model that is adapted, together with all else that it gives. Args: model_dir: its; config: how to train, if given."""
+    """Those of a model that is adapted, together with all else that it gives.
+
+    Args:
+        model_dir: its; given: how to train, if given.
+        own_text: the normalisation that its configuration has.
+    """
 
     model_dir: Path
     given: Path | None
+    own_text: TextConf | None
 
     @property
     def facts(self) -> dict:
-        return {"start": sum_of(*(self.folder / name for name in ("tokens.txt", "init.pth", "train.yaml")))}
+        start = sum_of(*(self.folder / name for name in ("tokens.txt", "init.pth", "train.yaml")))
+        return {"start": start, "text_conf": self.text_conf}
 
     @property
     def text_conf(self) -> dict | None:
-        return None  # the model's own is in its configuration
+        """None for the model's own, which is in its configuration."""
+        own = self.own_text
+        return None if own is None or own.as_dict() == self.text.as_dict() else super().text_conf
 
     @property
     def config(self) -> Path:
@@ -133,11 +145,26 @@ def source(options: Options, dump: Dump, given: Path | None = None) -> Tokens:
     asked |= {"init_subnet": options.init_subnet} if options.init_subnet else {}
     asked |= {"asr_config": sum_of(given)} if given else {}
     number = cksum(repr(asked).encode())
-    return OfModel(
-        dump.tokens(f"from_{number}"),
-        asked,
-        recorded(read_yaml(config)) or options.text_conf,
-        train_text,
-        model_dir,
-        given,
-    )
+    own = recorded(read_yaml(config))
+    text = adapted(own, options.text_conf)
+    return OfModel(dump.tokens(f"from_{number}"), asked, text, train_text, model_dir, given, own)
+
+
+def adapted(own: TextConf | None, asked: TextConf) -> TextConf:
+    """Normalisation of the transcripts that a model is adapted to: its own, and what is asked for where that leaves the text as it is.
+
+    Raises:
+        UserError: what is asked for is not what the model has.
+    """
+    if own is None:
+        return asked
+    values, usual = own.as_dict(), TextConf().as_dict()
+    for key, value in asked.as_dict().items():
+        if value == usual[key]:
+            continue
+        if values[key] not in (value, usual[key]):
+            raise UserError(
+                f"--{OPTIONS.get(key, key)}: {value!r} must be {values[key]!r}, as the model of --init_from has it"
+            )
+        values[key] = value
+    return TextConf(**values)

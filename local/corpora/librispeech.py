@@ -47,6 +47,9 @@ class Corpus(corpus.Corpus):
     def inputs(self) -> dict:
         return {"LIBRISPEECH": self.folder}
 
+    def checks(self) -> dict:
+        return {"complete": self.complete}
+
     def prepare(self, job: corpus.Preparation) -> None:
         there, sets = Path(self.folder) / "LibriSpeech", [SUMS.get(name, name) for name in job.sets]
         if self.download:

@@ -51,6 +51,19 @@ def test_a_piece_of_a_recording(cuts, tmp_path):
         kaldi_directory(path, whole=True)
 
 
+def test_a_channel_of_several_is_a_piece(cuts, tmp_path):
+    """A reader of whole recordings would take the mean of all."""
+    soundfile.write(tmp_path / "two.wav", np.full((8000, 2), 0.1), 8000)
+    recording = lhotse.Recording.from_file(tmp_path / "two.wav")
+    one = replace(cuts[0], recording=recording)
+    both = lhotse.MultiCut(id="both", start=0, duration=1, channel=[0, 1], recording=recording, supervisions=[])
+    _, segments, _ = read_utterances(kaldi_directory(written([one], tmp_path / "one.jsonl")))
+    assert segments["cut-a"].channel == 0
+    with pytest.raises(UserError, match="'cut-a' is a piece"):
+        kaldi_directory(tmp_path / "one.jsonl", whole=True)
+    assert kaldi_directory(written([both], tmp_path / "both.jsonl"), whole=True).name == "both"
+
+
 def test_what_is_no_file_as_it_is_is_refused(cuts, tmp_path):
     path = written([cuts[0].perturb_speed(1.1)], tmp_path / "cuts.jsonl.gz")
     with pytest.raises(UserError, match="without transforms"):

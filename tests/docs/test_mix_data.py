@@ -57,6 +57,19 @@ def test_who_is_not_named_is_a_speaker_of_its_own(data):
     assert read_table(data / "mixed" / "train" / "utt2spk") == {"a": "a", "b": "b", "x": "sam", "z": "z"}
 
 
+def test_recordings_in_the_output_are_not_replaced(data):
+    """A folder `audio` marks what was made before, and may be that of one's own recordings."""
+    (data / "ours" / "train").rename(data / "train")
+    (data / "audio").mkdir()
+    (data / "train" / "wav.scp").write_text("".join(f"{key} {data}/audio/{key}.wav\n" for key in "ab"))
+    for key in "ab":
+        (data / "train" / f"{key}.wav").rename(data / "audio" / f"{key}.wav")
+    for out in (data, data / "audio"):
+        with pytest.raises(UserError, match=r"is or holds the input|exists and is not replaced"):
+            mix(data, data / "more", out)
+    assert sorted(path.name for path in (data / "audio").iterdir()) == ["a.wav", "b.wav"]
+
+
 def test_it_is_made_anew_but_takes_no_other_folder_s_place(data):
     mix(data / "ours", data / "more", data / "mixed")
     mix(data / "ours", data / "more", data / "mixed")

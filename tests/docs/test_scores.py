@@ -53,6 +53,17 @@ def test_what_tables_are_made_of_comes_out_again(roots, tmp_path):
     assert not list(out.rglob("averaged.pth"))
 
 
+def test_links_of_any_kind_come_out_as_links_between_the_runs(roots, tmp_path):
+    link = roots[1] / "seed0" / "individual"
+    link.unlink()
+    link.symlink_to((roots[0] / "seed0" / "supernet").absolute())
+    pack(roots, tmp_path / "scores.tar.xz")
+    unpack(tmp_path / "scores.tar.xz", tmp_path / "out")
+    assert (tmp_path / "out/second/seed0/individual").readlink() == Path("../../first/seed0/supernet")
+    with pytest.raises(UserError, match="which is in none of the folders"):
+        pack(roots[1:], tmp_path / "half.tar.xz")
+
+
 def test_equal_runs_make_equal_archives(roots, tmp_path):
     files = [tmp_path / "one.tar.xz", tmp_path / "two.tar.xz"]
     pack(roots, files[0])

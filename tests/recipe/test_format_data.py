@@ -1,5 +1,6 @@
 import json
 import random
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,10 @@ def test_what_is_right_passes_and_the_rest_is_converted(tmp_path, run_script):
         assert np.abs(wave - expected)[200:-200].max() < 1e-3, key
     assert set(read_table(tmp_path / "raw/utt2num_samples").values()) == {"16000"}
     assert read_table(tmp_path / "raw/utt2spk") == {key: key for key in waves}
+    sums = read_table(tmp_path / "raw/utt2crc")
+    assert sums["slow"] == sums["piped"] != sums["float"] and list(sums) == list(paths)
+    samples = soundfile.read(tmp_path / "right.flac", dtype="float32")[0]
+    assert sums["b/right"] == f"{zlib.crc32(samples):08x}"
     assert (tmp_path / "raw/feats_type").read_text() == "raw\n"
     assert (tmp_path / "raw/rejected.txt").read_text() == ""
 

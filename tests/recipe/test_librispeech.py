@@ -62,6 +62,12 @@ def test_stages_before_training_and_the_plan(work):
     done = run(work, *other, "--stage", 4, "--stop_stage", 4)
     assert done.returncode == 0 and "stage 4, statistics: complete, skipped" in done.stdout, done.stderr
     assert len(list((work / "dump/stats").glob("train-960-bpe24-*"))) == 1
+    # What was taken cut down once is not complete for that; and only the check is made again, not the data.
+    done = run(work, *other, "--complete", "true", "--stop_stage", 2)
+    assert done.returncode == 1 and "lacks" in done.stderr, done.stdout + done.stderr
+    assert "stage 1, data again: complete false -> true" in done.stdout
+    done = run(work, *other, "--stop_stage", 2)
+    assert done.returncode == 0 and done.stdout.count("complete, skipped") == 5, done.stdout
 
 
 def test_a_plan_needs_to_know_the_length_of_the_corpus(tmp_path):

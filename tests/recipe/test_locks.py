@@ -4,6 +4,7 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -122,6 +123,16 @@ def test_each_run_reads_what_it_was_told_to_make(tmp_path, there):
     if there:
         together("c")
     together("ab")
+
+
+def test_who_waited_for_a_moment_knows_that_data_may_be_others(tmp_path):
+    dump = Dump(tmp_path)
+    first, second = (DumpLocks(dump, tmp_path / name) for name in "ab")
+    assert not first.make()
+    timer = threading.Timer(0.2, first.leave)
+    timer.start()
+    assert second.make()
+    timer.join()
 
 
 def test_a_lock_file_is_as_open_as_its_folder(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 
-from espnet_plugin.recipe.layout import Experiment
+from espnet_plugin.recipe.layout import Dump, Experiment
 from espnet_plugin.recipe.record import differences
 from espnet_plugin.recipe.stages import Recipe
 
@@ -141,6 +141,51 @@ def test_complete_stages_are_skipped_and_redone_on_request(corpus):
     assert "stage 3, bpe: done" in other.stdout and tokens.is_file()
 
 
+def test_other_audio_of_the_same_length_is_another_corpus_and_moved_audio_is_not(corpus):
+    """Statistics stand for all that comes after formatting."""
+
+    def statistics() -> str:
+        done = stages(corpus, 1, 4, *SMALL)
+        assert done.returncode == 0, done.stderr
+        return next(line for line in done.stdout.splitlines() if line.startswith("stage 4"))
+
+    assert statistics() == "stage 4, statistics"
+    for name in ("train", "valid", "test"):
+        wavs = corpus / "kaldi" / name / "wav.scp"
+        (corpus / "kaldi" / name / "moved").mkdir()
+        for path in (corpus / "kaldi" / name).glob("*.wav"):
+            path.rename(path.parent / "moved" / path.name)
+        wavs.write_text(wavs.read_text().replace(f"{name}/", f"{name}/moved/"))
+    assert "complete, skipped" in statistics()
+    for name in ("train", "valid", "test"):
+        wavs = corpus / "kaldi" / name / "wav.scp"
+        for path in (corpus / "kaldi" / name / "moved").glob("*.wav"):
+            soundfile.write(path.parent.parent / path.name, 0.1 * np.cos(np.arange(8000) / 9), 8000)
+        wavs.write_text(wavs.read_text().replace(f"{name}/moved/", f"{name}/"))
+    assert statistics() == "stage 4, statistics again: audio of train has changed; audio of valid has changed"
+
+
+def test_scores_know_who_speaks(tmp_path):
+    """utt2spk goes into the scores, set.json into the results; records of before, which lack both, are believed."""
+    options = SimpleNamespace(test_sets=("test",), sets=("train", "test"))
+    recipe = SimpleNamespace(options=options, decoding_inputs={}, made=lambda pattern: "#1", dump=Dump(tmp_path))
+    for name in options.sets:
+        recipe.dump.raw(name).mkdir(parents=True)
+        (recipe.dump.raw(name) / "set.json").write_text("{}")
+    (recipe.dump.raw("test") / "utt2spk").write_text("a a\n")
+
+    def inputs() -> dict:
+        recipe.score_inputs = Recipe.score_inputs.fget(recipe)
+        return Recipe.result_inputs.fget(recipe)
+
+    before = inputs()
+    former = {key: value for key, value in before.items() if not key.startswith(("speakers", "counts"))}
+    assert len(former) == len(before) - 3 and differences(former, before) == []
+    (recipe.dump.raw("test") / "utt2spk").write_text("a anna\n")
+    (recipe.dump.raw("train") / "set.json").write_text('{"speakers": 2}')
+    assert differences(before, inputs()) == ["speakers of test has changed", "counts of train has changed"]
+
+
 def test_a_stage_that_was_cut_short_is_done_again(corpus):
     assert stages(corpus, 1, 2).returncode == 0
     (corpus / "dump" / "raw" / ".test.formatting.done").unlink()  # as after a kill: the set is there, the marker is not
@@ -158,6 +203,15 @@ def test_a_stage_that_fails_is_not_complete(corpus):
     assert not (corpus / "dump" / "raw" / ".test.formatting.done").exists() and "stage 3" not in done.stdout
 
 
+DECODING = {
+    "decode": "beam: 4\n",
+    "beam": "beam_size: 4\n",
+    "file": "beam_size: 4\nngram_file: /no/such.arpa\n",
+    "many": "beam_size: 4\ntransducer_conf: {search_type: alsd}\n",
+    "regular": "beam_size: 4\nhotwords_file: conf/decode.yaml\n",
+}
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -167,12 +221,23 @@ def test_a_stage_that_fails_is_not_complete(corpus):
         (["--speed_perturb_factors", "1.0 fast"], "--speed_perturb_factors: 'fast' must be a number from 0.5 to 2.0"),
         (["--speed_perturb_factors", "3"], "--speed_perturb_factors: '3' must be a number from 0.5 to 2.0"),
         (["--inference_config", "{tmp}/decode.yaml"], "decode.yaml: beam: unknown key, allowed are beam_size"),
+        (["--inference_config", "{tmp}/file.yaml"], "file.yaml: ngram_file: '/no/such.arpa' does not exist"),
+        (["--inference_config", "{tmp}/many.yaml"], "search_type: 'alsd' puts several symbols on a frame"),
+        (
+            ["--inference_config", "{tmp}/regular.yaml", "--asr_config", "conf/train_an4.yaml"],
+            "ESPnet's search has none",
+        ),
+        (
+            [*"--inference_config {tmp}/beam.yaml --streaming true --asr_config conf/train_mini_elastic.yaml".split()],
+            "beam.yaml: beam_size: 4 must be 1 with --streaming true",
+        ),
         (["--data_dir", "{tmp}"], "must come with --corpus custom, not 'mini'"),
         (["--download", "true"], "--download 'true' must come with --corpus librispeech, not 'mini'"),
     ],
 )
 def test_options_of_late_stages_are_refused_before_the_first(tmp_path, options, said):
-    (tmp_path / "decode.yaml").write_text("beam: 4\n")
+    for name, values in DECODING.items():
+        (tmp_path / f"{name}.yaml").write_text(values)
     options = [str(word).format(tmp=tmp_path) for word in options]
     done = run("--expdir", tmp_path / "exp", "--dumpdir", tmp_path / "dump", *options)
     assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "dump").exists()

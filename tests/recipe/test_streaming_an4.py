@@ -10,6 +10,7 @@ from test_an4 import ROOT, an4, recipe  # noqa: F401 (a fixture)
 from espnet_plugin.asr.inference.loading import read_config
 from espnet_plugin.bin.decode import main
 from espnet_plugin.deploy.client import open_folder
+from espnet_plugin.recipe import named_sizes
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,19 @@ def test_all_sizes_run_forward_and_the_result_states_their_latency(finished):
         assert row["latency"] == {"chunk_ms": 200, "look_ahead_ms": 37.5, "most_ms": 237.5, "mean_ms": 137.5}
     report = (finished / "exp" / "RESULTS.md").read_text()
     assert "in chunks of 200 ms: a word waits for at most 237.5 ms" in report
+
+
+def test_named_sizes_run_forward_too(finished):
+    words = [
+        "--train_config",
+        finished / "exp/supernet/config.yaml",
+        "--model_file",
+        finished / "exp/supernet/averaged.pth",
+    ]
+    for direction in ("forward", "bidirectional"):
+        out = finished / f"{direction}.json"
+        named_sizes.main([*map(str, [*words, "--sizes", "4x128", "--direction", direction, "--out", out])])
+        assert json.loads(out.read_text())["sizes"][0]["subnet"].endswith(f"_{direction}")
 
 
 def test_sizes_are_exported_for_the_streaming_client(finished):

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet_plugin.errors import UserError
 from espnet_plugin.recipe.bootstrap import Counts, Pair, ratio, relative_difference
-from espnet_plugin.recipe.runs import read_pairs
+from espnet_plugin.recipe.runs import read_pairs, seeds_of
 
 REFERENCE = {"u1": "A B C D", "u2": "A B", "u3": "A B C D"}
 GOOD = REFERENCE | {"u1": "A B C"}  # 1 error in 10 words
@@ -137,6 +138,21 @@ def test_folds_are_pooled(folders, tmp_path, run_script, refused):
     assert float(rows(out, "cost")[0]["hours"]) == 3.0
     record = json.loads((out / "tables.json").read_text())
     assert record["folds"] == 2 and record["comparison"][0]["supernet"] == 25.0
+
+
+def test_what_lies_beside_the_seeds_is_none(folders, tmp_path, run_script):
+    """Seeds come by number: 10 after 2."""
+    root = tmp_path / "root"
+    for name in ("seed10", "seed2", "seed0.old", "seed_trial"):
+        shutil.copytree(root / "seed0", root / name)
+    assert [path.name for path in seeds_of(root)] == ["seed0", "seed2", "seed10"]
+
+
+def test_utterances_that_cannot_be_told_apart_are_refused(tmp_path):
+    for name in ("ref", "hyp"):
+        (tmp_path / f"{name}.trn").write_text("A (s-a-1)\nB (s-a-1)\n")
+    with pytest.raises(UserError, match="'s-a-1' stands twice"):
+        read_pairs(tmp_path)
 
 
 def test_a_training_under_way_has_no_cost_yet(folders, tmp_path, run_script):

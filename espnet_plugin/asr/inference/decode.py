@@ -75,6 +75,12 @@ def read_conf(path: Path | None, given: Mapping[str, Any] = MappingProxyType({})
         raise UserError(f"{path}: {error}") from error
 
 
+def check_streamed(conf: DecodeConf) -> None:
+    """Raise a `UserError` for a search that does not go on from chunk to chunk."""
+    if conf.beam_size > 1:
+        raise UserError(f"beam_size: {conf.beam_size} must be 1 with --streaming true, which searches greedily")
+
+
 def streams(recogniser: Recogniser, chunk_ms: int) -> Answers:
     """What feeds each utterance in chunks, as it would come from a microphone.
 
@@ -110,8 +116,7 @@ def open_model(model_dir: Path, conf: DecodeConf, streaming: bool) -> Opened:
     config, checkpoint = model_dir_files(model_dir)
     trained = load_model(config, checkpoint)
     if streaming:
-        if conf.beam_size > 1:
-            raise UserError(f"beam_size: {conf.beam_size} must be 1 with --streaming true, which searches greedily")
+        check_streamed(conf)
         answers = streams(Recogniser(trained), conf.chunk_ms)
         return Opened(trained, answers, StreamLatency(conf.chunk_ms, look_ahead_ms(trained.model)))
     answers = LongForm(Recogniser(trained, conf), WindowConf.of(conf.window_seconds), conf.batch_seconds)

@@ -27,15 +27,18 @@ MADE_OF = ("config.yaml", "model.pth", "subnet.json")  # of a size, never of a t
 TRAINING_ONLY = ("criterion.",)  # projections of the simple loss: no use after training
 
 
-def space_of(model: TODMModel) -> SearchSpace:
-    """Search space of a supernet.
+def space_of(model: TODMModel, direction: str | None = None) -> SearchSpace:
+    """Search space of a supernet, or its part of one direction.
 
     Raises:
-        UserError: the model has one fixed size.
+        UserError: the model has one fixed size; or see `SearchSpace.only`, but a space that has no other direction is its own part.
     """
-    if model.search_space is None:
+    space = model.search_space
+    if space is None:
         raise UserError("this model has one fixed size, so there is no subnet to choose in it")
-    return model.search_space
+    if direction is None or ("direction" in space and space["direction"] == (direction,)):
+        return space
+    return space.only(direction)
 
 
 def cost(model: TODMModel, subnet: Subnet) -> Cost:

@@ -171,15 +171,12 @@ def espnets_search(trained: TrainedModel, conf: SearchConf) -> Search:
     """ESPnet's own search, one utterance after the other; times come from the best path that gives its symbols.
 
     Raises:
-        UserError: options that it does not have, or that do not go with the model's vocabulary.
+        UserError: options that do not go with the model's vocabulary.
     """
     from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 
     from espnet_plugin.asr.inference.language_models import load_lm
 
-    for key in ("hotwords_file", "ngram_file"):
-        if getattr(conf, key) is not None:
-            raise UserError(f"{key}: ESPnet's search has none, choose transducer_conf: {{search_type: {ONE_SYMBOL}}}")
     model = trained.model
     lm = None if conf.lm_files is None else load_lm(model, *conf.lm_files).lm
     parts = dict(decoder=model.decoder, joint_network=model.joint_network, token_list=model.token_list)
@@ -220,11 +217,24 @@ def search_of(trained: TrainedModel, conf: SearchConf) -> Search:
     """
     if conf.beam_size == 1:
         return greedy_of(trained)
-    one_symbol = trained.model.one_symbol_a_frame or conf.search_type == ONE_SYMBOL
-    if one_symbol:
-        check_one_symbol(conf.transducer_conf or {})
+    one_symbol = takes_one_symbol(conf, trained.model.one_symbol_a_frame)
     search = (one_symbol_search if one_symbol else espnets_search)(trained, conf)
     return lambda encoder_out, lengths: [found[: conf.nbest] for found in search(encoder_out, lengths)]
+
+
+def takes_one_symbol(conf: SearchConf, modified: bool) -> bool:
+    """Whether a beam search puts one symbol on a frame at most. Args: modified: so does the model, by its ``rnnt_type``.
+
+    Raises:
+        UserError: the model does and the search does not, or an option that the search has not.
+    """
+    if modified or conf.search_type == ONE_SYMBOL:
+        check_one_symbol(conf.transducer_conf or {})
+        return True
+    for key in ("hotwords_file", "ngram_file"):
+        if getattr(conf, key) is not None:
+            raise UserError(f"{key}: ESPnet's search has none, choose transducer_conf: {{search_type: {ONE_SYMBOL}}}")
+    return False
 
 
 def check_one_symbol(transducer_conf: dict) -> None:
