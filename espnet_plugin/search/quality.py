@@ -120,7 +120,7 @@ class DevelopmentSet:
             )
 
     def stem(self, batch) -> Stem:
-        return self.model.encoder.stem(*self.model.features(*pad_short(self.model.encoder, batch, self.fs)))
+        return self.model.encoder.stem(*self.model.features(*pad_short(self.model, batch, self.fs)))
 
     def key(self, measure: str) -> str:
         """What a value of a measure depends on, as a checksum: weights, transcripts, audio, utterances of the cheap loss."""
