@@ -67,10 +67,11 @@ def averaged(start: dict, end: dict) -> dict[str, torch.Tensor]:
     """Mean of the weights between two checkpoints, from their running means ``model_avg``, as icefall's decoding averages.
 
     Raises:
-        UserError: a checkpoint without a running mean, or they are in the wrong order.
+        UserError: a checkpoint without a running mean, or they are in the wrong order or of two trainings.
     """
     first, last = (int(saved.get("batch_idx_train", 0)) for saved in (start, end))
-    if not start["model_avg"] or not end["model_avg"] or not first < last:
+    before, after = ({name: x.shape for name, x in saved["model_avg"].items()} for saved in (start, end))
+    if not after or before != after or not first < last:
         raise UserError(
             "--icefall_average_from: must be an earlier checkpoint of the same training, both with icefall's model_avg"
         )

@@ -105,6 +105,10 @@ def test_mean_of_weights_between_two_checkpoints(exp):
     torch.testing.assert_close(mean[name], model.state_dict()[name] + 1.5)
     with pytest.raises(UserError, match="earlier"):
         averaged(*(read_checkpoint(folder / f"epoch-{i}.pt") for i in (2, 1)))
+    of_another = {"model_avg": {"x": torch.zeros(2)}, "batch_idx_train": 10}
+    for weights in ({"x": torch.zeros(2), "y": torch.zeros(2)}, {"x": torch.zeros(3)}, {"y": torch.zeros(2)}):
+        with pytest.raises(UserError, match="must be an earlier checkpoint of the same training"):
+            averaged(of_another, {"model_avg": weights, "batch_idx_train": 20})
 
 
 def test_verbs_read_icefalls_files(exp, tmp_path, capsys):
