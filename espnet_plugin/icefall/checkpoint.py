@@ -6,6 +6,7 @@ The outputs are the same; the state of the optimizer stays behind. Shapes: P pre
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -14,6 +15,7 @@ import torch
 
 from espnet_plugin.common.files import read_text
 from espnet_plugin.common.weights import check_finite, read_saved
+from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.icefall.options import CONV_GROUP, add_arguments, names, read_options
 
@@ -264,7 +266,8 @@ def icefall_options(conf: Mapping) -> dict[str, str]:
     Raises:
         UserError: the encoder has sizes that no option gives.
     """
-    encoder, space = dict(conf["encoder_conf"]), dict(conf["encoder_conf"].get("search_space") or {})
+    encoder = dict(conf["encoder_conf"])
+    space = encoder.get("search_space") or signature(MHSSMSupernetEncoder).parameters["search_space"].default
     known = {"d_model", "num_heads", "num_modes", "num_layers", "search_space", "expand", "bidirectional", "dropout"}
     start = {"dt_min", "dt_max", "ssm_init", "adaptive_dropout"}  # of training only
     odd = sorted({key for key, value in encoder.items() if value is not None} - known - start)
