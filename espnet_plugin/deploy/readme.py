@@ -1,5 +1,7 @@
 """README.md of an exported folder."""
 
+import json
+import shlex
 from collections.abc import Sequence
 
 TEXT = """\
@@ -30,7 +32,7 @@ import sherpa_onnx
 import soundfile
 
 recognizer = sherpa_onnx.OfflineRecognizer.from_transducer(
-    encoder="{encoder}", decoder="{decoder}", joiner="{joiner}", tokens="tokens.txt", model_type="transducer"
+    encoder={encoder}, decoder={decoder}, joiner={joiner}, tokens="tokens.txt", model_type="transducer"
 )
 audio, rate = soundfile.read(sys.argv[1], dtype="float32")
 stream = recognizer.create_stream()
@@ -46,7 +48,7 @@ import sherpa_onnx
 import soundfile
 
 recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
-    encoder="{encoder}", decoder="{decoder}", joiner="{joiner}", tokens="tokens.txt", model_type="lstm"
+    encoder={encoder}, decoder={decoder}, joiner={joiner}, tokens="tokens.txt", model_type="lstm"
 )
 audio, rate = soundfile.read(sys.argv[1], dtype="float32")
 stream = recognizer.create_stream()
@@ -96,13 +98,14 @@ def readme(
     program, kind = ("sherpa-onnx", "lstm") if streaming else ("sherpa-onnx-offline", "transducer")
     options = [f"--{part}={name}" for part, name in names.items()]
     command = [program, f"--model-type={kind}", *options, "--tokens=tokens.txt"]
+    literals = {part: json.dumps(name, ensure_ascii=False) for part, name in names.items()}
     biased = ["--decoding-method=modified_beam_search", "--hotwords-file=hotwords.txt", "--hotwords-score=1.5"]
     biased += ["--modeling-unit=bpe", "--bpe-vocab=bpe.vocab"]
     return TEXT.format(
         kind="Streaming, chunks of 0.32 s" if streaming else "Whole utterances",
         sizes=SIZES.format(sizes=", ".join(f"`{name}`" for name in sizes)) if sizes else "",
         number="int8" if int8 else "float",
-        command=" ".join([*command, "audio.wav"]),
-        hotwords=HOTWORDS.format(command=" ".join([*command, *biased, "audio.wav"])) if hotwords else "",
-        script=(STREAMING if streaming else OFFLINE).format(**names),
+        command=shlex.join([*command, "audio.wav"]),
+        hotwords=HOTWORDS.format(command=shlex.join([*command, *biased, "audio.wav"])) if hotwords else "",
+        script=(STREAMING if streaming else OFFLINE).format(**literals),
     )

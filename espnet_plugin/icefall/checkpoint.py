@@ -6,6 +6,7 @@ The outputs are the same; the state of the optimizer stays behind. Shapes: P pre
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -14,6 +15,7 @@ import torch
 
 from espnet_plugin.common.files import read_text
 from espnet_plugin.common.weights import check_finite, read_saved
+from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.icefall.options import CONV_GROUP, add_arguments, names, read_options
 
@@ -67,10 +69,11 @@ def averaged(start: dict, end: dict) -> dict[str, torch.Tensor]:
     """Mean of the weights between two checkpoints, from their running means ``model_avg``, as icefall's decoding averages.
 
     Raises:
-        UserError: a checkpoint without a running mean, or they are in the wrong order.
+        UserError: a checkpoint without a running mean, or they are in the wrong order or of two trainings.
     """
     first, last = (int(saved.get("batch_idx_train", 0)) for saved in (start, end))
-    if not start["model_avg"] or not end["model_avg"] or not first < last:
+    before, after = ({name: x.shape for name, x in saved["model_avg"].items()} for saved in (start, end))
+    if not after or before != after or not first < last:
         raise UserError(
             "--icefall_average_from: must be an earlier checkpoint of the same training, both with icefall's model_avg"
         )
@@ -263,7 +266,8 @@ def icefall_options(conf: Mapping) -> dict[str, str]:
     Raises:
         UserError: the encoder has sizes that no option gives.
     """
-    encoder, space = dict(conf["encoder_conf"]), dict(conf["encoder_conf"].get("search_space") or {})
+    encoder = dict(conf["encoder_conf"])
+    space = encoder.get("search_space") or signature(MHSSMSupernetEncoder).parameters["search_space"].default
     known = {"d_model", "num_heads", "num_modes", "num_layers", "search_space", "expand", "bidirectional", "dropout"}
     start = {"dt_min", "dt_max", "ssm_init", "adaptive_dropout"}  # of training only
     odd = sorted({key for key, value in encoder.items() if value is not None} - known - start)

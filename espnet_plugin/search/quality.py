@@ -104,9 +104,12 @@ class DevelopmentSet:
             raise UserError(f"--data: {given} has no transcript with a word")
         self.stems: list[tuple[tuple[str, ...], Stem]] = []
         seconds: dict[str, float] = {}
+        self.heard: dict[str, int] = {}  # checksum of the audio
         for batch in batches(self.wavs, self.fs):
             self.stems.append((batch.keys, self.stem(batch)))
             seconds |= zip(batch.keys, (batch.lengths / self.fs).tolist())
+            waves = zip(batch.speech, batch.lengths)
+            self.heard |= zip(batch.keys, (zlib.crc32(wave[:length].numpy().tobytes()) for wave, length in waves))
         if not self.stems:
             raise UserError(f"--data: {given} has no utterance with a transcript")
         self.proxy_seconds = proxy_share * sum(seconds.values())
@@ -117,14 +120,14 @@ class DevelopmentSet:
             )
 
     def stem(self, batch) -> Stem:
-        return self.model.encoder.stem(*self.model.features(*pad_short(self.model.encoder, batch, self.fs)))
+        return self.model.encoder.stem(*self.model.features(*pad_short(self.model, batch, self.fs)))
 
     def key(self, measure: str) -> str:
-        """What a value of a measure depends on, as a checksum: weights, transcripts, audio paths, utterances of the cheap loss."""
+        """What a value of a measure depends on, as a checksum: weights, transcripts, audio, utterances of the cheap loss."""
         total = 0
         for name, value in sorted(self.model.state_dict().items()):
             total = zlib.crc32(value.cpu().contiguous().numpy().tobytes(), zlib.crc32(name.encode(), total))
-        about = [sorted(self.texts.items()), [sorted(keys) for keys, _ in self.stems]]
+        about = [sorted(self.texts.items()), sorted(self.heard.items()), [sorted(keys) for keys, _ in self.stems]]
         about += [self.proxy_keys] if measure == "loss" else []
         about += [measure] if measure == "cer" else []
         return f"{zlib.crc32(repr(about).encode(), total):08x}"

@@ -190,8 +190,16 @@ def main() -> None:
     args = parser.parse_args()
     if min(*args.threads, args.rounds) < 1:
         sys.exit("error: --threads and --rounds must be at least 1")
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        if args.out.is_dir():
+            sys.exit(f"error: --out: '{args.out}' is a folder, must be the name of a file")
+        temporary = args.out.with_name(f".{args.out.name}.tmp")
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        sys.exit(f"error: --out: '{args.out}' cannot be written: '{error.filename}': {error.strerror}")
     table, _ = time_kit(Path(__file__).resolve().parent, sorted(set(args.threads)), args.rounds)
-    temporary = args.out.with_name(f".{args.out.name}.tmp")
     temporary.write_text(json.dumps(table, indent=1) + "\n")
     temporary.replace(args.out)
     print(f"written: {args.out}, {len(next(iter(table['times'].values())))} blocks on {table['device']['processor']}")

@@ -123,7 +123,7 @@ def make_table(
 @torch.no_grad()
 def symbols_per_second(model: TODMModel, batch: AudioBatch, fs: int) -> float:
     """Of greedy search by the max net."""
-    encoder_out, lengths = model.encode(*pad_short(model.encoder, batch, fs))
+    encoder_out, lengths = model.encode(*pad_short(model, batch, fs))
     symbols = greedy_search(encoder_out, lengths, model.decoder, model.joint_network, model.blank_id)
     return sum(map(len, symbols)) * fs / float(batch.lengths.sum())
 

@@ -107,6 +107,22 @@ def test_each_side_of_the_cut_is_kept_in_languages_without_spaces(before, after,
     assert joined.tokens == left.tokens + right.tokens
 
 
+HEARD = st.lists(st.tuples(st.integers(0, 3), st.integers(60, 140)), max_size=9).map(
+    lambda pairs: hypothesis(*zip([token for token, _ in pairs], sorted(frame for _, frame in pairs)))
+)
+
+
+@given(HEARD, HEARD, st.sampled_from([WORDS, EVEN, Spelling(" AB今")]))
+def test_times_never_go_back(left, right, spelling):
+    for joined in (join(left, right, 100, 28, 7, spelling), follow(left, right, spelling)):
+        assert list(joined.frames) == sorted(joined.frames) and len(joined.frames) == len(joined.tokens)
+
+
+def test_what_the_later_window_heard_earlier_comes_with_what_it_follows():
+    left, right = hypothesis((1, 90), (2, 100), (3, 102)), hypothesis((1, 84), (2, 94), (3, 96), (4, 110))
+    assert join(left, right, 101, 28, 7, WORDS).frames == (90, 100, 100, 110)
+
+
 @given(st.integers(0, 2**32), st.integers(5, 400), st.integers(0, 2))
 def test_windows_of_one_sequence_give_it_back(seed, count, jitter):
     """Each window hears what is in it at about the right time, and something wrong near its ends."""

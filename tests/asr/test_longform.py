@@ -14,6 +14,7 @@ from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.asr.inference.longform import LongForm
 from espnet_plugin.asr.inference.recognise import Recogniser
 from espnet_plugin.audio.mono import MonoAudio
+from espnet_plugin.audio.samples import Samples
 from espnet_plugin.audio.source import Recording
 from espnet_plugin.audio.windows import Window, WindowConf
 from espnet_plugin.errors import UserError
@@ -93,6 +94,23 @@ def test_a_model_that_streams_needs_no_windows(files):
     assert recogniser.streams and cut.cuts == ()
     assert len(set(whole.best[0].hypothesis.tokens)) > 1 and len(whole.best[0].hypothesis.tokens) > 20
     assert (cut.best[0].text, cut.best[0].hypothesis.frames) == (whole.best[0].text, whole.best[0].hypothesis.frames)
+
+
+def test_what_is_answered_is_handed_out_before_the_next_is_opened():
+    """Of a model that streams: long recordings, one that cannot be heard, and a short one that waits for its batch."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(FS)
+    heard = MonoAudio(Samples(np.tile(noise, 3), FS), FS)
+    given = [heard, UserError("none"), MonoAudio(Samples(noise, FS), FS), heard]
+    done, before = [], []
+
+    def audio():
+        for place, one in enumerate(given):
+            before.append(len(done))
+            yield str(place), one
+
+    for key, _ in LongForm(talkative("max_forward"), WindowConf.of(2.0))(audio()):
+        done.append(key)
+    assert done == ["0", "1", "2", "3"] and before == [0, 1, 2, 2]
 
 
 def test_windows_of_characters_are_joined_with_the_models_space():

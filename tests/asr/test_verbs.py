@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import torch
 from tiny import arguments, build
 
 from espnet_plugin.asr.inference import decode as decoding
+from espnet_plugin.asr.inference.answers import write_answers
 from espnet_plugin.asr.inference.extract import write_model_dir
 from espnet_plugin.asr.inference.loading import TrainedModel
 from espnet_plugin.bin import decode, transcribe
@@ -90,6 +92,35 @@ def test_decoding_that_was_stopped_goes_on(model_dir, data, tmp_path, monkeypatc
     unfinished.write_text(json.dumps({"sum": "of another model"}) + '\n{"a": "SAID BY ANOTHER"}\n')
     decoding.decode_set(job())
     assert decoded == ["d", "a", "b", "d"]
+
+
+def test_one_decoding_at_a_time_is_at_work_in_a_folder(model_dir, data, tmp_path, monkeypatch):
+    """A second one is refused until the first ends, which a kill does too; others are not hindered."""
+    job = decoding.DecodeJob(0, model_dir, data, tmp_path / "out", decoding.DecodeConf(), False)
+    job.out.mkdir()
+    hold = (
+        "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX); print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, job.out], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match=f"another decoding is at work in '{job.out}', must end first"):
+            decoding.decode_set(job)
+        assert os.listdir(job.out) == []
+        decoding.decode_set(replace(job, out=tmp_path / "beside"))
+        other.kill()
+    decoding.decode_set(job)
+    assert sorted(os.listdir(job.out)) == ["ctm", "rejected.txt", "text"]
+
+    def write_and_begin_another(*given):
+        with pytest.raises(UserError, match="another decoding"):
+            decoding.decode_set(job)
+        (job.out / "unfinished.jsonl").unlink()  # by somebody who tidies up
+        write_answers(*given)
+
+    monkeypatch.setattr(decoding, "write_answers", write_and_begin_another)
+    decoding.decode_set(job)
 
 
 def test_answers_of_other_hotwords_or_language_models_are_not_kept(model_dir, data, tmp_path):

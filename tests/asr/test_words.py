@@ -73,6 +73,21 @@ def test_a_frontend_that_advances_too_far_is_refused():
         frame_seconds(build(**espnets).eval(), 16000)
 
 
+@pytest.mark.parametrize(
+    "espnets",
+    [
+        {},
+        dict(frontend="default", frontend_conf=dict(fs=16000, hop_length=320, n_fft=512)),
+        dict(frontend="default", frontend_conf=dict(fs=16000, hop_length=128, n_fft=4096, win_length=400)),
+    ],
+)
+def test_the_shortest_audio_has_an_answer(espnets):
+    """Whatever the frontend advances by, and however long its Fourier transform is."""
+    model = build(**espnets).eval()
+    batch = AudioBatch(("a", "b"), torch.randn(2, 800), torch.tensor([800, 1]))
+    assert Recogniser(TrainedModel(model, arguments(**espnets)))(batch).keys() == {"a", "b"}
+
+
 def test_answers_are_those_of_greedy_search():
     model = build(3).eval().requires_grad_(False)
     for linear, scale in (("lin_enc", 20), ("lin_dec", 3), ("lin_out", 8)):  # or it says one symbol for ever

@@ -13,8 +13,10 @@ import espnet_plugin  # noqa: F401
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.bin.main import dispatch
+from espnet_plugin.encoder.mhssm.supernet import MHSSMSupernetEncoder
 from espnet_plugin.errors import UserError
 from espnet_plugin.icefall.checkpoint import (
+    as_params,
     averaged,
     grouped,
     icefall_options,
@@ -105,6 +107,10 @@ def test_mean_of_weights_between_two_checkpoints(exp):
     torch.testing.assert_close(mean[name], model.state_dict()[name] + 1.5)
     with pytest.raises(UserError, match="earlier"):
         averaged(*(read_checkpoint(folder / f"epoch-{i}.pt") for i in (2, 1)))
+    of_another = {"model_avg": {"x": torch.zeros(2)}, "batch_idx_train": 10}
+    for weights in ({"x": torch.zeros(2), "y": torch.zeros(2)}, {"x": torch.zeros(3)}, {"y": torch.zeros(2)}):
+        with pytest.raises(UserError, match="must be an earlier checkpoint of the same training"):
+            averaged(of_another, {"model_avg": weights, "batch_idx_train": 20})
 
 
 def test_verbs_read_icefalls_files(exp, tmp_path, capsys):
@@ -131,6 +137,13 @@ def test_verbs_read_icefalls_files(exp, tmp_path, capsys):
     assert all(torch.equal(value, again[key]) for key, value in torch.load(tmp_path / "min" / "model.pth").items())
     conf = load_model(*map(pathlib.Path, files[1::2])).conf
     assert all(f"{key} {value}" in printed for key, value in icefall_options(vars(conf)).items())
+
+
+def test_options_of_a_configuration_that_leaves_its_widths_at_their_defaults():
+    """icefall's are others."""
+    options = icefall_options(dict(encoder_conf=dict(d_model=8, num_layers=2), decoder_conf={}, model_conf={}))
+    space = MHSSMSupernetEncoder(80, d_model=8, num_layers=2).search_space
+    assert tuple(as_params(options)["todm_ffn_dims"]) == tuple(space["ffn"]) == (256, 512, 1024)
 
 
 def test_a_plan_of_a_training_in_icefall(exp, tmp_path):

@@ -79,6 +79,29 @@ def test_the_script_needs_only_what_a_device_has(kit, supernet, loaded, tmp_path
     assert points and all(0 < point["latency"] <= 1.0001 * most for point in points)
 
 
+def test_where_the_table_goes_is_looked_at_before_the_timing(tmp_path, monkeypatch):
+    """A folder that is not there is made; a mistaken place is told in a sentence."""
+    (tmp_path / "file").touch()
+    timed = []
+    monkeypatch.setattr(
+        target, "time_kit", lambda *_: timed.append(1) or ({"times": {1: {}}, "device": {"processor": ""}}, {})
+    )
+
+    def run(out):
+        monkeypatch.setattr(sys, "argv", [target.SCRIPT, "--out", str(out)])
+        target.main()
+
+    for out, said in (
+        (tmp_path, "is a folder, must be the name of a file"),
+        (tmp_path / "file" / "t.json", "cannot be"),
+    ):
+        with pytest.raises(SystemExit, match=f"^error: --out: '{out}' {said}"):
+            run(out)
+    assert not timed
+    run(tmp_path / "tables" / "pi4.json")
+    assert timed and [path.name for path in (tmp_path / "tables").iterdir()] == ["pi4.json"]
+
+
 def test_a_block_is_what_three_copies_take_more_than_nothing(kit, loaded, monkeypatch, capsys):
     audio, folder = kit
     numbers = json.loads((folder / "kit.json").read_text())

@@ -1,7 +1,9 @@
 import os
 import signal
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 
@@ -106,6 +108,18 @@ def test_keys_tell_checkpoints_and_measures_apart(loaded, dev, supernet):
         changed = dev.key("wer")
         bias.copy_(own)
     assert changed != before["wer"] and dev.key("wer") == before["wer"]
+
+
+def test_keys_tell_audio_apart_that_was_made_anew_at_the_same_place(loaded, tmp_path):
+    def key(seed, order=(0, 1)):
+        for i in range(2):
+            noise = np.random.default_rng(seed + i).standard_normal(6000 + 2000 * i)
+            soundfile.write(tmp_path / f"u{i}.wav", 0.1 * noise, 16000)
+        (tmp_path / "wav.scp").write_text("".join(f"u{i} {tmp_path}/u{i}.wav\n" for i in order))
+        (tmp_path / "text").write_text("u0 AB\nu1 C\n")
+        return DevelopmentSet(loaded, [tmp_path], proxy_share=1.0).key("wer")
+
+    assert key(0) == key(0, (1, 0)) != key(2)
 
 
 def test_processes_give_what_one_gives_and_the_cache_is_asked_first(dev, tmp_path):

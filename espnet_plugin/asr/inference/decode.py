@@ -1,9 +1,12 @@
 """Decoding of a Kaldi data directory with a model directory, and its options."""
 
+import fcntl
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -197,6 +200,27 @@ def sum_of(job: DecodeJob) -> str:
     return hashlib.sha256(repr((job.conf, job.streaming, texts, states)).encode()).hexdigest()
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """While this process decodes into a folder, which is made; file systems that lock no folders hinder nobody.
+
+    Raises:
+        UserError: another one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"--out: another decoding is at work in '{folder}', must end first") from error
+        except OSError:  # as NFS, which locks for writing alone
+            pass
+        yield
+    finally:
+        os.close(lock)
+
+
 def decode_set(job: DecodeJob) -> DecodedSet:
     """Decode one data directory with one model.
 
@@ -204,46 +228,49 @@ def decode_set(job: DecodeJob) -> DecodedSet:
     latency.json of a stream. What was answered when decoding was stopped is in unfinished.jsonl and not decoded again.
 
     Raises:
-        UserError: see `open_model`, `read_utterances`.
+        UserError: see `open_model`, `read_utterances`, `alone_in`.
     """
     torch.set_num_threads(1)
     recordings, segments, rejected = read_utterances(job.data)
     trained, answers, latency = open_model(job.model_dir, job.conf, job.streaming)
-    journal = Journal(job.out / "unfinished.jsonl", sum_of(job))
-    found = {key: entries for key, entries in journal.answers.items() if key in segments}
-    notes: Counter[str] = Counter()
-    named: dict[str, str] = {}
-    todo = {key: segment for key, segment in segments.items() if key not in found}
-    before = len(found)
-    bar = partial(
-        tqdm, desc=f"{job.model_dir.name} {job.data.name}", unit="utt", disable=None, leave=False, mininterval=1
-    )
-    with bar(total=len(segments), initial=before, position=job.number + 1) as shown:
-        for key, answer in answers(open_utterances(recordings, todo, trained.fs), lambda seconds: None):
-            if isinstance(answer, UserError):
-                rejected[key] = str(answer)
-            else:
-                found[key] = [entry_of(one, trained.model.token_list) for one in answer.best]
-                journal.add(key, found[key])
-                notes.update(answer.notes)
-                named |= {note: key for note in answer.notes if note not in named}
-            shown.update()
-    write_answers(job.out, found, job.conf.nbest)
-    said = [f"{job.out / 'text'}: {len(found)} utterances" + (f", {before} of them decoded before" if before else "")]
-    if journal.broken:
-        said.append(
-            f"  {journal.broken} broken lines of {journal.path.name} were left out, their utterances decoded again"
+    with alone_in(job.out):
+        journal = Journal(job.out / "unfinished.jsonl", sum_of(job))
+        found = {key: entries for key, entries in journal.answers.items() if key in segments}
+        notes: Counter[str] = Counter()
+        named: dict[str, str] = {}
+        todo = {key: segment for key, segment in segments.items() if key not in found}
+        before = len(found)
+        bar = partial(
+            tqdm, desc=f"{job.model_dir.name} {job.data.name}", unit="utt", disable=None, leave=False, mininterval=1
         )
-    said += [f"  {count} utterances ('{named[note]}' ...): {note}" for note, count in notes.items()]
-    write_or_drop(job.out / "rejected.txt", "".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))
-    write_or_drop(job.out / "latency.json", "" if latency is None else json.dumps(latency.as_dict()) + "\n")
-    journal.path.unlink()
-    if latency is not None:
-        said[0] += f", latency at most {latency.most_ms:g} ms of audio"
-    if rejected:
-        first = min(rejected)
-        said.append(f"  {len(rejected)} left out, see {job.out}/rejected.txt: '{first}' because: {rejected[first]}")
-    return DecodedSet("\n".join(said), len(rejected))
+        with bar(total=len(segments), initial=before, position=job.number + 1) as shown:
+            for key, answer in answers(open_utterances(recordings, todo, trained.fs), lambda seconds: None):
+                if isinstance(answer, UserError):
+                    rejected[key] = str(answer)
+                else:
+                    found[key] = [entry_of(one, trained.model.token_list) for one in answer.best]
+                    journal.add(key, found[key])
+                    notes.update(answer.notes)
+                    named |= {note: key for note in answer.notes if note not in named}
+                shown.update()
+        write_answers(job.out, found, job.conf.nbest)
+        said = [
+            f"{job.out / 'text'}: {len(found)} utterances" + (f", {before} of them decoded before" if before else "")
+        ]
+        if journal.broken:
+            said.append(
+                f"  {journal.broken} broken lines of {journal.path.name} were left out, their utterances decoded again"
+            )
+        said += [f"  {count} utterances ('{named[note]}' ...): {note}" for note, count in notes.items()]
+        write_or_drop(job.out / "rejected.txt", "".join(f"{key}\t{rejected[key]}\n" for key in sorted(rejected)))
+        write_or_drop(job.out / "latency.json", "" if latency is None else json.dumps(latency.as_dict()) + "\n")
+        journal.path.unlink(missing_ok=True)
+        if latency is not None:
+            said[0] += f", latency at most {latency.most_ms:g} ms of audio"
+        if rejected:
+            first = min(rejected)
+            said.append(f"  {len(rejected)} left out, see {job.out}/rejected.txt: '{first}' because: {rejected[first]}")
+        return DecodedSet("\n".join(said), len(rejected))
 
 
 def write_or_drop(path: Path, text: str) -> None:

@@ -62,7 +62,7 @@ class HeldOutLoss:
         rows = [row for row, key in enumerate(batch.keys) if key in ids]
         if not rows:
             return {}
-        encoder_out, frames = (x[rows] for x in model.encode(*pad_short(model.encoder, batch, self.fs), subnet))
+        encoder_out, frames = (x[rows] for x in model.encode(*pad_short(model, batch, self.fs), subnet))
         keys = [batch.keys[row] for row in rows]
         labels = torch.nn.utils.rnn.pad_sequence([ids[key] for key in keys], batch_first=True)
         lengths = torch.tensor([len(ids[key]) for key in keys])

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from espnet_plugin.common.scripts import may_part, unspaced
 from espnet_plugin.transducer.hypothesis import Hypothesis
@@ -119,10 +120,14 @@ def follow(left: Hypothesis, right: Hypothesis, spelling: Spelling) -> Hypothesi
 
 
 def parts(left: Hypothesis, i: int, gap: tuple[int, ...], right: Hypothesis, j: int) -> Hypothesis:
-    """The left answer as far as place i, a gap of probability 1 at the frame of what follows, and the right answer from place j on."""
+    """The left answer as far as place i, a gap of probability 1 at the frame of what follows, and the right answer from place j on.
+
+    What the right one heard earlier than the left one's last symbol comes at that symbol's frame, so that times never go back.
+    """
+    frames = left.frames[:i] + right.frames[j : j + len(gap)] + right.frames[j:]
     return Hypothesis(
         left.tokens[:i] + gap + right.tokens[j:],
-        left.frames[:i] + right.frames[j : j + len(gap)] + right.frames[j:],
+        tuple(accumulate(frames, max)),
         left.log_probs[:i] + (0.0,) * len(gap) + right.log_probs[j:],
         left.score + right.score,
     )

@@ -89,9 +89,14 @@ class LongForm:
         for key, heard in audio:
             if isinstance(heard, UserError):
                 pending[key] = heard
+                yield from self.complete(pending)
                 continue
             if heard.seconds > self.conf.longest and self.recogniser.streams:
+                self.flush(pool, pending, progress)  # so that no answer waits for the windows before it
+                pool, held = [], 0
+                yield from self.complete(pending)
                 pending[key] = streamed(self.recogniser, heard, STREAM_CHUNK, progress)
+                yield from self.complete(pending)
                 continue
             pending[key] = opened = Pending(heard.seconds, heard.notes)
             number = 0

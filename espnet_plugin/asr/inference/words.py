@@ -46,6 +46,21 @@ class Recognised:
 
 
 @torch.no_grad()
+def fewest_samples(model: TODMModel, fs: int, frames: int) -> int:
+    """Of the shortest audio of which the frontend makes so many frames, looked for among `SILENCE` s; those, where it is longer."""
+    device = next(model.parameters()).device
+
+    def made(samples: int) -> int:
+        try:
+            _, lengths = model.features(torch.zeros(1, samples, device=device), torch.tensor([samples], device=device))
+        except RuntimeError:  # a Fourier transform of less than half a window
+            return 0
+        return int(lengths)
+
+    return bisect_left(range(SILENCE * fs), frames, key=made)
+
+
+@torch.no_grad()
 def frame_seconds(model: TODMModel, fs: int) -> float:
     """Audio between two encoder frames (s), found by running frontend and time reduction on silence.
 
@@ -56,16 +71,12 @@ def frame_seconds(model: TODMModel, fs: int) -> float:
         UserError: the frontend advances by more than 125 ms.
     """
     device = next(model.parameters()).device
-
-    def frames(samples: int) -> int:
-        return int(model.features(torch.zeros(1, samples, device=device), torch.tensor([samples], device=device))[1])
-
-    few, many = (bisect_left(range(SILENCE * fs), count, key=frames) for count in COUNTS)
+    few, many = (fewest_samples(model, fs, count) for count in COUNTS)
+    feats, frames = model.features(torch.zeros(1, many, device=device), torch.tensor([many], device=device))
     if many == SILENCE * fs:
         raise UserError(
-            f"frontend: makes {frames(many)} frames of {SILENCE} s of audio, must make at least {COUNTS[1]} of them"
+            f"frontend: makes {int(frames)} frames of {SILENCE} s of audio, must make at least {COUNTS[1]} of them"
         )
-    feats, _ = model.features(torch.zeros(1, many, device=device), torch.tensor([many], device=device))
     given = torch.tensor([96, 192], device=device)
     reduced = model.encoder.stem(torch.zeros(2, 192, feats.shape[2], device=device), given).lengths
     return (many - few) / (COUNTS[1] - COUNTS[0]) / fs * int(given.diff()) / int(reduced.diff())
