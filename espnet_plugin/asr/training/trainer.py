@@ -18,7 +18,7 @@ from espnet2.utils.types import int_or_none
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from espnet_plugin.asr.training.batch import Batch
-from espnet_plugin.asr.training.checkpoint import finish_epoch, whole_saves
+from espnet_plugin.asr.training.checkpoint import averages_of_saved, finish_epoch, whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
 from espnet_plugin.asr.training.data_files import reading
 from espnet_plugin.asr.training.progress import tell
@@ -98,7 +98,7 @@ class TODMTrainer(Trainer):
         folder, first = Path(trainer_options.output_dir), (distributed_option.dist_rank or 0) == 0
         gpu, workers = trainer_options.ngpu > 0, world_size()
         trainer_options.cost = CostRecord(folder if first else None, workers, gpu, trainer_options.resume)
-        with whole_saves():
+        with whole_saves(), averages_of_saved():
             if trainer_options.resume and first:
                 finish_epoch(folder, trainer_options)
             remember_rates(parts["optimizers"], parts["schedulers"])
