@@ -168,14 +168,15 @@ def transplant(
     state = {}
     for name, value in fresh.items():
         source = old.get(name, value)
-        if (
+        if name.startswith("encoder."):
+            if all(small <= large for small, large in zip(source.shape, value.shape)):
+                source = padded(source, value)
+        elif (
             source.shape != value.shape
             and source.shape[:1] == (len(tokens[0]),)
             and source.shape[1:] == value.shape[1:]
         ):
             source = of_tokens(source, *tokens)
-        elif name.startswith("encoder.") and all(small <= large for small, large in zip(source.shape, value.shape)):
-            source = padded(source, value)
         if source.shape != value.shape:
             raise UserError(f"--init_from: '{name}' is {list(source.shape)}, must be {list(value.shape)}")
         state[name] = source

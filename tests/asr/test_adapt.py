@@ -7,7 +7,7 @@ import torch
 import yaml
 from tiny import CONF, arguments, batch, build, global_mvn
 
-from espnet_plugin.asr.adapt import of_tokens, padded, start_from, training_conf
+from espnet_plugin.asr.adapt import of_tokens, padded, start_from, training_conf, transplant
 from espnet_plugin.asr.inference.extract import write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.task import TODMTask
@@ -212,6 +212,15 @@ def test_layers_of_several_widths_become_parts_of_wider_ones(tmp_path):
             large.state_dict()[name].copy_(padded(value, large.state_dict()[name]))
     x = torch.randn(5, 4)
     torch.testing.assert_close(wide[1](wide[0](x).relu()), narrow[1](narrow[0](x).relu()))
+
+
+def test_an_encoders_width_may_be_the_number_of_tokens():
+    """Its rows are those of channels then; the decoder's are those of tokens."""
+    names, tokens = ("encoder.linear.weight", "decoder.embed.weight"), [*"ABCD"]
+    old, fresh = ({name: torch.randn(size, 3) for name in names} for size in (4, 6))
+    state = transplant(old, fresh, (tokens, [*tokens, "E", "F"]))
+    torch.testing.assert_close(state[names[0]], torch.cat([old[names[0]], fresh[names[0]][4:]]))
+    torch.testing.assert_close(state[names[1]][4:], old[names[1]].mean(0).expand(2, -1))
 
 
 def test_rows_follow_their_tokens():
