@@ -7,6 +7,7 @@ which its weights still are in the beginning. Symbols that the new transcripts n
 import argparse
 import copy
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ HOW = (
         "max_bad_updates",
         "val_scheduler_criterion",
     ),
+    *("preprocessor_conf", "bandwidth_augment", "speech_volume_normalize"),
+    *("noise_scp", "noise_apply_prob", "noise_db_range", "short_noise_thres", "rir_scp", "rir_apply_prob"),
 )
 # ... and what it is, each with its options.
 WHAT = (
@@ -165,14 +168,15 @@ def transplant(
     state = {}
     for name, value in fresh.items():
         source = old.get(name, value)
-        if (
+        if name.startswith("encoder."):
+            if all(small <= large for small, large in zip(source.shape, value.shape)):
+                source = padded(source, value)
+        elif (
             source.shape != value.shape
             and source.shape[:1] == (len(tokens[0]),)
             and source.shape[1:] == value.shape[1:]
         ):
             source = of_tokens(source, *tokens)
-        elif name.startswith("encoder.") and all(small <= large for small, large in zip(source.shape, value.shape)):
-            source = padded(source, value)
         if source.shape != value.shape:
             raise UserError(f"--init_from: '{name}' is {list(source.shape)}, must be {list(value.shape)}")
         state[name] = source
@@ -202,7 +206,10 @@ def unknown_texts(trained: TrainedModel, tokens: Sequence[str], texts: Sequence[
 
 
 def training_conf(conf: argparse.Namespace, given: dict | None) -> dict:
-    """Configuration of a training: what the model is; and how to train it, as given, or as it was trained but more gently."""
+    """Configuration of a training: what the model is; and how to train it, as given, or as it was trained but more gently.
+
+    Tables of noises and rooms that the model was trained with and that are not here are left out, with a note.
+    """
     own = vars(conf)
     parts = {key: own[key] for key in (*WHAT, *(f"{part}_conf" for part in WHAT)) if key in own}
     if given is not None:
@@ -219,6 +226,12 @@ def training_conf(conf: argparse.Namespace, given: dict | None) -> dict:
     for key in ("warmup_batches", "warmup_steps"):
         if key in (rest.get("scheduler_conf") or {}):
             rest["scheduler_conf"][key] = min(WARMUP, rest["scheduler_conf"][key])
+    for key in ("noise_scp", "rir_scp"):
+        if rest.get(key) and not Path(rest[key]).is_file():
+            print(
+                f"note: {key}: '{rest.pop(key)}', of the model's own training, is not here and left out",
+                file=sys.stderr,
+            )
     return rest | {"max_epoch": EPOCHS} | parts
 
 

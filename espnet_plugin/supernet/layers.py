@@ -73,7 +73,7 @@ class SharedBatchNorm1d(torch.nn.BatchNorm1d):
     A net's own batch statistics would leave running ones that are the mean over all nets, and right for none (the trouble that slimmable
     networks, arXiv 1812.08928, meet with private norms).  Here training moves the statistics too, but a net is always normalised by
     the shared ones, without a gradient through them, so that evaluation and extraction see what was trained (our choice).  The first
-    batches count equally, so that one is enough for a start.
+    batches count equally, so that one is enough for a start.  A batch whose mean or variance is not finite moves no statistics.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -82,11 +82,12 @@ class SharedBatchNorm1d(torch.nn.BatchNorm1d):
         assert running_mean is not None and running_var is not None and batches is not None
         if self.training:
             with torch.no_grad():
-                batches += 1
-                momentum = (1 / batches.to(running_mean)).clamp(min=self.momentum)
                 var, mean = torch.var_mean(x.to(running_mean.dtype), dim=(0, 2), correction=0)
-                running_mean.lerp_(mean, momentum)
-                running_var.lerp_(var, momentum)
+                fine = torch.isfinite(mean + var).all()
+                batches += fine
+                momentum = (1 / batches.clamp(min=1).to(running_mean)).clamp(min=self.momentum)
+                running_mean.lerp_(torch.where(fine, mean, running_mean), momentum)
+                running_var.lerp_(torch.where(fine, var, running_var), momentum)
         # New tensors for the graph, since the next net may move the statistics before this one goes backward.
         scale = self.weight * torch.rsqrt(running_var + self.eps)
         return (x - running_mean[:, None]) * scale[:, None] + self.bias[:, None]

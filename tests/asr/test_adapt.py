@@ -1,3 +1,4 @@
+import argparse
 import random
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import torch
 import yaml
 from tiny import CONF, arguments, batch, build, global_mvn
 
-from espnet_plugin.asr.adapt import of_tokens, padded, start_from
+from espnet_plugin.asr.adapt import of_tokens, padded, start_from, training_conf, transplant
 from espnet_plugin.asr.inference.extract import write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.task import TODMTask
@@ -122,6 +123,18 @@ def test_a_supernet_begins_as_it_was(tmp_path):
     assert (given["encoder"], given["optim"], given["max_epoch"]) == ("mhssm_supernet", "adam", 3)
 
 
+def test_a_training_augments_as_the_models_own(tmp_path, capsys):
+    """All but a table that is no longer there, of which a note tells."""
+    (tmp_path / "rir.scp").write_text("a a.wav\n")
+    own = dict(preprocessor_conf=dict(fs=16000, data_aug_prob=0.5, data_aug_effects=[[1.0, "noise", {"snr": [5, 30]}]]))
+    own |= dict(bandwidth_augment=True, speech_volume_normalize=0.9, rir_scp=str(tmp_path / "rir.scp"))
+    own |= dict(noise_db_range="5_20", noise_apply_prob=0.3, short_noise_thres=0.4, rir_apply_prob=0.2)
+    conf = argparse.Namespace(encoder="mhssm_supernet", model="todm", **own, noise_scp="gone/noise.scp")
+    assert own.items() <= training_conf(conf, None).items()
+    assert "noise_scp" not in training_conf(conf, None)
+    assert "note: noise_scp: 'gone/noise.scp', of the model's own training, is not here" in capsys.readouterr().err
+
+
 def test_what_a_given_configuration_says_of_training_holds(tmp_path):
     source = supernet(tmp_path / "old")
     (tmp_path / "new").mkdir()
@@ -199,6 +212,15 @@ def test_layers_of_several_widths_become_parts_of_wider_ones(tmp_path):
             large.state_dict()[name].copy_(padded(value, large.state_dict()[name]))
     x = torch.randn(5, 4)
     torch.testing.assert_close(wide[1](wide[0](x).relu()), narrow[1](narrow[0](x).relu()))
+
+
+def test_an_encoders_width_may_be_the_number_of_tokens():
+    """Its rows are those of channels then; the decoder's are those of tokens."""
+    names, tokens = ("encoder.linear.weight", "decoder.embed.weight"), [*"ABCD"]
+    old, fresh = ({name: torch.randn(size, 3) for name in names} for size in (4, 6))
+    state = transplant(old, fresh, (tokens, [*tokens, "E", "F"]))
+    torch.testing.assert_close(state[names[0]], torch.cat([old[names[0]], fresh[names[0]][4:]]))
+    torch.testing.assert_close(state[names[1]][4:], old[names[1]].mean(0).expand(2, -1))
 
 
 def test_rows_follow_their_tokens():

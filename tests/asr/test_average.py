@@ -1,14 +1,17 @@
 """ESPnet's own n-best averaging, which adds up integers where it averages weights."""
 
+import argparse
 import copy
 
 import pytest
 import torch
 from espnet2.main_funcs.average_nbest_models import average_nbest_models
 from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+from espnet2.train import trainer
 from espnet2.train.reporter import Reporter
 from tiny import batch, build, model_conf, named, train_epoch
 
+from espnet_plugin.asr.training.checkpoint import averages_of_saved, finish_epoch
 from espnet_plugin.bin.average import average_states
 
 EPOCHS = 3
@@ -62,3 +65,41 @@ def test_training_goes_on_from_an_averaged_model(folder, suffix, updates):
     train_epoch(model, [named(batch(7))], epoch=9)
     assert model.num_updates == updates + 1
     assert any(not torch.equal(before[name], value) for name, value in model.named_parameters())
+
+
+def run_of(folder, gone) -> Reporter:
+    """What a run of three epochs told, of which the first was the best, and those of its models that are not gone."""
+    reporter = Reporter()
+    for epoch in range(1, EPOCHS + 1):
+        reporter.set_epoch(epoch)
+        with reporter.observe("valid") as sub:
+            sub.register({"loss": torch.tensor(float(epoch))})
+            sub.next()
+        if epoch not in gone:
+            torch.save({"w": torch.tensor(float(epoch))}, folder / f"{epoch}epoch.pth")
+    return reporter
+
+
+@pytest.mark.parametrize("gone, nbest, expected", [([2], 3, [1, 3]), ([1, 2], [1, 2], [3]), ([], 2, [1, 2])])
+def test_a_run_that_asks_for_more_models_than_it_kept_averages_those_that_are_there(
+    tmp_path, caplog, gone, nbest, expected
+):
+    reporter = run_of(tmp_path, gone)
+    with averages_of_saved():
+        trainer.average_nbest_models(
+            output_dir=tmp_path, reporter=reporter, best_model_criterion=[("valid", "loss", "min")], nbest=nbest
+        )
+    assert trainer.average_nbest_models is average_nbest_models
+    assert torch.load(tmp_path / "valid.loss.ave.pth")["w"] == sum(expected) / len(expected)
+    asked = max([nbest] if isinstance(nbest, int) else nbest)
+    said = f"of the {asked} best models by valid.loss {asked - len(gone)} are there"
+    assert (said in caplog.text) == bool(gone)
+
+
+def test_a_run_that_asks_for_more_models_than_it_kept_is_put_in_order(tmp_path):
+    """No link leads to a model that is gone."""
+    torch.save(dict(model={}, reporter=run_of(tmp_path, [1]).state_dict()), tmp_path / "checkpoint.pth")
+    options = dict(keep_nbest_models=3, best_model_criterion=[["valid", "loss", "min"]], nbest_averaging_interval=1)
+    finish_epoch(tmp_path, argparse.Namespace(**options))
+    assert torch.load(tmp_path / "valid.loss.ave.till3epoch.pth")["w"] == 2.5
+    assert all(path.exists() for path in tmp_path.iterdir())

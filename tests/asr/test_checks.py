@@ -4,6 +4,8 @@ Bad inputs by the hundred are in tests/robustness.
 """
 
 import argparse
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,35 @@ def test_a_run_goes_on_with_what_weights_belong_to():
     assert checks.shape_of(conf | dict(decoder_conf=dict(context_size=1))) != kept
     stored = yaml.safe_load(yaml.safe_dump(checks.as_plain(conf | dict(token_list=("a", "b")))))
     assert checks.shape_of(stored) == checks.shape_of(conf | dict(token_list=["a", "b"]))
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        (dict(normalize=None), "normalize 'utterance_mvn', now it is None"),
+        (dict(normalize_conf=dict(norm_vars=True)), "normalize_conf.norm_vars False, now it is True"),
+        (dict(model_conf=dict(transducer_conf=dict(loss="full"))), "transducer_conf.loss 'pruned', now it is 'full'"),
+        (
+            dict(model_conf=dict(transducer_conf=dict(rnnt_type="modified"))),
+            "rnnt_type 'regular', now it is 'modified'",
+        ),
+        (dict(optim_conf=dict(lr_scales=dict(log_dt=0.1))), "in optim_conf.lr_scales [], now it is ['log_dt']"),
+        (dict(optim_conf=dict(size_update_period=8)), "optim_conf.size_update_period 4, now it is 8"),
+        (dict(exclude_weight_decay=True), "exclude_weight_decay False, now it is True"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_loss_or_groups(tmp_path, changed, said):
+    """The configuration that it began with names none of them, as old ones do; what is said as by default is the same."""
+    with zipfile.ZipFile(tmp_path / "checkpoint.pth", "w"):
+        pass
+    conf = dict(encoder="mhssm_supernet", model="todm", optim="scaledadam", optim_conf=dict(lr=0.1))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(conf))
+    same = dict(normalize="utterance_mvn", normalize_conf=dict(norm_means=True), exclude_weight_decay=False)
+    same |= dict(model_conf=dict(transducer_conf=dict(loss="pruned", warmup_steps=3)))
+    same |= dict(optim_conf=dict(lr=0.2, betas=[0.8, 0.9], lr_scales={}))
+    checks.check_resume(argparse.Namespace(**conf | same, output_dir=str(tmp_path)), None)
+    with pytest.raises(UserError, match=re.escape(said)):
+        checks.check_resume(argparse.Namespace(**conf | changed, output_dir=str(tmp_path)), None)
 
 
 def test_tables_that_go_together(capsys):

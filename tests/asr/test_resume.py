@@ -17,12 +17,15 @@ import pytest
 import soundfile
 import torch
 import yaml
+from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from espnet2.train.reporter import Reporter
 from tiny import CONF, TOKENS
 
 from espnet_plugin.asr.training.checkpoint import whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.asr.training.trainer import TODMTrainer, options_of, remember_rates
 from espnet_plugin.errors import UserError
 
 KILLS, EPOCHS, BATCHES = 20, 4, 3
@@ -275,6 +278,66 @@ def test_early_stopping_ends_a_run_that_stays_ended(config, tmp_path):
         assert train(config, tmp_path / "exp", options=options)
         cost = json.loads((tmp_path / "exp" / "cost.json").read_text())
         assert os.readlink(tmp_path / "exp" / "latest.pth") == "3epoch.pth" and cost["epochs"] == 3 < EPOCHS
+
+
+def steps_of(net, optimizer, scheduler, numbers: range) -> None:
+    """Updates, after each of which a schedule by the loss hears that it has not fallen."""
+    for number in numbers:
+        net(torch.ones(2, 3) * (1 + number)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if scheduler is not None:
+            scheduler.step(*[1.0] * isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau))
+
+
+@pytest.mark.parametrize(
+    "optim, changed, scheduler, scheduler_conf",
+    [
+        ("scaledadam", dict(lr=0.01, clipping_scale=3.0, betas=(0.8, 0.9), lr_scales=dict(bias=0.5)), "eden", {}),
+        ("adam", dict(lr=0.01, betas=(0.8, 0.9), weight_decay=0.1), None, {}),
+        ("adam", dict(lr=0.01), "warmuplr", dict(warmup_steps=5)),
+        ("sgd", dict(lr=0.01, momentum=0.5), "steplr", dict(step_size=2, gamma=0.5)),
+        ("adam", dict(lr=0.01), "reducelronplateau", dict(patience=1, factor=0.5)),
+        ("sgd", dict(momentum=0.5), "onecyclelr", dict(max_lr=0.2, total_steps=30)),
+    ],
+)
+def test_what_is_configured_holds_when_a_run_goes_on(tmp_path, optim, changed, scheduler, scheduler_conf):
+    """A changed rate goes on as one that a run had from its beginning; with the same one all numbers are the same."""
+    kept = dict(lr=0.02) | ({"clipping_scale": 2.0, "lr_scales": {"bias": 0.1}} if optim == "scaledadam" else {})
+
+    def build(options):
+        torch.manual_seed(0)
+        net = torch.nn.Linear(3, 2)
+        params = net.named_parameters() if optim == "scaledadam" else net.parameters()
+        optimizer = optim_classes[optim](params, **kept | options)
+        schedule = None if scheduler is None else scheduler_classes[scheduler](optimizer, **scheduler_conf)
+        remember_rates([optimizer], [schedule])
+        return net, optimizer, schedule
+
+    def go_on(options):
+        net, optimizer, schedule = build(options)
+        asked = options_of(optimizer)
+        TODMTrainer.resume(tmp_path / "checkpoint.pth", net, Reporter(), [optimizer], [schedule], None)
+        return asked, net, optimizer, schedule
+
+    first, other = build({}), build(changed)
+    for run in (first, other):
+        steps_of(*run, range(7))
+    net, optimizer, schedule = first
+    states = dict(model=net.state_dict(), reporter=Reporter().state_dict(), optimizers=[optimizer.state_dict()])
+    states |= dict(schedulers=[schedule and schedule.state_dict()], scaler=None)
+    torch.save(states, tmp_path / "checkpoint.pth")
+    _, *same = go_on({})
+    assert_same(same[1].state_dict(), optimizer.state_dict(), "optimizer")
+    asked, *resumed = go_on(changed)
+    if scheduler != "onecyclelr":  # which sets momentum itself
+        assert options_of(resumed[1]) == asked
+    for _ in range(9):
+        for run in (first, other, same, resumed):
+            steps_of(*run, range(1))
+        rates = [[group["lr"] for group in run[1].param_groups] for run in (first, other, same, resumed)]
+        assert rates[2] == rates[0] and rates[3] == pytest.approx(rates[1], rel=1e-12)
+    assert_same(same[0].state_dict(), net.state_dict(), "model")
 
 
 def test_a_cut_record_is_told_when_a_run_is_resumed(tmp_path):

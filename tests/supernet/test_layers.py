@@ -159,6 +159,19 @@ def test_shared_batch_norm_by_hand():
     torch.testing.assert_close(plain(x), norm.eval()(x))
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_a_batch_without_finite_statistics_moves_none(bad):
+    """The first batch as a later one: what comes after it finds the statistics as if it had not been."""
+    norm, other = SharedBatchNorm1d(2).train(), SharedBatchNorm1d(2).train()
+    broken = torch.ones(1, 2, 4)
+    broken[0, 1, 2] = bad
+    for batch in torch.randn(3, 2, 2, 4):
+        norm(broken)
+        norm(batch)
+        other(batch)
+        assert all(map(torch.equal, norm.buffers(), other.buffers()))
+
+
 def test_the_next_net_may_move_shared_statistics_before_backward():
     norm = SharedBatchNorm1d(3).train()
     first = norm(torch.randn(2, 3, 5, requires_grad=True))

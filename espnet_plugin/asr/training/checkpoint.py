@@ -4,6 +4,7 @@ ESPnet seeds every generator anew at the start of an epoch and shuffles by epoch
 run: no state of a generator has to be kept.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from espnet2.main_funcs.average_nbest_models import average_nbest_models
 from espnet2.tasks import abs_task
 from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from espnet2.train import trainer
 from espnet2.train.reporter import Reporter
 
 from espnet_plugin.common.files import remove, write_text, write_whole
@@ -62,6 +64,44 @@ def whole_config() -> Iterator[None]:
         abs_task.yaml_no_alias_safe_dump = dump
 
 
+def average_saved(output_dir: Path, reporter: Reporter, best_model_criterion, nbest, suffix: str | None = None) -> None:
+    """ESPnet's average of the best models, of those whose file is there.
+
+    A resumed run that keeps more models than before, or goes by another criterion, asks for some that were removed.
+
+    Args: as ESPnet's.
+    """
+    counts = [nbest] if isinstance(nbest, int) else list(nbest) or [1]
+    for phase, key, mode in best_model_criterion:
+        if not reporter.has(phase, key):
+            continue
+        epochs = reporter.sort_epochs(phase, key, mode)
+        saved = [epoch for epoch in epochs if (output_dir / f"{epoch}epoch.pth").exists()]
+        asked = epochs[: max(counts)]
+        there = [epoch for epoch in asked if epoch in saved]
+        seen, several = reporter, counts
+        if len(there) < len(asked):
+            logging.warning(
+                f"of the {len(asked)} best models by {phase}.{key} {len(there)} are there to be averaged, "
+                "the others were removed when this run kept fewer or went by another criterion"
+            )
+            there = there or saved[:1]
+            seen, several = Reporter(there[0]), sorted({min(count, len(there)) for count in counts})
+            seen.stats = {epoch: reporter.stats[epoch] for epoch in there}
+        average_nbest_models(output_dir, seen, [(phase, key, mode)], nbest=several, suffix=suffix)
+
+
+@contextmanager
+def averages_of_saved() -> Iterator[None]:
+    """Let ESPnet's trainer average with `average_saved`."""
+    average = trainer.average_nbest_models
+    trainer.average_nbest_models = average_saved
+    try:
+        yield
+    finally:
+        trainer.average_nbest_models = average
+
+
 def link(path: Path, target: str) -> None:
     path.unlink(missing_ok=True)
     path.symlink_to(target)
@@ -96,8 +136,9 @@ def finish_epoch(folder: Path, options) -> None:
         if reporter.has(phase, key):
             best = reporter.sort_epochs(phase, key, mode)
             kept.update(best[: max(nbest)])
-            link(folder / f"{phase}.{key}.best.pth", f"{best[0]}epoch.pth")
+            if (folder / f"{best[0]}epoch.pth").exists():
+                link(folder / f"{phase}.{key}.best.pth", f"{best[0]}epoch.pth")
     if options.nbest_averaging_interval > 0 and epoch % options.nbest_averaging_interval == 0:
-        average_nbest_models(folder, reporter, options.best_model_criterion, nbest=nbest, suffix=f"till{epoch}epoch")
+        average_saved(folder, reporter, options.best_model_criterion, nbest=nbest, suffix=f"till{epoch}epoch")
     for earlier in set(range(1, epoch)) - kept:
         (folder / f"{earlier}epoch.pth").unlink(missing_ok=True)

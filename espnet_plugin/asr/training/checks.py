@@ -34,6 +34,7 @@ from espnet_plugin.common.files import need_file
 from espnet_plugin.common.tokens import check_bpemodel, check_tokens, read_tokens
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.rate import hertz
+from espnet_plugin.transducer.loss import TransducerConf
 
 # What argparse calls on a text of the command line -> types of the same option in a YAML file.
 KINDS = {
@@ -55,6 +56,7 @@ FEATURES = (
 KEPT = (
     "input_size",
     "frontend",
+    "normalize",
     "preencoder",
     "encoder",
     "decoder",
@@ -62,9 +64,12 @@ KEPT = (
     "model",
     "token_list",
     "optim",
+    "exclude_weight_decay",
     "scheduler",
 )
-KEPT_CONF = ("frontend", "preencoder", "encoder", "decoder", "joint_net")
+KEPT_CONF = ("frontend", "normalize", "preencoder", "encoder", "decoder", "joint_net")
+KEPT_LOSS = ("loss", "rnnt_type")
+KEPT_OPTIM = ("amsgrad", "centered", "clipping_update_period", "size_update_period")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -232,6 +237,7 @@ def check_resume(args: argparse.Namespace, tokens: Sequence[str] | None) -> None
 
 def shape_of(conf: dict) -> dict[str, Any]:
     """What weights and the optimizer's state of a training belong to, key -> value: with defaults, and without rates of dropout."""
+    conf = {"normalize": espnet_asr.normalize_choices.default, "exclude_weight_decay": False} | conf
     found: dict[str, Any] = {key: conf[key] for key in KEPT if key in conf and not isinstance(conf[key], tuple)}
     if isinstance(conf.get("token_list"), list | tuple):
         found["token_list"] = list(conf["token_list"])
@@ -240,9 +246,21 @@ def shape_of(conf: dict) -> dict[str, Any]:
         chosen = conf.get(part)
         defaults = {} if chosen is None or table is None else defaults_of(table.get_class(chosen))
         values = defaults | (conf.get(f"{part}_conf") or {})
-        found |= {f"{part}_conf.{key}": as_plain(value) for key, value in values.items() if "dropout" not in key}
-    joiner = (conf.get("model_conf") or {}).get("joint_space_size")
-    return found | ({} if joiner is None else {"model_conf.joint_space_size": joiner})
+        # The statistics themselves are among the weights.
+        shape = {key: as_plain(value) for key, value in values.items() if "dropout" not in key and key != "stats_file"}
+        found |= {f"{part}_conf.{key}": value for key, value in shape.items()}
+    model, optim = conf.get("model_conf") or {}, conf.get("optim_conf") or {}
+    if (joiner := model.get("joint_space_size")) is not None:
+        found["model_conf.joint_space_size"] = joiner
+    loss = vars(TransducerConf) | (model.get("transducer_conf") or {})
+    found |= {f"model_conf.transducer_conf.{key}": loss[key] for key in KEPT_LOSS}
+    chosen = optim_classes.get(conf.get("optim"))
+    values = optim if chosen is None else defaults_of(chosen) | optim
+    found |= {f"optim_conf.{key}": values[key] for key in KEPT_OPTIM if key in values}
+    found["names in optim_conf.lr_scales"] = list(optim.get("lr_scales") or {})
+    if conf["exclude_weight_decay"]:
+        found["exclude_weight_decay_conf"] = as_plain(conf.get("exclude_weight_decay_conf") or {})
+    return found
 
 
 def defaults_of(cls: type) -> dict[str, Any]:
