@@ -25,7 +25,8 @@ from tiny import CONF, TOKENS
 from espnet_plugin.asr.training.checkpoint import whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
 from espnet_plugin.asr.training.task import TODMTask
-from espnet_plugin.asr.training.trainer import TODMTrainer, options_of, remember_rates
+from espnet_plugin.asr.training.rates import options_of, remember_rates
+from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.errors import UserError
 
 KILLS, EPOCHS, BATCHES = 20, 4, 3

@@ -6,7 +6,6 @@ import logging
 import math
 import resource
 import time
-from inspect import signature
 from pathlib import Path
 
 import torch
@@ -15,7 +14,6 @@ from espnet2.torch_utils.add_gradient_noise import add_gradient_noise
 from espnet2.train.reporter import aggregate
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.types import int_or_none
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from espnet_plugin.asr.training.batch import Batch
 from espnet_plugin.asr.training.checkpoint import averages_of_saved, finish_epoch, whole_saves
@@ -23,6 +21,7 @@ from espnet_plugin.asr.training.cost import CostRecord
 from espnet_plugin.asr.training.data_files import reading
 from espnet_plugin.asr.training.progress import tell
 from espnet_plugin.asr.training.ranks import Reduction, everyones, means, sums, world_size
+from espnet_plugin.asr.training.rates import base_rates, options_of, put_back, remember_rates
 from espnet_plugin.asr.training.step import BadNumber, clip, figures_of, start, update
 from espnet_plugin.errors import UserError
 from espnet_plugin.optim.eden import Eden
@@ -251,49 +250,6 @@ class TODMTrainer(Trainer):
         cost.save()
         figures = {key: aggregate(values) for key, values in reporter.stats.items()}
         tell(cost.folder, epoch=reporter.get_epoch(), valid=figures)
-
-
-def remember_rates(optimizers, schedulers) -> None:
-    """Note the rates that an optimizer begins with where its schedule does not, so that its checkpoint has them."""
-    for optimizer, scheduler in zip(optimizers, schedulers):
-        if isinstance(scheduler, ReduceLROnPlateau):
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
-
-
-def options_of(optimizer: torch.optim.Optimizer) -> list[dict]:
-    """Options of an optimizer but its rate, for each group of parameters. What else a group holds is state."""
-    known = signature(type(optimizer)).parameters.keys() - {"params", "lr"}
-    return [{key: value for key, value in group.items() if key in known} for group in optimizer.param_groups]
-
-
-def base_rates(optimizer: torch.optim.Optimizer, scheduler) -> list[float]:
-    """Rate of each group that a schedule begins with, or the present one where none was noted."""
-    known = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
-    return list(getattr(scheduler, "base_lrs", known))
-
-
-def put_back(optimizer: torch.optim.Optimizer, scheduler, options: list[dict], rates: list[float]) -> None:
-    """Let an optimizer and its schedule, which come from a checkpoint, go on with other options and rates.
-
-    Args:
-        scheduler: None for a rate that is constant.
-        options: see `options_of`; rates: see `base_rates`, which the schedule's present factor then applies to.
-    """
-    cycled = {"betas", "momentum"} if getattr(scheduler, "cycle_momentum", False) else set()  # the schedule sets them
-    for group, own in zip(optimizer.param_groups, options):
-        group.update({key: value for key, value in own.items() if key not in cycled})
-    if scheduler is not None and "max_lr" in signature(type(scheduler)).parameters:
-        return  # the optimizer's rate plays no part
-    for group, old, new in zip(optimizer.param_groups, base_rates(optimizer, scheduler), rates):
-        if scheduler is None:
-            group["lr"] = new
-        elif old != new and (hasattr(scheduler, "base_lrs") or "initial_lr" in group):
-            group["lr"] *= new / old
-        if "initial_lr" in group:
-            group["initial_lr"] = new
-    if hasattr(scheduler, "base_lrs"):
-        scheduler.load_state_dict(scheduler.state_dict() | {"base_lrs": rates})
 
 
 def number_of(iterator) -> int | None:
