@@ -24,8 +24,8 @@ from tiny import CONF, TOKENS
 
 from espnet_plugin.asr.training.checkpoint import whole_saves
 from espnet_plugin.asr.training.cost import CostRecord
-from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.asr.training.rates import options_of, remember_rates
+from espnet_plugin.asr.training.task import TODMTask
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.errors import UserError
 
