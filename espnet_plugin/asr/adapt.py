@@ -188,10 +188,8 @@ def extended(trained: TrainedModel, texts: Sequence[str], bpemodel: Path) -> tup
     tokens, text_conf = list(trained.model.token_list), recorded(vars(trained.conf))
     characters: set[str] = set()
     for text in texts:
-        plain = (
-            [trained.normalise(text)] if not text_conf or not text_conf.pattern else text_conf.pattern.split(text)[::2]
-        )
-        characters.update(*plain)
+        plain = trained.normalise(text)
+        characters.update(*(text_conf.pattern.split(plain)[::2] if text_conf and text_conf.pattern else [plain]))
     added = sorted(characters - {*tokens, " "})
     if added and trained.conf.token_type == "bpe":
         bpemodel.write_bytes(extend_bpe(trained.conf.bpemodel, added))

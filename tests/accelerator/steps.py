@@ -60,6 +60,13 @@ def test_launches_hardly_grow_with_the_batch():
     assert found[0] == found[1] < 1500
 
 
+def test_frames_after_a_change_of_tempo_are_those_that_the_loss_sees():
+    model = build(specaug="perturbed_specaug", specaug_conf=dict(tempo=[0.6, 0.6], vocal_tract=[1, 1])).train()
+    with accelerator.counting():
+        shared = accelerator.to_device(model).shared(sent(noise()))
+    assert shared.frames.tolist() == shared.stem.lengths.host.tolist() == [6, 5, 2]
+
+
 def test_other_optimizers_augmentation_normalisation_and_autocast(tmp_path):
     masks = dict(apply_time_warp=False, time_mask_width_range=[0, 10], freq_mask_width_range=[0, 20])
     changes = dict(specaug="device_specaug", specaug_conf=masks)

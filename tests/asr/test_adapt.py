@@ -1,16 +1,18 @@
 import argparse
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from tiny import CONF, arguments, batch, build, global_mvn
 
-from espnet_plugin.asr.adapt import of_tokens, padded, start_from, training_conf, transplant
+from espnet_plugin.asr.adapt import extended, of_tokens, padded, start_from, training_conf, transplant
 from espnet_plugin.asr.inference.extract import write_model_dir
 from espnet_plugin.asr.inference.loading import load_model
 from espnet_plugin.asr.training.task import TODMTask
+from espnet_plugin.common.text import TextConf
 from espnet_plugin.common.tokens import bpe_tokens, check_bpemodel, train_bpe
 from espnet_plugin.errors import UserError
 
@@ -145,6 +147,15 @@ def test_what_a_given_configuration_says_of_training_holds(tmp_path):
         conf = start_from(source, tmp_path / "new", ["FOUR"], given=given | other).conf
         assert conf["encoder_conf"] == own["encoder_conf"] | dict(dropout=dropout)
         assert conf["model_conf"] == own["model_conf"] | dict(sampling_conf=dict(num_random=3))
+
+
+def test_text_with_symbols_is_normalised_before_characters_are_added():
+    text = TextConf(case="upper", symbols=["<noise>"])
+    tokens = ["<blank>", "<unk>", "<noise>", "A", "B", "<space>", "<sos/eos>"]
+    conf = argparse.Namespace(token_type="char", bpemodel=None, model_conf={"text_conf": text.as_dict()})
+    trained = SimpleNamespace(model=SimpleNamespace(token_list=tokens), conf=conf, normalise=text.normalise)
+    assert extended(trained, ["ab <noise> ba"], None) == (tokens, [])
+    assert extended(trained, ["abc <noise>"], None)[1] == ["C"]
 
 
 def test_symbols_are_added_with_rows_of_an_average_symbol(tmp_path):

@@ -257,6 +257,10 @@ def test_one_size_alone_trains_too():
     [
         (dict(max_bad_updates=0), "--max_bad_updates: 0 must be at least 1"),
         (dict(sharded_ddp=True), "--sharded_ddp: True is not possible"),
+        (
+            dict(multiple_iterator=True),
+            "--multiple_iterator: True is not possible with model 'todm', data in parts are",
+        ),
         (dict(ngpu=2), "--ngpu: 2 is not possible with model 'todm', several GPUs need"),
     ],
 )

@@ -111,6 +111,8 @@ class TODMModel(Sandwich, ESPnetASRModel):
         )
         del self.criterion_att
         self.use_transducer_decoder = True
+        if isinstance(specaug, PerturbedSpecAug):
+            specaug.listen_at(getattr(frontend, "fs", None))
         joiner = build_joiner(
             joint_network, encoder.search_space, decoder, vocab_size, encoder.output_size(), joint_space_size
         )
@@ -259,11 +261,17 @@ class TODMModel(Sandwich, ESPnetASRModel):
     ) -> torch.Tensor:
         """Frames of features, or of the encoder where `stem_lengths` are given, (B,) on the CPU.
 
-        Computed from what the batch knows, where frontend and encoder tell how; else read, which waits for a device.
+        Computed from what the batch knows, where frontend and encoder tell how and no tempo was drawn; else read, which waits for a device.
         """
         lengths = feats_lengths if stem_lengths is None else stem_lengths
         if lengths.device.type == "cpu":
             return lengths
+        if (
+            self.training
+            and isinstance(self.specaug, PerturbedSpecAug)
+            and self.specaug.perturbation.tempo != (1.0, 1.0)
+        ):
+            return lengths.cpu()
         counted = None
         if self.preencoder is None and (batch.speech.dim() == 3 or self.frontend is None):
             counted = batch.samples

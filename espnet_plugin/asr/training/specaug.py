@@ -18,7 +18,7 @@ class PerturbedSpecAug(SpecAug):
     It costs little, runs on GPUs, and works with features that were dumped.
 
     Args:
-        fs: sampling rate, Hz.
+        fs: sampling rate, Hz; None for the frontend's, and 16 kHz where no frontend tells one.
         vocal_tract, tempo: lowest and highest factor, drawn evenly; [1, 1] for none.
         microphone: most by which a frequency's level is changed, dB; 0 for none.
         level: most by which an utterance is louder or quieter, dB; 0 for none.
@@ -30,7 +30,7 @@ class PerturbedSpecAug(SpecAug):
 
     def __init__(
         self,
-        fs: int | str = 16000,
+        fs: int | str | None = None,
         vocal_tract: Sequence[float] = (0.85, 1.15),
         tempo: Sequence[float] = (0.9, 1.1),
         microphone: float = 0.0,
@@ -61,9 +61,20 @@ class PerturbedSpecAug(SpecAug):
             replace_with_zero=replace_with_zero,
         )
         try:
-            self.perturbation = Perturbation(hertz(fs), vocal_tract, tempo, microphone, level)
+            self.given = None if fs is None else hertz(fs)
+            self.perturbation = Perturbation(self.given or 16000, vocal_tract, tempo, microphone, level)
         except UserError as error:
             raise UserError(f"specaug_conf.{error}") from error
+
+    def listen_at(self, fs: int | None) -> None:
+        """Take the frontend's rate. Args: fs: Hz, None where it tells none.
+
+        Raises:
+            UserError: another one is configured.
+        """
+        if fs is not None and self.given not in (None, fs):
+            raise UserError(f"specaug_conf.fs: {self.given} must be {fs}, as the frontend has it, or be left out")
+        self.perturbation.fs = fs or self.perturbation.fs
 
     def masked(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """SpecAugment alone. Args: x (B, S, F); x_lengths (B,) frames. Returns: the same."""

@@ -76,6 +76,7 @@ class TODMTrainer(Trainer):
             "sharded_ddp": (args.sharded_ddp, "no optimizer state is sharded"),
             "ddp_comm_hook": (args.ddp_comm_hook is not None, "gradients are reduced as they are"),
             "ngpu": (parallel, "several GPUs need --multiprocessing_distributed true"),
+            "multiple_iterator": (args.multiple_iterator, "data in parts are lhotse's Shar folders"),
             "create_graph_in_tensorboard": (args.create_graph_in_tensorboard, "an elastic network has no single graph"),
         }
         for key, (asked, why) in refused.items():
