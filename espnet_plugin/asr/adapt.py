@@ -224,6 +224,8 @@ def training_conf(conf: argparse.Namespace, given: dict | None) -> dict:
     for key in ("warmup_batches", "warmup_steps"):
         if key in (rest.get("scheduler_conf") or {}):
             rest["scheduler_conf"][key] = min(WARMUP, rest["scheduler_conf"][key])
+    if rest.get("scheduler_conf"):
+        rest["scheduler_conf"].pop("batches_per_epoch", None)  # of the former data
     for key in ("noise_scp", "rir_scp"):
         if rest.get(key) and not Path(rest[key]).is_file():
             print(

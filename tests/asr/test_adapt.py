@@ -30,7 +30,7 @@ def supernet(folder: Path, **changes) -> Path:
             optim="scaledadam",
             optim_conf=dict(lr=0.05),
             scheduler="eden",
-            scheduler_conf=dict(warmup_batches=100, lr_batches=300),
+            scheduler_conf=dict(warmup_batches=100, lr_batches=300, batches_per_epoch=113),
             max_epoch=40,
             model_conf=CONF["model_conf"] | dict(text_conf=dict(form="nfc")),
         )

@@ -172,6 +172,20 @@ def test_batches_of_a_pass_are_counted_for_a_schedule_that_asks(config, shar):
         assert eden.batches_per_epoch == len(list(batches)) > 3
 
 
+@pytest.mark.parametrize(
+    "words, seconds", [((), (8.0, 8.0)), (("--max_duration", "none", "--batch_bins", 96000), (6.0, 1.5))]
+)
+def test_bins_are_those_of_all_workers_and_a_duration_is_a_workers_own(config, monkeypatch, words, seconds):
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 3)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    args, option = arguments(config, *words), DistributedOption()
+    plans = []
+    for option.distributed in (False, True):
+        plans.append(TODMTask.build_iter_factory(args, option, "train").plan)
+    assert tuple(plan.max_duration for plan in plans) == seconds
+    assert [(plan.rank, plan.ranks) for plan in plans] == [(0, 1), (3, 4)]
+
+
 def read_tokens(path):
     with open(path, encoding="utf-8") as lines:
         return [line.rstrip("\n") for line in lines]

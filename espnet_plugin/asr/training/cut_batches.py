@@ -168,7 +168,9 @@ def loader_of(reader: CutReader, batches: Any, **options) -> DataLoader:
 
 
 def iter_factory(args: argparse.Namespace, options: Any, mode: str) -> CutIterFactory | None:
-    """Args: args: of training; options: as `ASRTask.build_iter_options` makes them; mode: train, valid or plot_att.
+    """Batches of ``--max_duration`` a worker; without it ``--batch_bins`` are those of all workers together, as in ESPnet.
+
+    Args: args: of training; options: as `ASRTask.build_iter_options` makes them; mode: train, valid or plot_att.
 
     Returns:
         None where the data are of another type.
@@ -180,12 +182,10 @@ def iter_factory(args: argparse.Namespace, options: Any, mode: str) -> CutIterFa
     if source is None:
         return None
     reader = CutReader.of(args, options.preprocess_fn, options.collate_fn)
-    longest = args.max_duration
-    if longest is None:
-        longest = (options.batch_bins or args.batch_bins) / reader.fs
-    ranks = dict(rank=dist.get_rank(), ranks=dist.get_world_size()) if options.distributed else {}
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if options.distributed else (0, 1)
+    longest = args.max_duration or (options.batch_bins or args.batch_bins) / reader.fs / ranks
     number = options.num_batches if mode == "plot_att" else options.num_iters_per_epoch
-    plan = BatchPlan(longest, args.seed, options.train, **ranks, num_batches=number)
+    plan = BatchPlan(longest, args.seed, options.train, rank, ranks, num_batches=number)
     if options.train and source.is_shar and plan.ranks > 1 and number is None:
         raise UserError(
             f"--num_iters_per_epoch: must be given where {plan.ranks} workers read shards of '{source.path}', which differ in length"

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -120,7 +121,7 @@ def check_audio(path: str, audio: dict[str, str]) -> None:
 def check_rates(path: str, names: Sequence[str], fs: int) -> None:
     """Raise a `UserError` for audio that is sampled at another rate, of the files that are looked at."""
     plain = [name for name in names if not name.endswith("|") and not IN_ARCHIVE.fullmatch(name)]
-    looked = plain[:: max(1, len(plain) // LOOKED_AT)]
+    looked = plain[:: max(1, math.ceil(len(plain) / LOOKED_AT))]
     others = []
     for name in looked:
         try:

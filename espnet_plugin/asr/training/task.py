@@ -57,7 +57,8 @@ class TODMTask(ASRTask):
             "--bandwidth_augment",
             type=str2bool,
             default=False,
-            help="half of the training utterances as they sound at 8 kHz, for a model that is to hear telephones too",
+            help="half of the training utterances (beside other effects: their share) as they sound at 8 kHz, for a model that is to "
+            "hear telephones too",
         )
         parser.add_argument(
             "--max_duration",
