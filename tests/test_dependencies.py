@@ -25,6 +25,8 @@ def test_encoders_are_known_by_their_contract_alone(folder):
     [
         ("supernet", {"supernet", "common"}),
         ("optim", {"optim", "common"}),
+        ("audio", {"audio", "common"}),
+        ("frontend", {"frontend", "common"}),
         ("encoder", {"encoder", "common", "supernet"}),
         ("transducer", {"transducer", "common", "supernet"}),
         ("asr", {"asr", "audio", "common", "encoder", "frontend", "optim", "registry", "supernet", "transducer"}),

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from espnet_plugin.common.bounds import is_number, shown
+from espnet_plugin.common.rate import RATES
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.rate import RATES
 
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32")  # int64 would be of a scale that nobody uses

@@ -10,8 +10,8 @@ from espnet_plugin.common.bounds import Bounds, Checked, shown
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.conf import is_of
 from espnet_plugin.common.files import check_places, write_json
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.rate import hertz
 
 # Dense matrix products of NVIDIA's data sheets, 10^12 operations a second (bfloat16; V100: float16), and memory, 10^9 bytes.
 GPUS = {

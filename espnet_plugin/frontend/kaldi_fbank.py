@@ -7,7 +7,7 @@ import torch
 from lhotse.features.kaldi.layers import Wav2LogFilterBank
 
 from espnet_plugin.common.bounds import Bounds, Count
-from espnet_plugin.frontend.rate import hertz
+from espnet_plugin.common.rate import hertz
 
 FRAME_LENGTH, FRAME_SHIFT = 0.025, 0.010  # s
 

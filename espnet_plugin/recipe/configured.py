@@ -8,8 +8,8 @@ from pathlib import Path
 
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.files import need_file
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.recipe.named_sizes import named, read_name
 from espnet_plugin.supernet.configured import search_space
 from espnet_plugin.supernet.dimensions import FFN

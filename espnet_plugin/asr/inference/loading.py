@@ -15,10 +15,10 @@ from espnet_plugin.asr.model_dir import find_beside
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.files import need_file
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.common.text import normaliser
 from espnet_plugin.common.weights import check_finite, read_saved
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.rate import hertz
 
 
 class TrainedModel(NamedTuple):

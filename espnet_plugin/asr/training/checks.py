@@ -31,9 +31,9 @@ from espnet_plugin.common.bounds import shown
 from espnet_plugin.common.compose import read_yaml
 from espnet_plugin.common.conf import PARTS, check_keys, need_kind
 from espnet_plugin.common.files import need_file
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.common.tokens import check_bpemodel, check_tokens, read_tokens
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.rate import hertz
 from espnet_plugin.transducer.loss import TransducerConf
 
 # What argparse calls on a text of the command line -> types of the same option in a YAML file.

@@ -24,9 +24,9 @@ from espnet_plugin.asr.training.cuts import (
     length_bins,
     words_of,
 )
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.common.text import TextConf
 from espnet_plugin.errors import UserError
-from espnet_plugin.frontend.rate import hertz
 
 
 def text_conf(args: argparse.Namespace) -> TextConf | None:

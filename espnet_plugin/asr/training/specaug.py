@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from espnet2.asr.specaug.specaug import SpecAug
 
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.augment import Perturbation
-from espnet_plugin.frontend.rate import hertz
 
 
 class PerturbedSpecAug(SpecAug):

@@ -20,9 +20,9 @@ from espnet_plugin.asr.training.cut_batches import CutReader, cut_source, in_ord
 from espnet_plugin.asr.training.model import TODMModel
 from espnet_plugin.asr.training.trainer import TODMTrainer
 from espnet_plugin.common.compose import write_conf
+from espnet_plugin.common.rate import hertz
 from espnet_plugin.errors import UserError
 from espnet_plugin.frontend.augment import with_bandwidth
-from espnet_plugin.frontend.rate import hertz
 
 # What argparse calls on a text -> what the text must be.
 WORDS = dict(int="an integer", float="a number", int_or_none="an integer or none", float_or_none="a number or none")
