@@ -76,8 +76,11 @@ def check_speeds(texts: tuple[str, ...]) -> None:
             raise UserError(f"--speed_perturb_factors: '{text}' must be a number from 0.5 to 2.0")
 
 
-def check_decoding(path: Path, streaming: bool, modified: bool) -> None:
-    """Check a decoding configuration, which takes seconds. Args: modified: the model puts one symbol on a frame at most.
+def check_decoding(path: Path, streaming: bool, modified: bool | None) -> None:
+    """Check a decoding configuration, which takes seconds.
+
+    Args:
+        modified: the model puts one symbol on a frame at most; None: not known yet.
 
     Raises:
         UserError: the file is none, names a file that is not there, or asks for a search that does not fit the model or `streaming`.
@@ -89,7 +92,7 @@ def check_decoding(path: Path, streaming: bool, modified: bool) -> None:
     try:
         if streaming:
             check_streamed(conf)
-        if conf.beam_size > 1:
+        if conf.beam_size > 1 and modified is not None:
             takes_one_symbol(conf, modified)
         named = [("hotwords_file", conf.hotwords_file), ("ngram_file", conf.ngram_file)]
         for key, file in [*named, *(("lm_file", file) for file in conf.lm_files or ())]:
@@ -158,13 +161,11 @@ class Configuration:
         return streams(self.conf)
 
     @property
-    def modified(self) -> bool:
-        """Whether models put one symbol on a frame at most; ``--train_args`` counts too."""
-        lattice = part(part(self.conf, "model_conf"), "transducer_conf").get("rnnt_type")
-        asked = [
-            value for value in self.arguments.get("model_conf", []) if value.startswith("transducer_conf.rnnt_type=")
-        ]
-        return (asked[-1].partition("=")[2] if asked else lattice) == "modified"
+    def modified(self) -> bool | None:
+        """Whether models put one symbol on a frame at most; None where ``--train_args`` may say something else."""
+        if "model_conf" in self.arguments:
+            return None
+        return part(part(self.conf, "model_conf"), "transducer_conf").get("rnnt_type") == "modified"
 
     @property
     def shaping(self) -> dict:

@@ -37,7 +37,7 @@ def check(recipe: "Recipe") -> None:
     if not path.exists():
         raise UserError(f"--train_cuts: '{path}' does not exist")
     workers = options.num_nodes * max(options.ngpu, 1)
-    number = conf.arguments.get("num_iters_per_epoch", [None])[0] or conf.conf.get("num_iters_per_epoch")
+    number = conf.arguments.get("num_iters_per_epoch") or conf.conf.get("num_iters_per_epoch")
     if path.is_dir() and workers > 1 and number is None:
         raise UserError(
             f"--train_cuts: '{path}' has shards, which {workers} workers share: num_iters_per_epoch must be given, updates of an epoch, as "

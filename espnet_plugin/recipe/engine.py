@@ -145,6 +145,9 @@ class Engine:
             recorded = now
         told = recorded if recorded is not None or work.told_by is None else read_record(work.told_by)
         changes = differences(told, now) if isinstance(told, dict) else []
+        if there and isinstance(recorded, dict) and not changes and now.keys() - recorded.keys():
+            with suppress(OSError):  # data of somebody else
+                write_record(marker, now)  # what an earlier version did not tell may change from now on
         return State(there, told, changes, not self.redo and there and isinstance(recorded, dict) and not changes)
 
     def in_group(self, run: Callable[[], None]) -> int:

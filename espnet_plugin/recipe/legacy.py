@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from espnet_plugin.common.text import TextConf
 from espnet_plugin.recipe.configured import HARMLESS
-from espnet_plugin.recipe.record import sum_of
+from espnet_plugin.recipe.record import UNTOLD, sum_of
 
 if TYPE_CHECKING:
     from espnet_plugin.recipe.stages import Recipe
@@ -37,7 +37,8 @@ def training(recipe: "Recipe") -> list[str]:
 
 
 def formatted(recipe: "Recipe", *names: str) -> str:
-    return " ".join(value[1:] for value in recipe.formatted(*names).values())
+    told = recipe.formatted(*names)
+    return " ".join(value[1:] for label, value in told.items() if not label.startswith(UNTOLD))
 
 
 def statistics(recipe: "Recipe") -> str:

@@ -20,10 +20,9 @@ BEFORE: dict[str, object] = {
     "symbols": [],
     "metric": "wer",
     "data_backend": "kaldi",
-    "complete": True,
 }
 # What other labels begin with that they lack: what they stand for is taken to be as it was.
-UNTOLD = ("speakers of ", "counts of ")
+UNTOLD = ("audio of ", "speakers of ", "counts of ", "complete")
 BLOCK = 1 << 20  # bytes read at a time
 
 

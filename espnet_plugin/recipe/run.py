@@ -66,11 +66,12 @@ def checked_files(options: Options) -> None:
 def check_inference_config(recipe: Recipe) -> None:
     """Decoding comes last, and its configuration takes seconds to check: once."""
     path, options = Path(recipe.options.inference_config), recipe.options
-    how = {"streaming": options.streaming, "modified": recipe.conf.modified}
-    known, now = recipe.exp.root / ".inference_config.checked", f"{sum_of(path)} {how}"
+    modified = None if options.init_from else recipe.conf.modified  # a model that is grown gets another lattice
+    known = recipe.exp.root / ".inference_config.checked"
+    now = f"{sum_of(path)} streaming {options.streaming} modified {modified}"
     before = known.read_text().strip() if known.is_file() else ""
     if options.stage <= 9 <= options.stop_stage and before != now:
-        check_decoding(path, **how)
+        check_decoding(path, options.streaming, modified)
         known.write_text(f"{now}\n")
 
 

@@ -94,6 +94,22 @@ def test_a_run_does_not_go_on_with_another_loss_or_groups(tmp_path, changed, sai
         checks.check_resume(argparse.Namespace(**conf | changed, output_dir=str(tmp_path)), None)
 
 
+@pytest.mark.parametrize("kind, refused", [("kaldi_ark", True), ("sound", False)])
+@pytest.mark.parametrize("key", [*checks.WAVES, "preprocessor_conf.data_aug_effects"])
+def test_effects_of_audio_are_not_for_features(tmp_path, key, kind, refused):
+    (tmp_path / "feats.scp").write_text("a a.ark:1\n")
+    args = TODMTask.known_options().parse_args([])
+    args.train_data_path_and_name_and_type = [[str(tmp_path / "feats.scp"), "speech", kind]]
+    if "." in key:
+        args.preprocessor_conf = {"data_aug_effects": [[1.0, "noise", {}]]}
+    else:
+        setattr(args, key, 0.9 if key == "speech_volume_normalize" else str(tmp_path / "feats.scp"))
+    with pytest.raises(UserError) as error:
+        checks.check_files(args)
+        raise UserError("else: nothing")
+    assert (f"{key}: needs audio" in str(error.value)) == refused
+
+
 def test_tables_that_go_together(capsys):
     shapes, tables = {"shape": {"a": "1", "b": "2"}}, {"wav.scp": {"a": "x", "b": "y", "c": "z"}}
     assert data_files.check_together(shapes, tables) == ["a", "b"]

@@ -18,8 +18,8 @@ def test_values_keep_their_blanks_on_the_way_to_the_statistics(options):
     assert conf.feature_words == shlex.split(text)
 
 
-def test_one_symbol_a_frame_may_be_asked_for_by_an_argument():
-    words = ["--model_conf", "transducer_conf.rnnt_type=modified"]
-    assert Configuration(Path("a.yaml"), {}, by_key(words)).modified
+def test_one_symbol_a_frame_is_known_where_no_argument_may_say_something_else():
     conf = {"model_conf": {"transducer_conf": {"rnnt_type": "modified"}}}
-    assert Configuration(Path("a.yaml"), conf, {}).modified and not Configuration(Path("a.yaml"), {}, {}).modified
+    assert Configuration(Path("a.yaml"), conf, {}).modified is True
+    assert Configuration(Path("a.yaml"), {}, {}).modified is False
+    assert Configuration(Path("a.yaml"), conf, by_key(["--model_conf", "a=b"])).modified is None

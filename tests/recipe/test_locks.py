@@ -13,6 +13,7 @@ import pytest
 from espnet_plugin.recipe.engine import SIGNALS, Engine, Spec, Work
 from espnet_plugin.recipe.layout import Dump, Experiment
 from espnet_plugin.recipe.locks import CORPUS_LOCK, OWN, SHARED, DumpLocks, Lock, alone_in
+from espnet_plugin.recipe.record import marker_of, read_record, write_record
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +124,15 @@ def test_each_run_reads_what_it_was_told_to_make(tmp_path, there):
     if there:
         together("c")
     together("ab")
+
+
+def test_what_an_earlier_record_did_not_tell_is_told_from_now_on(tmp_path):
+    engine, output = engine_of(Dump(tmp_path / "dump"), tmp_path / "exp"), tmp_path / "exp" / "model"
+    output.touch()
+    write_record(marker_of(output, "making"), {"text": "#1"})
+    for audio, complete in (("#1", True), ("#2", False)):
+        state = engine.state("making", Work(output, {"text": "#1", "audio of dev": audio}, lambda: None))
+        assert state.complete == complete and read_record(marker_of(output, "making"))["audio of dev"] == "#1"
 
 
 def test_who_waited_for_a_moment_knows_that_data_may_be_others(tmp_path):

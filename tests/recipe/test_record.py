@@ -44,6 +44,13 @@ def test_labels_that_came_later_stand_for_what_was_done_before(monkeypatch):
     assert record.differences({"nbpe": 32}, {"nbpe": 32, "token_type": "char"}) == ["token_type bpe -> char"]
 
 
+def test_what_earlier_records_did_not_tell_is_believed_once():
+    """Moved recordings of an earlier version are formatted anew, and then have a sum; the next one counts."""
+    told = {"text and lengths of dev": "#1", "audio of dev": "#2"}
+    assert record.differences({"text and lengths of dev": "#1"}, told) == []
+    assert record.differences(told, told | {"audio of dev": "#3"}) == ["audio of dev has changed"]
+
+
 def test_records_without_labels_stand_only_for_what_was_possible_then(monkeypatch):
     monkeypatch.setattr(record, "BEFORE", {"metric": "wer", "symbols": ()})
     assert record.as_before({"nbpe": 3}) and record.as_before({"metric": "wer", "symbols": []})

@@ -69,6 +69,7 @@ KEPT = (
 )
 KEPT_CONF = ("frontend", "normalize", "preencoder", "encoder", "decoder", "joint_net")
 KEPT_LOSS = ("loss", "rnnt_type")
+WAVES = ("bandwidth_augment", "noise_scp", "rir_scp", "speech_volume_normalize")
 KEPT_OPTIM = ("amsgrad", "centered", "clipping_update_period", "size_update_period")
 
 
@@ -134,6 +135,13 @@ def check_criteria(parser: argparse.ArgumentParser, args: argparse.Namespace, re
                 )
 
 
+def of_waves(args: argparse.Namespace) -> list[str]:
+    """Options that change samples of audio, and would change dumped features as if they were samples."""
+    asked = [f"--{key}" for key in WAVES if getattr(args, key, None)]
+    effects = (args.preprocessor_conf or {}).get("data_aug_effects")
+    return [*asked, "preprocessor_conf.data_aug_effects"] if effects else asked
+
+
 def check_files(args: argparse.Namespace) -> None:
     """
     Raises:
@@ -146,8 +154,8 @@ def check_files(args: argparse.Namespace) -> None:
             ):
                 raise UserError(f"--{key}: {shown(entry)} must be a path, a name and a type")
             need_file(f"--{key}:", entry[0], may_be_folder=True)
-            if args.bandwidth_augment and entry[2] == "kaldi_ark":
-                raise UserError(f"--bandwidth_augment: needs audio, '{entry[0]}' holds features")
+            if entry[2] == "kaldi_ark" and (asked := of_waves(args)):
+                raise UserError(f"{asked[0]}: needs audio, '{entry[0]}' holds features")
     check_sources(args)
     for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
         if isinstance(getattr(args, key), str):

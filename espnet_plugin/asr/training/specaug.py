@@ -1,5 +1,6 @@
 """ESPnet specaug ``perturbed_specaug``: SpecAugment after a change of voice, level, microphone and tempo."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -67,13 +68,11 @@ class PerturbedSpecAug(SpecAug):
             raise UserError(f"specaug_conf.{error}") from error
 
     def listen_at(self, fs: int | None) -> None:
-        """Take the frontend's rate. Args: fs: Hz, None where it tells none.
-
-        Raises:
-            UserError: another one is configured.
-        """
+        """Take the frontend's rate, with a warning where another one is configured. Args: fs: Hz, None where it tells none."""
         if fs is not None and self.given not in (None, fs):
-            raise UserError(f"specaug_conf.fs: {self.given} must be {fs}, as the frontend has it, or be left out")
+            logging.warning(
+                f"specaug_conf.fs: {self.given} is not the frontend's {fs}, which is taken; leave the key out"
+            )
         self.perturbation.fs = fs or self.perturbation.fs
 
     def masked(self, x: torch.Tensor, x_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
