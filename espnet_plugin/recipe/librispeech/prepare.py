@@ -7,7 +7,9 @@ out and listed in rejected.txt with the reason. With --complete, a part of Libri
 
 import argparse
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -86,6 +88,17 @@ def incomplete(corpus: Path, parts: list[str], complete: bool) -> list[str]:
     return found
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Let nobody log less than an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that holds train-clean-100, dev-clean, ...")
@@ -103,9 +116,9 @@ def main(argv: list[str] | None = None) -> None:
     missing = incomplete(args.corpus, parts, args.complete)
     if missing:
         raise UserError(f"--corpus: '{args.corpus}' lacks {', '.join(missing)}")
-    logging.disable(logging.WARNING)  # lhotse warns of what rejected.txt lists
     corpus = args.corpus.absolute()  # the manifests name files, too
-    everything = {part: read_part(corpus / part, args.nj) for part in parts}
+    with without_warnings():  # lhotse's, of what rejected.txt lists
+        everything = {part: read_part(corpus / part, args.nj) for part in parts}
     for name, group in sets.items():
         read = {key: item for part in group for key, item in everything[part][0].items()}
         rejected = {key: reason for part in group for key, reason in everything[part][1].items()}
