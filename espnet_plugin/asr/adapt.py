@@ -228,10 +228,8 @@ def training_conf(conf: argparse.Namespace, given: dict | None) -> dict:
         rest["scheduler_conf"].pop("batches_per_epoch", None)  # of the former data
     for key in ("noise_scp", "rir_scp"):
         if rest.get(key) and not Path(rest[key]).is_file():
-            print(
-                f"note: {key}: '{rest.pop(key)}', of the model's own training, is not here and left out",
-                file=sys.stderr,
-            )
+            gone = rest.pop(key)
+            print(f"note: {key}: '{gone}', of the model's own training, is not here and left out", file=sys.stderr)
     return rest | {"max_epoch": EPOCHS} | parts
 
 

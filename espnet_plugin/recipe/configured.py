@@ -19,6 +19,7 @@ HARMLESS = frozenset(
     """num_workers log_interval log_level keep_nbest_models num_att_plot use_tensorboard use_matplotlib create_graph_in_tensorboard
     use_wandb wandb_project wandb_id wandb_entity wandb_name""".split()
 )
+FILE_KEYS = ("_file", "_config")  # ends of the keys of a decoding configuration that name files
 PARTS = ("encoder", "decoder", "model", "optim", "scheduler")
 # Keys that lengths and statistics of the features do not depend on: of the configuration, and of --train_args, where more are understood.
 LATER = frozenset("grad_clip max_epoch batch_bins num_iters_per_epoch seed".split()) | {
@@ -94,9 +95,8 @@ def check_decoding(path: Path, streaming: bool, modified: bool | None) -> None:
             check_streamed(conf)
         if conf.beam_size > 1 and modified is not None:
             takes_one_symbol(conf, modified)
-        named = [("hotwords_file", conf.hotwords_file), ("ngram_file", conf.ngram_file)]
-        for key, file in [*named, *(("lm_file", file) for file in conf.lm_files or ())]:
-            if file is not None:
+        for key, file in (vars(conf) | dict(zip(("lm_train_config", "lm_file"), conf.lm_files or ()))).items():
+            if key.endswith(FILE_KEYS) and file:
                 need_file(f"{key}:", file)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -14,7 +14,7 @@ from typing import ClassVar
 from espnet_plugin.common.compose import compose
 from espnet_plugin.common.files import remove
 from espnet_plugin.recipe import cuts, legacy, tokens, training
-from espnet_plugin.recipe.configured import Configuration
+from espnet_plugin.recipe.configured import FILE_KEYS, Configuration
 from espnet_plugin.recipe.corpus import Corpus, Preparation
 from espnet_plugin.recipe.engine import Spec, Work
 from espnet_plugin.recipe.launch import Machines, own_program, show_lines, verb
@@ -27,7 +27,6 @@ from espnet_plugin.recipe.transcripts import text_words
 TOOL = "espnet-todm"
 # s; held-out losses of more would take gigabytes. LibriSpeech's dev-other has an utterance of 35.2 s.
 LONGEST_TEST = 60.0
-FILE_KEYS = ("_file", "_config")  # ends of the keys of a decoding configuration that name files
 
 
 class Recipe:

@@ -7,8 +7,9 @@ run: no state of a generator has to be kept.
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from espnet2.main_funcs.average_nbest_models import average_nbest_models
@@ -39,11 +40,8 @@ def whole_saves() -> Iterator[None]:
 
         write_whole(Path(f), write)
 
-    torch.save = save_whole
-    try:
+    with patch.object(torch, "save", save_whole):
         yield
-    finally:
-        torch.save = save
 
 
 @contextmanager
@@ -57,11 +55,8 @@ def whole_config() -> Iterator[None]:
     def dump_whole(data, stream, **options) -> None:
         write_text(Path(stream.name), dump(data, **options))
 
-    abs_task.yaml_no_alias_safe_dump = dump_whole
-    try:
+    with patch.object(abs_task, "yaml_no_alias_safe_dump", dump_whole):
         yield
-    finally:
-        abs_task.yaml_no_alias_safe_dump = dump
 
 
 def average_saved(output_dir: Path, reporter: Reporter, best_model_criterion, nbest, suffix: str | None = None) -> None:
@@ -91,15 +86,9 @@ def average_saved(output_dir: Path, reporter: Reporter, best_model_criterion, nb
         average_nbest_models(output_dir, seen, [(phase, key, mode)], nbest=several, suffix=suffix)
 
 
-@contextmanager
-def averages_of_saved() -> Iterator[None]:
+def averages_of_saved() -> AbstractContextManager:
     """Let ESPnet's trainer average with `average_saved`."""
-    average = trainer.average_nbest_models
-    trainer.average_nbest_models = average_saved
-    try:
-        yield
-    finally:
-        trainer.average_nbest_models = average
+    return patch.object(trainer, "average_nbest_models", average_saved)
 
 
 def link(path: Path, target: str) -> None:

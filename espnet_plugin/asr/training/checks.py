@@ -69,8 +69,9 @@ KEPT = (
 )
 KEPT_CONF = ("frontend", "normalize", "preencoder", "encoder", "decoder", "joint_net")
 KEPT_LOSS = ("loss", "rnnt_type")
-WAVES = ("bandwidth_augment", "noise_scp", "rir_scp", "speech_volume_normalize")
 KEPT_OPTIM = ("amsgrad", "centered", "clipping_update_period", "size_update_period")
+# Options that change samples of audio, and would change dumped features as if they were samples.
+WAVES = ("bandwidth_augment", "noise_scp", "rir_scp", "speech_volume_normalize")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -135,11 +136,11 @@ def check_criteria(parser: argparse.ArgumentParser, args: argparse.Namespace, re
                 )
 
 
-def of_waves(args: argparse.Namespace) -> list[str]:
-    """Options that change samples of audio, and would change dumped features as if they were samples."""
-    asked = [f"--{key}" for key in WAVES if getattr(args, key, None)]
-    effects = (args.preprocessor_conf or {}).get("data_aug_effects")
-    return [*asked, "preprocessor_conf.data_aug_effects"] if effects else asked
+def of_waves(args: argparse.Namespace) -> str | None:
+    """The first option that changes samples of audio, None where none does."""
+    asked = {f"--{key}": getattr(args, key, None) for key in WAVES}
+    asked["preprocessor_conf.data_aug_effects"] = (args.preprocessor_conf or {}).get("data_aug_effects")
+    return next((key for key, value in asked.items() if value), None)
 
 
 def check_files(args: argparse.Namespace) -> None:
@@ -155,7 +156,7 @@ def check_files(args: argparse.Namespace) -> None:
                 raise UserError(f"--{key}: {shown(entry)} must be a path, a name and a type")
             need_file(f"--{key}:", entry[0], may_be_folder=True)
             if entry[2] == "kaldi_ark" and (asked := of_waves(args)):
-                raise UserError(f"{asked[0]}: needs audio, '{entry[0]}' holds features")
+                raise UserError(f"{asked}: needs audio, '{entry[0]}' holds features")
     check_sources(args)
     for key in ("token_list", "bpemodel", "non_linguistic_symbols"):
         if isinstance(getattr(args, key), str):
